@@ -1,0 +1,17 @@
+from dataclasses import dataclass
+
+from understudy.params.loader import require
+
+
+@dataclass(frozen=True)
+class Prepare:
+    """source: a drawn set's description (.yaml), a folder or an archive of photo and label pairs (docs/add-a-dataset.md).
+
+    size: height and width in pixels that images are brought to; each a multiple of 4, as the generators down-sample twice.
+    """
+
+    source: str
+    size: tuple[int, int]
+
+    def __post_init__(self) -> None:
+        require(all(s >= 16 and s % 4 == 0 for s in self.size), "size", f"multiples of 4, at least 16; found {self.size}")

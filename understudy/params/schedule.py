@@ -1,0 +1,34 @@
+from dataclasses import dataclass
+
+from understudy.params.loader import require
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """How long and how fast a generator and its discriminator train; the same for teacher, student and baseline.
+
+    constant_steps, decay_steps: optimiser steps at the full learning rate, then falling linearly towards zero.
+    ema_decay: of the averaged weights, which are what is validated and kept; 0 keeps the raw ones.
+    validate_every: steps between two scores on the validation split, by which the best checkpoint is chosen.
+    checkpoint_every: steps between two checkpoints, from which a killed stage goes on.
+    """
+
+    constant_steps: int
+    decay_steps: int
+    batch_size: int
+    learning_rate: float
+    ema_decay: float
+    validate_every: int
+    checkpoint_every: int
+
+    def __post_init__(self) -> None:
+        for name in ("batch_size", "learning_rate", "validate_every", "checkpoint_every"):
+            require(getattr(self, name) > 0, name, f"must be positive, found {getattr(self, name)}")
+        require(self.constant_steps >= 0, "constant_steps", f"must not be negative, found {self.constant_steps}")
+        require(self.decay_steps >= 0, "decay_steps", f"must not be negative, found {self.decay_steps}")
+        require(self.steps > 0, "constant_steps", "constant_steps + decay_steps must be positive")
+        require(0 <= self.ema_decay < 1, "ema_decay", f"must be in [0, 1), found {self.ema_decay}")
+
+    @property
+    def steps(self) -> int:
+        return self.constant_steps + self.decay_steps
