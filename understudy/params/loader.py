@@ -48,7 +48,12 @@ def read(path: Path) -> dict[str, Any]:
 
 
 def parse(section: type[Section], value: Any, where: str) -> Section:
-    """Build the dataclass `section` from plain YAML values. `where` prefixes every error."""
+    """Build the dataclass `section` from plain YAML values. `where` prefixes every error.
+
+    A section whose keys are not fields (the gate's are metrics) reads itself: `section.parse(value, where)`.
+    """
+    if reader := getattr(section, "parse", None):
+        return reader(value, where)
     if not isinstance(value, Mapping):
         found = "nothing" if value is None else type(value).__name__
         raise UserError(f"{where}: expected a mapping, found {found}")

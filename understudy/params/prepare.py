@@ -14,4 +14,6 @@ class Prepare:
     size: tuple[int, int]
 
     def __post_init__(self) -> None:
-        require(all(s >= 16 and s % 4 == 0 for s in self.size), "size", f"multiples of 4, at least 16; found {self.size}")
+        require(
+            all(s >= 16 and s % 4 == 0 for s in self.size), "size", f"multiples of 4, at least 16; found {self.size}"
+        )

@@ -2,6 +2,8 @@ from dataclasses import dataclass
 
 from understudy.params.loader import require
 
+LOG_EVERY = 10  # steps that one record of a training log averages over
+
 
 @dataclass(frozen=True)
 class Schedule:
@@ -27,6 +29,8 @@ class Schedule:
         require(self.constant_steps >= 0, "constant_steps", f"must not be negative, found {self.constant_steps}")
         require(self.decay_steps >= 0, "decay_steps", f"must not be negative, found {self.decay_steps}")
         require(self.steps > 0, "constant_steps", "constant_steps + decay_steps must be positive")
+        for name in ("validate_every", "checkpoint_every"):
+            require(getattr(self, name) % LOG_EVERY == 0, name, f"must be a multiple of {LOG_EVERY}, the steps of a record")
         require(0 <= self.ema_decay < 1, "ema_decay", f"must be in [0, 1), found {self.ema_decay}")
 
     @property

@@ -28,7 +28,9 @@ class Teacher:
     def __post_init__(self) -> None:
         for name in ("ngf", "blocks", "reduction", "ndf"):
             require(getattr(self, name) > 0, name, f"must be positive, found {getattr(self, name)}")
-        require(self.blocks % 3 == 0, "blocks", f"must be a multiple of 3 (three groups are tapped), found {self.blocks}")
+        require(
+            self.blocks % 3 == 0, "blocks", f"must be a multiple of 3 (three groups are tapped), found {self.blocks}"
+        )
         require(4 * self.ngf >= self.reduction, "reduction", "leaves no channel in a branch: lower it or raise ngf")
         for name in ("lambda_gan", "lambda_recon"):
             require(getattr(self, name) >= 0, name, f"must not be negative, found {getattr(self, name)}")

@@ -1,0 +1,68 @@
+# The one vocabulary: hooks, CI and people call these.
+VENV := .venv
+BIN := $(VENV)/bin
+PYTHON ?= python3
+export PATH := $(CURDIR)/$(BIN):$(PATH)
+# Nothing phones home. (The code says so too; this covers tools that are run by hand.)
+export DVC_NO_ANALYTICS := true
+export DO_NOT_TRACK := 1
+export GX_ANALYTICS_ENABLED := false
+export MLFLOW_DISABLE_TELEMETRY := true
+export PREFECT_SERVER_ANALYTICS_ENABLED := false
+# Two test processes or two trainings side by side get one thread each; a single one may set this to the cores it has.
+THREADS ?= $(shell nproc 2>/dev/null || echo 2)
+
+.PHONY: help setup demo repro gate test test-fast test-long test-gpu lint deps data table clean
+
+help: ## this list
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
+
+setup: $(VENV)/.installed ## virtual environment from requirements.lock
+
+$(VENV)/.installed: requirements.lock pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check uv
+	$(BIN)/uv pip install --quiet --python $(BIN)/python -r requirements.lock
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps -e .
+	touch $@
+
+demo: setup ## the whole pipeline on the embedded data set, to a registered student
+	$(BIN)/understudy run
+
+repro: setup ## run what is stale
+	$(BIN)/dvc repro
+
+gate: setup ## the verdict: exits 0 passed, 3 failed, 4 unreadable
+	$(BIN)/understudy gate
+
+test: setup ## fast and slow tests: what CI runs
+	$(BIN)/pytest -m "not long and not gpu" --durations=15
+
+test-fast: setup ## the default while working
+	$(BIN)/pytest
+
+test-long: setup ## minutes to hours
+	$(BIN)/pytest -m long --timeout=14400
+
+test-gpu: ## on a machine with a GPU: needs torch and pytest alone
+	$(PYTHON) -m pytest -m gpu tests/gpu
+
+lint: setup ## style, types, and the laws of the house
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+deps: setup ## rewrite the code that dvc.yaml's stages depend on
+	$(BIN)/python -m understudy.adapters.dvc
+
+data: ## copy data sets into data/: make data FROM=folder
+	@test -n "$(FROM)" || { echo "usage: make data FROM=FOLDER (with camvid_320x240.zip in it)"; exit 2; }
+	@test -d "$(FROM)" || { echo "$(FROM): no such folder"; exit 2; }
+	mkdir -p data
+	cp -v "$(FROM)"/*.zip data/
+
+table: setup ## the README's table: three seeds of the longer recipe (about 2 hours on two cores, resumable)
+	$(BIN)/python -m benchmarks.seeds
+
+clean: setup ## remove checkpoints and scratch
+	$(BIN)/understudy clean --yes

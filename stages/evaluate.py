@@ -1,0 +1,166 @@
+"""evaluate: teacher, student and baseline on the test split, by the same code on the same images.
+
+Makes    artifacts/evaluate/: evaluation.json (everything, with intervals), metrics.json (values alone, for `dvc metrics`),
+         classes.csv (IoU by class), samples.png; and .understudy/evaluate/latency.json, which is no output of the graph:
+         it belongs to a machine and a moment
+Reads    artifacts/prepare, artifacts/judge, artifacts/{teacher,distill,baseline}; params base, runtime, evaluate
+Run      dvc repro evaluate, or python -m stages.evaluate [--params FILE] [--root DIR] [--dry-run]
+Networks run in fp32, whatever precision they were trained in: that is what ships.
+"""
+
+import contextlib
+import csv
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from understudy.arch import Arch
+from understudy.cost import cost
+from understudy.data.pairs import DatasetInfo, Pairs, encode_labels, load_info, load_pairs
+from understudy.files import atomic, sha256, write_json
+from understudy.grid import grid
+from understudy.measure import latency_ms, peak_activation_bytes
+from understudy.metrics.collapse import find_collapse
+from understudy.metrics.judge import load_judge
+from understudy.metrics.protocol import L1_TO_TEACHER
+from understudy.metrics.score import Estimate, Scorer, differences, observe
+from understudy.models.generator import Generator
+from understudy.params.base import Base
+from understudy.params.evaluate import Evaluate
+from understudy.params.runtime import Runtime
+from understudy.runtime import DETERMINISM, device, seed_everything, threads
+from understudy.stage import Job, Plan, main
+from understudy.train.validation import colour, translate
+from understudy.weights import load_generator
+
+READS = (Base, Runtime, Evaluate)
+MODELS = {"teacher": "teacher", "student": "distill", "baseline": "baseline"}  # name: the stage that made it
+SHOWN = 8  # test images in the sample grid
+
+
+def plan(job: Job) -> Plan:
+    info = load_info(job.input("prepare/dataset.json"))
+    return {"test images": info.counts["test"], "models": ", ".join(MODELS), "expected time": "about 20 s at 64 px"}
+
+
+def run(job: Job) -> None:
+    params = job.params(Evaluate)
+    seed_everything(job.params(Base).seed)
+    place = device(job.params(Runtime))
+    info = load_info(job.input("prepare/dataset.json"))
+    pairs = load_pairs(job.input("prepare/test.zip"))
+    judge = load_judge(job.input("judge/judge.json").parent).to(place)
+    models = {
+        name: load_generator(job.input(f"{stage}/arch.json"), job.input(f"{stage}/weights.safetensors"))
+        for name, stage in MODELS.items()
+    }
+    photos = {
+        name: translate(net.to(place).eval(), pairs.labels, arch.encoding, info, place, contextlib.nullcontext)
+        for name, (arch, net) in models.items()
+    }
+    print("evaluate: translated the test split; scoring", flush=True)
+    real = observe(judge, pairs.photos, pairs.labels, info.ignore)
+    scorer = Scorer(real, params.resamples, job.params(Base).seed)
+    seen = {name: observe(judge, images, pairs.labels, info.ignore) for name, images in photos.items()}
+    scores = {name: scorer.score(observation) for name, observation in seen.items()}
+    for name in ("student", "baseline"):
+        scores[name][L1_TO_TEACHER] = scorer.l1_to_teacher(photos[name], photos["teacher"])
+    for metric, needed in scorer.skipped().items():
+        print(f"evaluate: {metric} left out: {len(pairs)} test images, {needed} needed")
+    coloured = colour(pairs.labels, info)
+    collapse = {name: find_collapse(images, coloured, pairs.photos) for name, images in photos.items()}
+    for name, failure in collapse.items():
+        if failure:
+            print(f"evaluate: {name}: {failure}")
+    per_class = {name: _by_class(scorer.score_classes(seen[name]), info) for name in seen}
+    per_class["real"] = _by_class(scorer.score_classes(real), info)
+    costs = {name: _costs(arch, net, job.input(f"{MODELS[name]}/weights.safetensors")) for name, (arch, net) in models.items()}
+    evaluation = {
+        "schema": 1,
+        "dataset": info.name,
+        "split": "test",
+        "seed": job.params(Base).seed,
+        "determinism": DETERMINISM,
+        "models": {name: {**_plain(scores[name]), **_values(costs[name])} for name in models}
+        | {"real": _plain(scorer.score_real())},
+        "differences": {
+            f"student_minus_{other}": _plain(differences(scores["student"], scores[other])) for other in ("teacher", "baseline")
+        },
+        "per_class_iou": per_class,
+        "collapse": collapse,
+        "files": {f"artifacts/{name}": sha256(job.input(name)) for name in _scored_files()},
+    }
+    write_json(job.output("evaluate/evaluation.json"), evaluation)
+    write_json(job.output("evaluate/metrics.json"), _flat(evaluation["models"]))
+    _write_classes(per_class, job.output("evaluate/classes.csv"))
+    _draw(pairs, coloured, photos, job.output("evaluate/samples.png"))
+    _time(models, pairs, info, params.latency_runs, place, job.scratch / "latency.json")
+
+
+def _scored_files() -> list[str]:
+    """Names under artifacts/ of everything that the numbers were computed from."""
+    weights = [f"{stage}/{file}" for stage in MODELS.values() for file in ("arch.json", "weights.safetensors")]
+    return ["prepare/dataset.json", "prepare/test.zip", "judge/judge.json", "judge/weights.safetensors", *weights]
+
+
+def _costs(arch: Arch, net: Generator, weights: Path) -> dict[str, float]:
+    counted = cost(arch)
+    return {
+        "macs_true_g": counted.macs_true / 1e9,
+        "macs_legacy_g": counted.macs_legacy / 1e9,
+        "params_m": counted.params / 1e6,
+        "file_mb": weights.stat().st_size / 1e6,
+        "peak_activation_mb": peak_activation_bytes(net, (1, arch.input_channels, *arch.size)) / 1e6,
+    }
+
+
+def _plain(estimates: Mapping[str, Estimate]) -> dict[str, dict[str, float | int]]:
+    return {name: estimate.plain() for name, estimate in estimates.items()}
+
+
+def _values(numbers: Mapping[str, float]) -> dict[str, dict[str, float]]:
+    return {name: {"value": value} for name, value in numbers.items()}
+
+
+def _flat(models: Mapping[str, Mapping[str, Mapping[str, float]]]) -> dict[str, dict[str, float]]:
+    """Values alone, rounded to what a table needs."""
+    return {
+        model: {metric: round(entry["value"], 6) for metric, entry in metrics.items()} for model, metrics in models.items()
+    }
+
+
+def _by_class(estimates: Mapping[int, Estimate], info: DatasetInfo) -> dict[str, dict[str, float | int]]:
+    return {info.classes[index]: estimate.plain() for index, estimate in estimates.items()}
+
+
+def _write_classes(per_class: Mapping[str, Mapping[str, Mapping[str, float]]], path: Path) -> None:
+    with atomic(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as stream:
+        writer = csv.writer(stream, lineterminator="\n")
+        writer.writerow(["model", "class", "iou"])
+        for model, classes in per_class.items():
+            for name, entry in classes.items():
+                writer.writerow([model, name, f"{entry['value']:.4f}"])
+
+
+def _draw(pairs: Pairs, coloured: torch.Tensor, photos: Mapping[str, torch.Tensor], path: Path) -> None:
+    """Label map, real photo and every model's translation, for test images spread over the split."""
+    columns = {"label map": coloured, "real photo": pairs.photos, **photos}
+    chosen = torch.linspace(0, len(pairs) - 1, min(SHOWN, len(pairs))).long().tolist()
+    rows = [[images[i].permute(1, 2, 0).numpy() for images in columns.values()] for i in chosen]  # [3, H, W] -> [H, W, 3]
+    grid(rows, list(columns), path)
+
+
+def _time(
+    models: Mapping[str, tuple[Arch, Generator]], pairs: Pairs, info: DatasetInfo, runs: int, place: torch.device, path: Path
+) -> None:
+    """Latency of one image, the models side by side in one run."""
+    times: dict[str, Any] = {}
+    for name, (arch, net) in models.items():
+        times[name] = latency_ms(net, encode_labels(pairs.labels[:1].to(place), arch.encoding, info), runs)
+    write_json(path, {"threads": threads(), "device": str(place), "models": times})
+
+
+if __name__ == "__main__":
+    main("evaluate", READS, plan, run)

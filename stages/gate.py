@@ -1,0 +1,35 @@
+"""gate: whether the student meets its bar.
+
+Makes    artifacts/gate/verdict.json, whatever it says: the stage succeeds once it is written
+Reads    artifacts/evaluate/evaluation.json, and the files that it speaks of, to know that they are still the same;
+         params gate
+Takes    a moment: no network is run, and neither torch nor a tracker is imported
+Run      dvc repro gate, or python -m stages.gate [--params FILE] [--root DIR] [--dry-run]
+Then     understudy gate: exits 0 if the student passed, 3 if it failed, 4 if the verdict cannot be read
+"""
+
+from understudy.files import write_json
+from understudy.gate import EVALUATION, judge, read_evaluation
+from understudy.params.gate import Gate
+from understudy.stage import Job, Plan, main
+from understudy.verdict import report
+
+READS = (Gate,)
+
+
+def plan(job: Job) -> Plan:
+    rules = [f"{metric}.{rule}" for metric, rules in job.params(Gate).policy.items() for rule in rules]
+    return {"evaluation": job.root / EVALUATION, "rules": len(rules), "expected time": "under a second"}
+
+
+def run(job: Job) -> None:
+    output = job.output("gate/verdict.json")
+    # An old verdict must not outlive an evaluation that can no longer be judged.
+    output.unlink(missing_ok=True)
+    verdict = judge(job.params(Gate), *read_evaluation(job.root))
+    write_json(output, verdict.plain())
+    print(report(verdict), end="")
+
+
+if __name__ == "__main__":
+    main("gate", READS, plan, run)

@@ -1,0 +1,58 @@
+"""Pairs of label map and photo, brought to one size.
+
+Makes    artifacts/prepare/{train,val,test}.zip, manifest.csv, dataset.json and samples.png (a look at the pairs).
+Reads    prepare.source: a drawn set's description, a folder or an archive (docs/add-a-dataset.md).
+Takes    about 40 s for the 2,400 drawn street scenes at 64 px on one CPU core; 10 s for CamVid's 701 pairs.
+Expect   2,400 pairs of 13 classes; the same bytes each time.
+Command  python -m stages.prepare [--params FILE] [--root DIR] [--dry-run]
+"""
+
+import sys
+import time
+from pathlib import Path
+
+from understudy.data.prepare import open_source, prepare
+from understudy.data.source import SPLITS
+from understudy.params.prepare import Prepare
+from understudy.stage import Job, Plan, main
+
+REPORT_EVERY = 2.0  # seconds
+
+
+def plan(job: Job) -> Plan:
+    """Counts, size and classes of what would be made."""
+    params = job.params(Prepare)
+    source = open_source(Path(params.source))
+    counts = {split: len(source.names(split)) for split in SPLITS}
+    return {
+        "name": source.name,
+        "licence": source.classes.licence,
+        "pairs": ", ".join(f"{count} {split}" for split, count in counts.items()),
+        "size": "{} x {} (height x width)".format(*params.size),
+        "classes": ", ".join(source.classes.names),
+    }
+
+
+def run(job: Job) -> None:
+    """Bring every pair to its size and write the artifacts."""
+    params = job.params(Prepare)
+    prepare(open_source(Path(params.source)), params.size, job.output("prepare"), _Progress())
+
+
+class _Progress:
+    """Prints rate and time left every few seconds."""
+
+    def __init__(self) -> None:
+        self.start = self.last = time.monotonic()
+
+    def __call__(self, done: int, total: int) -> None:
+        now = time.monotonic()
+        if done < total and now - self.last < REPORT_EVERY:
+            return
+        self.last = now
+        rate = done / max(now - self.start, 1e-6)
+        print(f"prepare: {done}/{total} pairs, {rate:.0f}/s, {(total - done) / rate:.0f} s left", file=sys.stderr)
+
+
+if __name__ == "__main__":
+    main("prepare", (Prepare,), plan, run)

@@ -1,0 +1,92 @@
+"""prune: the student's architecture, cut out of the trained teacher in one step for a budget of multiply-accumulates.
+
+Makes    artifacts/prune/: arch.json, inherited.safetensors (the surviving weights), diff.txt, widths.png, metrics.json
+Reads    artifacts/teacher; params prune
+Takes    about a second; the search itself a few milliseconds
+Expect   the student's cost in the chosen convention at most, and usually within 3 % of, the budget
+Run      dvc repro prune, or python -m stages.prune [--params FILE] [--root DIR] [--dry-run]
+"""
+
+from pathlib import Path
+
+from understudy import arch as architecture
+from understudy.arch import InceptionArch
+from understudy.cost import Cost, cost
+from understudy.errors import UserError
+from understudy.files import atomic, write_json, write_text
+from understudy.params.prune import Prune
+from understudy.prune.picture import widths_picture
+from understudy.prune.scores import read_scores
+from understudy.prune.surgery import cut, save_inherited
+from understudy.prune.threshold import select
+from understudy.stage import Job, Plan, main
+from understudy.weights import load_generator
+
+READS = (Prune,)
+
+
+def plan(job: Job) -> Plan:
+    teacher, params = _teacher(job.input("teacher/arch.json")), job.params(Prune)
+    macs = cost(teacher).macs(params.convention)
+    return {
+        "teacher": f"{macs / 1e9:.4g} GMACs ({params.convention}) for one image of {teacher.size[0]}x{teacher.size[1]}",
+        "budget": f"{params.macs_budget_g * 1e9 / macs:.1%} of it",
+        "expected time": "about a second",
+    }
+
+
+def run(job: Job) -> None:
+    params, arch_path = job.params(Prune), job.input("teacher/arch.json")
+    teacher = _teacher(arch_path)
+    weights = load_generator(arch_path, job.input("teacher/weights.safetensors"))[1].state_dict()
+    scores = read_scores(weights, teacher)
+    selection = select(teacher, scores, params.macs_budget_g * 1e9, params.convention, params.min_width)
+    before, after = cost(teacher), selection.cost
+    table = f"{architecture.diff(teacher, selection.arch)}\n{_cost_rows(before, after)}"
+    architecture.save(selection.arch, job.output("prune/arch.json"))
+    inherited = cut(weights, selection.arch, selection.kept, params.inherit)
+    save_inherited(inherited, params.inherit, job.output("prune/inherited.safetensors"))
+    write_text(job.output("prune/diff.txt"), table)
+    caption = (
+        f"{before.macs_true / 1e9:.3g} to {after.macs_true / 1e9:.3g} GMACs, "
+        f"{before.params / 1e6:.3g} to {after.params / 1e6:.3g} M parameters; "
+        f"kept where |scale| > {selection.threshold:.4g}"
+    )
+    with atomic(job.output("prune/widths.png")) as temporary:
+        widths_picture(teacher, selection.arch, caption).save(temporary)
+    write_json(
+        job.output("prune/metrics.json"),
+        {
+            "macs_true_g": after.macs_true / 1e9,
+            "macs_legacy_g": after.macs_legacy / 1e9,
+            "params_m": after.params / 1e6,
+            "threshold": selection.threshold,
+            "times_fewer_macs_true": before.macs_true / after.macs_true,
+            "times_fewer_macs_legacy": before.macs_legacy / after.macs_legacy,
+            "times_fewer_params": before.params / after.params,
+        },
+    )
+    print(table)
+
+
+def _teacher(path: Path) -> InceptionArch:
+    arch = architecture.load(path)
+    if not isinstance(arch, InceptionArch):
+        raise UserError(f"{path}: of family {arch.family}; only an inception generator can be pruned")
+    return arch
+
+
+def _cost_rows(before: Cost, after: Cost) -> str:
+    """The end of diff.txt: what both cost, and how many times less the student does."""
+    rows = [f"{'':16}{'teacher':>16}{'student':>16}{'times fewer':>13}"]
+    for name, old, new in (
+        ("MACs (true)", before.macs_true, after.macs_true),
+        ("MACs (legacy)", before.macs_legacy, after.macs_legacy),
+        ("parameters", before.params, after.params),
+    ):
+        rows.append(f"{name:16}{old:16,}{new:16,}{old / new:13.1f}")
+    return "\n".join(rows) + "\n"
+
+
+if __name__ == "__main__":
+    main("prune", READS, plan, run)

@@ -1,0 +1,80 @@
+"""teacher: CAT's inception generator, trained with PatchGAN and the pix2pix objective.
+
+Makes    artifacts/teacher/: arch.json, weights.safetensors, discriminator.{json,safetensors}, curves.csv, metrics.json,
+         samples.png
+Reads    artifacts/prepare, artifacts/check/result.json, artifacts/judge; params base, runtime, teacher
+Run      dvc repro teacher, or python -m stages.teacher [--params FILE] [--root DIR] [--dry-run]
+Killed, it goes on from its last checkpoint when it is run again.
+"""
+
+import functools
+
+from torch import nn
+
+from understudy import arch as architecture
+from understudy.data.pairs import load_info
+from understudy.models.discriminators import PatchDiscriminator
+from understudy.models.initialise import init_normal
+from understudy.params.base import Base
+from understudy.params.runtime import Runtime
+from understudy.params.teacher import Teacher
+from understudy.runtime import autocast, device, seed_everything
+from understudy.stage import Job, Plan, main
+from understudy.train.critic import save_critic
+from understudy.train.pix2pix import NoTerms, Weights
+from understudy.train.session import Session, Setting, seeded
+
+READS = (Base, Runtime, Teacher)
+
+
+def session(job: Job) -> Session:
+    """The training, ready to start."""
+    base, runtime, params = job.params(Base), job.params(Runtime), job.params(Teacher)
+    seed_everything(base.seed)
+    place = device(runtime)
+    info = load_info(job.input("prepare/dataset.json"))
+    arch = architecture.inception(
+        ngf=params.ngf,
+        blocks=params.blocks,
+        reduction=params.reduction,
+        norm=params.norm,
+        padding=params.padding,
+        encoding=params.encoding,
+        input_channels=info.input_channels(params.encoding),
+        size=info.size,
+    )
+    generator = architecture.build(arch)
+    init_normal(generator, seeded(base.seed, "generator"))
+    norm = "batch" if params.norm == "batch" else "instance_affine"
+    discriminator = PatchDiscriminator(arch.input_channels + arch.output_channels, params.ndf, norm)
+    init_normal(discriminator, seeded(base.seed, "discriminator"))
+    return Session(
+        job,
+        Setting(
+            arch=arch,
+            generator=generator,
+            discriminator=discriminator,
+            adapters=nn.ModuleDict(),
+            terms=NoTerms(),
+            weights=Weights(params.lambda_gan, params.lambda_recon),
+            schedule=params.schedule,
+            inputs=(),
+            seed=base.seed,
+            device=place,
+            autocast=functools.partial(autocast, runtime, place),
+        ),
+    )
+
+
+def plan(job: Job) -> Plan:
+    return session(job).plan()
+
+
+def run(job: Job) -> None:
+    teacher = session(job)
+    teacher.run()
+    save_critic(teacher.setting.discriminator, job.output("teacher"))
+
+
+if __name__ == "__main__":
+    main("teacher", READS, plan, run)

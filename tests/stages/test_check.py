@@ -1,0 +1,307 @@
+"""The stage on small manifests, each broken in one way. What runs Great Expectations is slow."""
+
+import csv
+import hashlib
+import json
+import os
+import random
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import yaml
+
+from stages import check as stage
+from understudy import stage as frame
+from understudy.errors import DATA_FAILED, OK, UserError
+from understudy.params.check import Check
+from understudy.params.loader import parse
+
+COUNTS = {"train": 12, "val": 4, "test": 6}
+SETTINGS = {
+    "min_images": {"train": 10, "val": 4, "test": 5},
+    "min_class_images": {"train": 3, "val": 1, "test": 1},
+    "photo_modes": ["RGB"],
+    "label_modes": ["P", "L"],
+    "max_upscale": 1.0,
+    "near_duplicate_bits": 3,
+    "near_duplicate_tone": 0.01,
+    "brightness": [0.1, 0.9],
+    "colour": [0.05, 0.95],
+    "min_contrast": 0.05,
+}
+CHECK = parse(Check, SETTINGS, "check")
+INFO = {
+    "schema": 1,
+    "name": "tiny",
+    "size": [16, 24],
+    "classes": ["sky", "road", "void"],
+    "palette": [[0, 0, 255], [90, 90, 90], [0, 0, 0]],
+    "ignore": 2,
+    "licence": "CC0-1.0",
+    "counts": COUNTS,
+}
+
+Row = dict[str, str]
+
+
+def rows() -> list[Row]:
+    """A manifest that meets every expectation; class 2, `void`, is ignored and never seen."""
+    made = []
+    generator = random.Random(0)
+    for split, count in COUNTS.items():
+        for index in range(count):
+            name = f"{split} ä{index}"
+            tone = {
+                channel: f"{0.3 + 0.4 * generator.random():.6f}" for channel in ("brightness", "red", "green", "blue")
+            }
+            made.append({
+                "name": name, "split": split, "width": "24", "height": "16", "source_width": "24",
+                "source_height": "32", "source_mode": "RGB", "label_mode": "P",
+                "photo_sha256": hashlib.sha256(name.encode()).hexdigest(),
+                "label_sha256": hashlib.sha256(b"label" + name.encode()).hexdigest(), **tone, "contrast": "0.200000",
+                "dhash": f"{generator.getrandbits(64):016x}", "classes": "0 1", "licence": "CC0-1.0",
+            })  # fmt: skip
+    return made
+
+
+def write(root: Path, table: list[Row], info: dict | None = None) -> Path:
+    """Prepared artifacts with that manifest, and a parameter file, whose path is returned."""
+    folder = root / "artifacts" / "prepare"
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / "manifest.csv").open("w", encoding="utf-8", newline="") as stream:
+        writer = csv.DictWriter(stream, list(table[0]), lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(table)
+    (folder / "dataset.json").write_text(json.dumps(info or INFO), encoding="utf-8")
+    params = root / "params.yaml"
+    params.write_text(yaml.safe_dump({"check": SETTINGS}), encoding="utf-8")
+    return params
+
+
+def run(root: Path, *arguments: str) -> int:
+    with pytest.raises(SystemExit) as exit_:
+        frame.main(
+            "check", stage.READS, stage.plan, stage.run,
+            ["--params", str(root / "params.yaml"), "--root", str(root), *arguments],
+        )  # fmt: skip
+    return exit_.value.code
+
+
+def result(root: Path) -> Path:
+    return root / "artifacts" / "check" / "result.json"
+
+
+def edit(index: int, **cells: str) -> Callable[[list[Row]], None]:
+    return lambda table: table[index].update(cells)
+
+
+def copy(source: int, target: int, *columns: str) -> Callable[[list[Row]], None]:
+    return lambda table: table[target].update({column: table[source][column] for column in columns})
+
+
+def flip(source: int, target: int, bits: int) -> Callable[[list[Row]], None]:
+    """The target gets the source's tone and its difference hash with so many bits flipped."""
+
+    def change(table: list[Row]) -> None:
+        copy(source, target, *stage.TONE)(table)
+        table[target]["dhash"] = f"{int(table[source]['dhash'], 16) ^ (2**bits - 1):016x}"
+
+    return change
+
+
+def drop(split: str, keep: int) -> Callable[[list[Row]], None]:
+    def change(table: list[Row]) -> None:
+        kept = [row for row in table if row["split"] != split]
+        table[:] = kept + [row for row in table if row["split"] == split][:keep]
+
+    return change
+
+
+def without_column(table: list[Row]) -> None:
+    for row in table:
+        del row["dhash"]
+
+
+def unseen(split: str) -> Callable[[list[Row]], None]:
+    return lambda table: [row.update(classes="0") for row in table if row["split"] == split] and None
+
+
+# Rows 0-11 are of train, 12-15 of val, 16-21 of test.
+VIOLATIONS = {
+    "column missing": (without_column, "columns.columns", "found ['name', 'split'"),
+    "not a number": (edit(1, width="wide"), "formats.width_format", "split=train  name=train ä1  width=wide"),
+    "missing partner": (edit(13, label_sha256=""), "formats.label_sha256_format", "name=val ä1  label_sha256="),
+    "unknown split": (edit(0, split="holdout"), "formats.split_format", "split=holdout  name=train ä0"),
+    "pair twice": (copy(0, 1, "name"), "formats.names_unique", "split=train  name=train ä0"),
+    "wrong size": (edit(2, height="24"), "pairs.height", "name=train ä2  height=24"),
+    "enlarged": (edit(2, source_width="23"), "pairs.source_width", "name=train ä2  source_width=23"),
+    "wrong mode": (edit(20, source_mode="CMYK"), "pairs.photo_mode", "name=test ä4  source_mode=CMYK"),
+    "label mode": (edit(20, label_mode="RGB"), "pairs.label_mode", "name=test ä4  label_mode=RGB"),
+    "unknown class": (edit(3, classes="0 1 7"), "pairs.classes_known", "name=train ä3  highest_class=7"),
+    "other licence": (edit(3, licence="unknown"), "pairs.licence", "name=train ä3  licence=unknown"),
+    "too dark": (edit(4, brightness="0.010000"), "pairs.brightness", "name=train ä4  brightness=0.01"),
+    "colour cast": (edit(4, green="0.990000"), "pairs.green", "name=train ä4  green=0.99"),
+    "flat": (edit(4, contrast="0.000000"), "pairs.contrast", "name=train ä4  contrast=0.0"),
+    "leak": (
+        copy(0, 16, "photo_sha256"),
+        "pairs.no_duplicate_across_splits",
+        "split=test  name=test ä0  duplicate=train/train ä0",
+    ),
+    "near leak": (
+        flip(5, 12, 3),
+        "pairs.no_near_duplicate_across_splits",
+        "split=val  name=val ä0  near_duplicate=train/train ä5 (3 bits)",
+    ),
+    "too few": (drop("test", 4), "splits.enough_images", "split=test  images=4  minimum=5"),
+    "pair lost": (drop("train", 11), "splits.declared_images", "split=train  images=11  declared=12"),
+    "split empty": (drop("val", 0), "splits.enough_images", "split=val  images=0  minimum=4"),
+    "class unseen": (unseen("val"), "classes.classes_covered", "split=val  class=road  images=0  minimum=1"),
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("case", VIOLATIONS)
+def test_a_violation_stops_the_run_and_names_its_rows(case, tmp_path, capsys):
+    change, expectation, evidence = VIOLATIONS[case]
+    table = rows()
+    change(table)
+    write(tmp_path, table)
+    assert run(tmp_path) == DATA_FAILED
+    message = capsys.readouterr().err
+    assert f"  {expectation}: " in message
+    assert evidence in message
+    assert str(tmp_path / ".understudy/check/data_docs/index.html") in message
+    assert (tmp_path / ".understudy/check/data_docs/index.html").exists()
+    assert not result(tmp_path).exists()
+    status = json.loads((tmp_path / ".understudy/status/check.json").read_text())
+    assert status["code"] == DATA_FAILED
+    assert evidence in status["reason"]
+
+
+@pytest.mark.slow
+def test_many_rows_are_counted_and_twenty_shown(tmp_path, capsys):
+    table = rows()
+    for row in table:
+        row["source_mode"] = "L"
+    write(tmp_path, table)
+    assert run(tmp_path) == DATA_FAILED
+    message = capsys.readouterr().err
+    assert "pairs.photo_mode: 22 of 22 rows" in message
+    assert message.count("source_mode=L") == stage.SHOWN
+    assert "    and 2 more\n" in message
+
+
+@pytest.mark.slow
+def test_the_result_is_the_same_bytes_each_time_and_a_failure_takes_it_away(tmp_path):
+    """One run in a process of its own, as DVC starts it, one here, one in another folder."""
+    params = write(tmp_path, rows())
+    command = [sys.executable, "-m", "stages.check", "--params", str(params), "--root", str(tmp_path)]
+    done = subprocess.run(
+        command, capture_output=True, text=True, timeout=200, env={**os.environ, "GX_ANALYTICS_ENABLED": "true"}
+    )
+    assert (done.returncode, done.stderr) == (OK, "")
+    first = result(tmp_path).read_bytes()
+    assert run(tmp_path) == OK
+    assert result(tmp_path).read_bytes() == first
+    elsewhere = tmp_path / "elsewhere"
+    write(elsewhere, rows())
+    assert run(elsewhere) == OK
+    assert result(elsewhere).read_bytes() == first
+
+    value = json.loads(first)
+    defined = sum(len(suite.expectations) for suite in defined_suites())
+    assert value["expectations"] == len(value["results"]) == defined
+    assert all(entry["success"] and entry["unexpected"] == 0 for entry in value["results"])
+    assert {entry["checked"] for entry in value["results"]} == {22, 3, 6, None}  # pairs, splits, splits x classes
+
+    table = rows()
+    edit(0, width="25")(table)
+    write(tmp_path, table)
+    assert run(tmp_path) == DATA_FAILED
+    assert not result(tmp_path).exists()
+
+
+def defined_suites() -> list:
+    info = stage.DatasetInfo("tiny", (16, 24), ("sky", "road", "void"), ((0, 0, 0),) * 3, 2, "CC0-1.0", COUNTS)
+    manifest = stage.pd.DataFrame(rows(), dtype=object)
+    return [suite for suites in stage.rounds(manifest, info, CHECK) for suite in suites]
+
+
+def test_dry_run_prints_the_plan_and_does_nothing(tmp_path, capsys):
+    write(tmp_path, rows())
+    assert run(tmp_path, "--dry-run") == OK
+    printed = capsys.readouterr().out
+    assert "images.test: 6" in printed
+    assert "check.near_duplicate_bits: 3" in printed
+    assert not (tmp_path / ".understudy").exists()
+    assert not result(tmp_path).exists()
+
+
+def test_nothing_prepared_is_said(tmp_path, capsys):
+    write(tmp_path, rows())
+    (tmp_path / "artifacts/prepare/dataset.json").unlink()
+    assert run(tmp_path) == 2
+    assert "dvc repro prepare" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("change", "found"),
+    [
+        (flip(0, 16, 3), "test/test ä0 (3 bits)"),
+        (flip(0, 16, 4), None),  # one bit too far
+        (flip(0, 1, 2), None),  # the same split: no leakage
+        (lambda table: (flip(0, 16, 0)(table), table[16].update(red=f"{float(table[0]['red']) + 0.01:.6f}")),
+         "test/test ä0 (0 bits)"),
+        (lambda table: (flip(0, 16, 0)(table), table[16].update(red=f"{float(table[0]['red']) + 0.011:.6f}")), None),
+        (lambda table: (flip(0, 16, 0)(table), copy(0, 16, "photo_sha256")(table)), None),  # equal: not merely near
+        (lambda table: (flip(0, 16, 3)(table), flip(0, 12, 1)(table)), "val/val ä0 (1 bits)"),  # the nearest is named
+    ],
+)  # fmt: skip
+def test_near_duplicates_are_close_in_hash_and_in_tone(change, found):
+    table = rows()
+    change(table)
+    near = stage.near_duplicates(stage.parse(stage.pd.DataFrame(table, dtype=object)), 3, 0.01)
+    assert near[0] == found
+    assert near[2:12] == [None] * 10
+
+
+def test_duplicates_are_named_from_both_sides_and_only_across_splits():
+    table = rows()
+    copy(0, 1, "photo_sha256")(table)
+    assert set(stage.duplicates(stage.pd.DataFrame(table))) == {None}
+    copy(0, 16, "photo_sha256")(table)
+    named = stage.duplicates(stage.pd.DataFrame(table))
+    assert (named[0], named[1], named[16]) == ("test/test ä0", "test/test ä0", "train/train ä0")
+    assert sum(place is not None for place in named) == 3
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [(b"", "empty"), (b"name,split\na,b\nc\n", "row 3"), (b"name\n\xff\n", "cannot be read as a table")],
+)
+def test_what_is_no_table_is_refused(content, message, tmp_path):
+    path = tmp_path / "manifest.csv"
+    path.write_bytes(content)
+    with pytest.raises(UserError, match=message) as caught:
+        stage.read_manifest(path)
+    assert caught.value.code == DATA_FAILED
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("min_images", {"train": 1, "val": 1}),
+        ("min_images", {"train": 1, "val": 1, "test": 0}),
+        ("photo_modes", []),
+        ("max_upscale", 0),
+        ("near_duplicate_bits", 32),
+        ("near_duplicate_tone", -0.1),
+        ("brightness", [0.9, 0.1]),
+    ],
+)
+def test_a_bad_bound_is_named(key, value):
+    with pytest.raises(UserError, match=rf"check\.{key}: "):
+        parse(Check, {**SETTINGS, key: value}, "check")

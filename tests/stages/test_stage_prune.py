@@ -1,0 +1,98 @@
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from PIL import Image
+
+from stages import prune
+from understudy import arch as architecture
+from understudy.arch import Arch, InceptionArch, inception, resnet
+from understudy.cost import cost
+from understudy.errors import UserError
+from understudy.models.initialise import init_normal
+from understudy.params.prune import Prune
+from understudy.prune.surgery import inherit
+from understudy.stage import Job
+from understudy.weights import save_weights
+
+SMALL = inception(8, 3, 4, "batch", "reflect", "onehot", 12, (32, 32))
+BUDGET = Prune(macs_budget_g=0.004, convention="true", min_width=4, inherit="all")
+
+
+def job(root: Path, params: Prune = BUDGET) -> Job:
+    return Job("prune", root, {Prune: params})
+
+
+def teacher(root: Path, arch: Arch) -> None:
+    net = architecture.build(arch)
+    init_normal(net, torch.Generator().manual_seed(0))
+    architecture.save(arch, root / "artifacts/teacher/arch.json")
+    save_weights(net, root / "artifacts/teacher/weights.safetensors")
+
+
+def test_everything_that_the_student_needs_is_made(tmp_path):
+    teacher(tmp_path, SMALL)
+    prune.run(job(tmp_path))
+    made = tmp_path / "artifacts/prune"
+    assert {path.name for path in made.iterdir()} == {
+        "arch.json", "inherited.safetensors", "diff.txt", "widths.png", "metrics.json"}  # fmt: skip
+    student = architecture.load(made / "arch.json")
+    assert isinstance(student, InceptionArch)
+    metrics = json.loads((made / "metrics.json").read_text())
+    assert metrics["macs_true_g"] == cost(student).macs_true / 1e9 <= BUDGET.macs_budget_g
+    assert metrics["times_fewer_macs_legacy"] == cost(SMALL).macs_legacy / cost(student).macs_legacy
+    inherit(architecture.build(student), made / "inherited.safetensors")
+    assert f"{cost(student).params:,}" in (made / "diff.txt").read_text()
+    with Image.open(made / "widths.png") as picture:
+        assert picture.format == "PNG"
+    first = {path.name: path.read_bytes() for path in made.iterdir()}
+    prune.run(job(tmp_path))
+    assert {path.name: path.read_bytes() for path in made.iterdir()} == first
+
+
+def test_the_plan_names_the_teacher_s_cost_and_the_budget_s_share(tmp_path):
+    teacher(tmp_path, SMALL)
+    plan = prune.plan(job(tmp_path))
+    assert plan["teacher"] == f"{cost(SMALL).macs_true / 1e9:.4g} GMACs (true) for one image of 32x32"
+    assert plan["budget"] == f"{4e6 / cost(SMALL).macs_true:.1%} of it"
+
+
+@pytest.mark.parametrize(
+    ("arch", "budget", "message"),
+    [
+        (None, 0.004, "dvc repro teacher"),
+        (SMALL, 1e-6, "cannot be reached"),
+        (inception(8, 3, 4, "instance", "zero", "rgb", 3, (32, 32)), 0.004, "no scales"),
+        (inception(8, 3, 4, "instance_affine", "zero", "rgb", 3, (32, 32)), 0.004, "train it before pruning"),
+        (resnet(8, 3, "batch", "zero", "rgb", 3, (32, 32)), 0.004, "only an inception generator"),
+    ],
+    ids=["missing", "unreachable", "no-scales", "untrained", "resnet"],
+)
+def test_a_teacher_that_cannot_be_pruned_leaves_nothing_behind(arch, budget, message, tmp_path):
+    if arch is not None:
+        teacher(tmp_path, arch)
+    with pytest.raises(UserError, match=message):
+        prune.run(job(tmp_path, Prune(budget, "true", 4, "all")))
+    assert not (tmp_path / "artifacts/prune").exists()
+
+
+def test_damaged_weights_are_named(tmp_path):
+    teacher(tmp_path, SMALL)
+    weights = tmp_path / "artifacts/teacher/weights.safetensors"
+    weights.write_bytes(weights.read_bytes()[:100])
+    with pytest.raises(UserError, match=r"weights\.safetensors: damaged"):
+        prune.run(job(tmp_path))
+
+
+@pytest.mark.slow
+def test_the_command_shows_its_plan_and_fails_in_one_line(tmp_path):
+    params = tmp_path / "params.yaml"
+    params.write_text("prune: {macs_budget_g: 0.000001, convention: legacy, min_width: 4, inherit: none}")
+    teacher(tmp_path, SMALL)
+    command = [sys.executable, "-m", "stages.prune", "--params", str(params), "--root", str(tmp_path)]
+    done = subprocess.run(command, cwd=Path(__file__).parents[2], capture_output=True, text=True, check=False)
+    assert done.returncode == 2 and "prune.convention: legacy" in done.stdout
+    assert done.stderr.startswith("prune: prune.macs_budget_g") and done.stderr.count("\n") == 1

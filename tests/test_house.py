@@ -1,0 +1,141 @@
+"""The laws of the house: who may import whom, and that dvc.yaml, params.yaml, recipes and README tell the truth."""
+
+import ast
+import dataclasses
+import importlib
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from understudy.adapters.dvc import closure, is_code, stage_module
+from understudy.params.active import SECTIONS, load_all
+from understudy.params.gate import Gate
+from understudy.params.loader import read, section_name
+
+REPO = Path(__file__).parents[1]
+STAGES: dict[str, Any] = yaml.safe_load((REPO / "dvc.yaml").read_text())["stages"]
+OPERATIONAL = ("dvc", "prefect", "mlflow", "great_expectations")
+
+
+def python_files(folder: str) -> list[Path]:
+    return sorted((REPO / folder).rglob("*.py"))
+
+
+def imported(path: Path) -> set[str]:
+    """Top-level names of everything that a file imports, wherever in the file."""
+    names = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            names |= {alias.name.split(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names.add(node.module.split(".")[0])
+    return names
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_a_stage_depends_on_exactly_the_code_it_imports(stage):
+    listed = [entry for entry in STAGES[stage]["deps"] if is_code(entry)]
+    assert listed == closure(stage_module(STAGES[stage]["cmd"]), REPO), "run `make deps`"
+
+
+def test_closure_follows_imports_inside_functions_and_through_modules():
+    code = closure("stages.prune", REPO)
+    assert {"stages/prune.py", "understudy/arch.py", "understudy/models/inception.py", "understudy/files.py"} <= set(code)
+    assert not any("adapters" in file for file in code)
+
+
+@pytest.mark.parametrize("path", [p for p in python_files("understudy") if "adapters" not in p.parts], ids=str)
+def test_the_library_knows_no_operational_tool(path):
+    assert not imported(path) & set(OPERATIONAL)
+
+
+@pytest.mark.parametrize("path", [*python_files("understudy"), *python_files("stages")], ids=str)
+def test_nothing_imports_stages_or_flows(path):
+    assert not imported(path) & {"stages", "flows"}
+
+
+@pytest.mark.parametrize("path", python_files("stages"), ids=str)
+def test_only_check_may_use_an_adapter(path):
+    used = [file for file in closure(f"stages.{path.stem}", REPO) if "adapters/" in file]
+    assert used == (["understudy/adapters/gx.py"] if path.stem == "check" else [])
+
+
+def test_package_files_are_empty():
+    assert [p for p in (*python_files("understudy"), *python_files("stages")) if p.name == "__init__.py" and p.stat().st_size] == []
+
+
+def test_every_key_of_params_is_a_field_and_every_field_a_key():
+    values = read(REPO / "params.yaml")
+    assert list(values) == [section_name(section) for section in SECTIONS]
+    for section in SECTIONS:
+        if section is not Gate:  # a mapping by metric name
+            fields = [field.name for field in dataclasses.fields(section)]
+            assert sorted(values[section_name(section)]) == sorted(fields)
+    load_all(REPO / "params.yaml")
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_a_stage_names_exactly_the_parameters_it_reads(stage):
+    module = importlib.import_module(stage_module(STAGES[stage]["cmd"]))
+    assert STAGES[stage]["params"] == [section_name(section) for section in module.READS]
+
+
+@pytest.mark.parametrize("path", sorted((REPO / "recipes").glob("*.yaml")), ids=lambda p: p.name)
+def test_every_recipe_loads(path):
+    assert load_all(path)
+
+
+def test_recipes_are_there():
+    assert {"camvid-64.yaml", "camvid-128.yaml"} <= {path.name for path in (REPO / "recipes").glob("*.yaml")}
+
+
+def commands() -> list[str]:
+    """Lines of the README's shell blocks."""
+    blocks = re.findall(r"```(?:sh|bash)\n(.*?)```", (REPO / "README.md").read_text(), re.DOTALL)
+    lines = [line.split("#")[0].strip().removeprefix("$ ") for block in blocks for line in block.splitlines()]
+    return [line for line in lines if line]
+
+
+@pytest.mark.parametrize("command", commands())
+def test_every_command_of_the_readme_parses(command):
+    words = shlex.split(command)
+    if words[0] == "make":
+        targets = re.findall(r"^([a-z-]+):", (REPO / "Makefile").read_text(), re.MULTILINE)
+        assert [word for word in words[1:] if "=" not in word][0] in targets
+    elif words[0] == "understudy":
+        from understudy.cli import _parser
+
+        _parser().parse_args(words[1:])
+    elif words[:2] == ["python", "-m"]:
+        assert (REPO / (words[2].replace(".", "/") + ".py")).exists()
+    elif words[0] == "dvc":
+        help_text = subprocess.run([sys.executable, "-m", "dvc", *words[1:2], "--help"], capture_output=True, text=True, cwd=REPO)
+        assert help_text.returncode == 0
+    else:
+        assert words[0] in ("git", "cd")
+
+
+def test_the_two_commands_are_those_that_ci_runs():
+    assert "make test" in (REPO / ".ci" / "run").read_text()
+    assert {"make demo", "make test"} <= set(commands())
+
+
+def test_no_telemetry():
+    config = (REPO / ".dvc" / "config").read_text()
+    assert re.search(r"analytics\s*=\s*false", config) and re.search(r"check_update\s*=\s*false", config)
+
+
+def test_the_lock_names_no_machine_and_no_index():
+    lock = (REPO / "requirements.lock").read_text()
+    assert "==" in lock and not re.search(r"https?://|file:|--index|--find-links|@ /", lock)
+
+
+@pytest.mark.parametrize("folder", ["understudy", "stages", "tests", "benchmarks"])
+def test_no_file_is_called_after_nothing(folder):
+    assert not [p for p in python_files(folder) if p.stem in ("utils", "common", "helpers", "misc")]

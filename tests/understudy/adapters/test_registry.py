@@ -1,0 +1,179 @@
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from understudy import arch as architecture
+from understudy.adapters.mlflow import connect
+from understudy.adapters.registry import load_translator, promote
+from understudy.errors import DATA_FAILED, GATE_FAILED, UserError
+from understudy.files import read_json, sha256, write_json
+from understudy.gate import DATASET, EVALUATION, STUDENT, TEST_SPLIT, judge, read_evaluation
+from understudy.metrics.protocol import FRECHET
+from understudy.params.gate import Gate
+from understudy.params.registry import Registry
+from understudy.translator import Translator
+from understudy.verdict import PATH
+from understudy.weights import save_weights
+
+REGISTRY = Registry("street")
+SIZE = (24, 20)
+SERVE = """
+import sys, numpy as np, mlflow
+model = mlflow.pyfunc.load_model("models:/street@champion")
+import understudy
+print(understudy.__path__[0])
+np.save(sys.argv[2], model.predict(np.load(sys.argv[1])))
+"""
+
+
+def make_student(root: Path, seed: int, frechet: float, bound: dict) -> None:
+    """A tiny student, as the stages leave it, with an evaluation and a verdict that speak of it."""
+    torch.manual_seed(seed)
+    arch = architecture.resnet(4, 3, "instance_affine", "reflect", "onehot", 3, SIZE)
+    architecture.save(arch, root / STUDENT[0])
+    save_weights(architecture.build(arch), root / STUDENT[1])
+    write_json(
+        root / DATASET,
+        {
+            "schema": 1,
+            "name": "stripes",
+            "size": SIZE,
+            "classes": ["sky", "road", "car"],
+            "palette": [[0, 0, 255], [90, 90, 90], [255, 0, 0]],
+            "ignore": None,
+            "licence": "CC0",
+            "counts": {"train": 1, "val": 1, "test": 1},
+        },
+    )
+    (root / TEST_SPLIT).write_bytes(b"the test split")
+    evaluation = {
+        "schema": 1,
+        "feature_dims": 8,
+        "models": {"student": {FRECHET: {"value": frechet, "n": 100}}},
+        "collapse": {"student": None},
+        "files": {name: sha256(root / name) for name in (*STUDENT, DATASET, TEST_SPLIT)},
+    }
+    write_json(root / EVALUATION, evaluation)
+    gate = Gate.parse({FRECHET: bound}, "params.yaml: gate")
+    write_json(root / PATH, judge(gate, *read_evaluation(root)).plain())
+
+
+@pytest.fixture(scope="module")
+def empty_store(tmp_path_factory):
+    """A folder with an initialised store: making the database takes ten seconds."""
+    root = tmp_path_factory.mktemp("store")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("MLFLOW_TRACKING_URI", raising=False)
+        connect(root)
+    return root
+
+
+@pytest.fixture
+def root(empty_store, tmp_path, monkeypatch):
+    """A folder of its own with an empty store in it. The experiment's artifact folder stays the shared one."""
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    shutil.copy(empty_store / "mlflow.db", tmp_path / "mlflow.db")
+    return tmp_path
+
+
+def test_refusals_come_before_the_store_is_touched(tmp_path):
+    with pytest.raises(UserError, match=r"verdict\.json: no such file") as missing:
+        promote(tmp_path, REGISTRY)
+    assert missing.value.code == DATA_FAILED
+    make_student(tmp_path, 0, frechet=2.0, bound={"max": 1.0})
+    with pytest.raises(UserError, match=r"the gate failed: frechet.*2 is above the most allowed, 1") as failed:
+        promote(tmp_path, REGISTRY)
+    assert failed.value.code == GATE_FAILED
+    make_student(tmp_path, 0, frechet=0.5, bound={"max": 1.0})
+    (tmp_path / STUDENT[1]).write_bytes(b"other weights")
+    with pytest.raises(UserError, match=r"weights\.safetensors: has SHA-256") as swapped:
+        promote(tmp_path, REGISTRY)
+    assert swapped.value.code == GATE_FAILED
+    assert not (tmp_path / "mlflow.db").exists()
+
+
+@pytest.mark.slow
+def test_promoted_student_serves_the_same_pixels_without_the_repository(root):
+    make_student(root, 0, frechet=0.5, bound={"max": 1.0, "max_worse_than_champion": 0.1})
+    promotion = promote(root, REGISTRY)
+    assert (promotion.version, promotion.registered, promotion.replaced) == ("1", True, None)
+    assert "no champion yet" in promotion.notes[0]
+
+    labels = np.random.default_rng(0).integers(0, 3, (3, 30, 21), dtype=np.uint8)
+    expected = Translator.load(root / STUDENT[0], root / STUDENT[1], root / DATASET)(labels)
+    assert expected.shape == (3, 30, 21, 3)
+    np.testing.assert_array_equal(load_translator(root, "models:/street@champion")(labels), expected)
+    np.testing.assert_array_equal(load_translator(root, "models:/street/1")(labels), expected)
+
+    elsewhere = root / "elsewhere"
+    elsewhere.mkdir()
+    np.save(elsewhere / "labels.npy", labels)
+    # -S leaves out .pth files, and with them the editable install: only the model's own copy of the code is left.
+    packages = Path(np.__file__).parents[1]
+    environment = {
+        "PATH": os.environ["PATH"],
+        "PYTHONPATH": str(packages),
+        "MLFLOW_TRACKING_URI": f"sqlite:///{root}/mlflow.db",
+        "MLFLOW_DISABLE_TELEMETRY": "true",
+        "OMP_NUM_THREADS": "1",
+    }
+    command = [sys.executable, "-S", "-c", SERVE, "labels.npy", "photos.npy"]
+    done = subprocess.run(command, cwd=elsewhere, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert str(Path(__file__).parents[3] / "understudy") not in done.stdout
+    np.testing.assert_array_equal(np.load(elsewhere / "photos.npy"), expected)
+
+
+@pytest.mark.slow
+def test_versions_aliases_and_tags(root):
+    bound = {"max": 1.0, "max_worse_than_champion": 0.1}
+    make_student(root, 0, frechet=0.5, bound=bound)
+    promote(root, REGISTRY)
+    again = promote(root, REGISTRY)
+    assert (again.version, again.registered) == ("1", False)
+
+    make_student(root, 1, frechet=0.7, bound=bound)
+    with pytest.raises(
+        UserError, match=r"version 2 stays challenger(.|\n)*0\.2 worse than the champion's 0\.5"
+    ) as worse:
+        promote(root, REGISTRY)
+    assert worse.value.code == GATE_FAILED
+    client = connect(root).client
+    aliases = {alias: str(number) for alias, number in client.get_registered_model("street").aliases.items()}
+    assert aliases == {"champion": "1", "challenger": "2"}
+
+    # The same files under a policy that allows it: the version is found again, not made again.
+    make_student(root, 1, frechet=0.7, bound={**bound, "max_worse_than_champion": 0.3})
+    better = promote(root, REGISTRY)
+    assert (better.version, better.registered, better.replaced) == ("2", False, "1")
+    assert len(client.search_model_versions("name = 'street'")) == 2
+    version = client.get_model_version_by_alias("street", "champion")
+    assert str(version.version) == "2"
+    assert version.tags["verdict_sha256"] == sha256(root / PATH)
+    assert version.tags["weights_sha256"] == sha256(root / STUDENT[1])
+    assert version.tags["data_sha256"] == read_json(root / EVALUATION)["files"][TEST_SPLIT]
+    assert float(version.tags[f"metric.{FRECHET}"]) == 0.7
+    assert version.tags["replaced"] == "1"
+
+
+@pytest.mark.slow
+def test_registry_that_is_down_is_named(root, monkeypatch):
+    make_student(root, 0, frechet=0.5, bound={"max": 1.0})
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
+    with pytest.raises(UserError, match=r"the registry at http://127\.0\.0\.1:9 cannot be reached"):
+        promote(root, REGISTRY)
+
+
+@pytest.mark.slow
+def test_unknown_address_is_named(root):
+    with pytest.raises(UserError, match="models:/nobody@champion: not found"):
+        load_translator(root, "models:/nobody@champion")
+    with pytest.raises(UserError, match="expected models:/NAME@ALIAS"):
+        load_translator(root, "models:nobody")

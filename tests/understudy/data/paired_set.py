@@ -1,0 +1,66 @@
+"""A tiny data set in the documented layout, written as real files that tests then spoil."""
+
+import io
+import json
+import tarfile
+import zipfile
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+PALETTE = [[128, 64, 128], [70, 70, 70], [0, 0, 0]]
+CLASSES = {"names": ["road", "house", "void"], "palette": PALETTE, "ignore": 2, "licence": "CC0-1.0"}
+SIZE = (24, 32)  # height, width of the files
+
+
+def photo(seed: int, size: tuple[int, int] = SIZE) -> Image.Image:
+    """An RGB image of smooth random colour."""
+    coarse = np.random.default_rng(seed).integers(0, 256, (4, 4, 3), np.uint8)
+    return Image.fromarray(coarse).resize((size[1], size[0]), Image.Resampling.BICUBIC)
+
+
+def label(seed: int, size: tuple[int, int] = SIZE) -> Image.Image:
+    """Class ids 0 to 2 as a palette image."""
+    image = Image.fromarray(np.random.default_rng(seed).integers(0, 3, size, np.uint8)).convert("L")
+    image.putpalette([channel for colour in PALETTE for channel in colour])
+    return image
+
+
+def write_set(folder: Path, pairs: int = 2) -> Path:
+    """The layout under `folder`: pairs 0, 1, ... in each split."""
+    for s, split in enumerate(("train", "val", "test")):
+        for kind in ("photo", "label"):
+            (folder / split / kind).mkdir(parents=True)
+        for i in range(pairs):
+            photo(100 * s + i).save(folder / split / "photo" / f"{i}.png")
+            label(100 * s + i).save(folder / split / "label" / f"{i}.png")
+    (folder / "classes.json").write_text(json.dumps(CLASSES))
+    return folder
+
+
+def files(folder: Path) -> dict[str, bytes]:
+    """Relative path -> content."""
+    return {p.relative_to(folder).as_posix(): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()}
+
+
+def zipped(folder: Path, path: Path, prefix: str = "", extra: dict[str, bytes] | None = None) -> Path:
+    """The folder as a zip, with `extra` entries under their own names."""
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, content in files(folder).items():
+            archive.writestr(prefix + name, content)
+        for name, content in (extra or {}).items():
+            archive.writestr(name, content)
+    return path
+
+
+def tarred(folder: Path, path: Path, mode: str = "w", extra: list[tarfile.TarInfo] | None = None) -> Path:
+    """The folder as a tar (`mode` w, w:gz, ...), with `extra` members of no content."""
+    with tarfile.open(path, mode) as archive:
+        for name, content in files(folder).items():
+            member = tarfile.TarInfo(name)
+            member.size = len(content)
+            archive.addfile(member, io.BytesIO(content))
+        for member in extra or []:
+            archive.addfile(member)
+    return path

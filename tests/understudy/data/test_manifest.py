@@ -1,0 +1,63 @@
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from understudy.data.manifest import Row, describe, difference_hash, hash_distance, read_manifest, write_manifest
+from understudy.errors import UserError
+
+
+def smooth(seed: int, size: tuple[int, int] = (64, 64)) -> np.ndarray:
+    coarse = np.random.default_rng(seed).integers(0, 256, (8, 8, 3), np.uint8)
+    return np.asarray(Image.fromarray(coarse).resize(size[::-1], Image.Resampling.BICUBIC))
+
+
+def row(name: str = "a, b") -> Row:
+    label = np.array([[0, 2], [2, 5]], np.uint8)
+    photo = np.array([[[255, 0, 0], [0, 255, 0]], [[0, 0, 0], [0, 0, 255]]], np.uint8)
+    return describe(name, "train", photo, label, (240, 320), "CMYK", "P", 'CC "BY", 4')
+
+
+def test_row_says_what_the_pair_holds() -> None:
+    made = row()
+    assert (made.width, made.height, made.source_width, made.source_height) == (2, 2, 320, 240)
+    assert made.classes == "0 2 5"
+    assert (made.red, made.green, made.blue, made.brightness) == (0.25, 0.25, 0.25, 0.25)
+    assert made.contrast == pytest.approx(np.sqrt(0.25 * 0.75), abs=1e-6)
+
+
+def test_manifest_comes_back_as_written(tmp_path: Path) -> None:
+    rows = [row("a, b"), row("街 道"), replace(row("c"), split="test")]
+    write_manifest(tmp_path / "manifest.csv", rows)
+    assert read_manifest(tmp_path / "manifest.csv") == rows
+
+
+def test_damaged_manifest_is_named_with_its_line(tmp_path: Path) -> None:
+    path = tmp_path / "manifest.csv"
+    write_manifest(path, [row("first"), row("second")])
+    path.write_text(path.read_text().replace("second,train,2", "second,train,wide"))
+    with pytest.raises(UserError, match=r"manifest.csv: line 3: .*wide"):
+        read_manifest(path)
+    path.write_text("name,split\n")
+    with pytest.raises(UserError, match="not a manifest of this version"):
+        read_manifest(path)
+    with pytest.raises(UserError, match="dvc repro prepare"):
+        read_manifest(tmp_path / "none.csv")
+
+
+def test_hash_survives_resizing_and_brightness_and_tells_scenes_apart() -> None:
+    photo = smooth(0)
+    darker = (photo * 0.7).astype(np.uint8)
+    larger = np.asarray(Image.fromarray(photo).resize((150, 130), Image.Resampling.BICUBIC))
+    assert hash_distance(difference_hash(photo), difference_hash(darker)) <= 3
+    assert hash_distance(difference_hash(photo), difference_hash(larger)) <= 3
+    assert hash_distance(difference_hash(photo), difference_hash(smooth(1))) > 12
+    assert hash_distance(difference_hash(photo), difference_hash(photo[:, ::-1])) > 12
+
+
+def test_hash_bits_are_darker_than_the_right_neighbour() -> None:
+    ramp = np.broadcast_to(np.linspace(0, 255, 90).astype(np.uint8)[None, :, None], (80, 90, 3)).copy()
+    assert difference_hash(ramp) == "f" * 16
+    assert difference_hash(ramp[:, ::-1].copy()) == "0" * 16

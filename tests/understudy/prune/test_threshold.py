@@ -1,0 +1,151 @@
+import time
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from understudy.arch import build, inception
+from understudy.cost import cost
+from understudy.errors import UserError
+from understudy.prune.scores import pool, read_scores
+from understudy.prune.threshold import narrow, select, strongest
+
+TEACHER = inception(64, 9, 6, "batch", "reflect", "rgb", 3, (256, 256))
+SMALL = inception(4, 3, 4, "batch", "zero", "rgb", 3, (32, 32))
+
+
+def generic_scores(arch, seed=0):
+    random = np.random.default_rng(seed)
+    return {name: np.abs(random.normal(1, 0.3, width)) for name, width in pool(arch).items()}
+
+
+def test_the_pool_of_the_paper():
+    members = pool(TEACHER)
+    assert sum(members.values()) == 2908
+    assert members["down.2.norm"] == 256 and len(members) == 3 + 54 + 2
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_the_paper_s_budget(seed):
+    selection = select(TEACHER, generic_scores(TEACHER, seed), 2.6e9, "legacy", 16)
+    assert 0.95 * 2.6e9 <= selection.cost.macs_legacy <= 2.6e9
+    assert 0.42e6 <= selection.cost.params <= 0.47e6
+    assert selection.evaluations <= 15
+    assert min(*selection.arch.stem, *selection.arch.head) >= 16
+
+
+def test_the_paper_s_budget_is_met_in_a_tenth_of_a_second():
+    scores, times = generic_scores(TEACHER), []
+    for _ in range(3):
+        start = time.perf_counter()
+        select(TEACHER, scores, 2.6e9, "legacy", 16)
+        times.append(time.perf_counter() - start)
+    assert min(times) < 0.1
+
+
+def test_the_true_convention_keeps_more():
+    scores = generic_scores(TEACHER)
+    true, legacy = (select(TEACHER, scores, 2.6e9, convention, 16) for convention in ("true", "legacy"))
+    assert true.cost.macs_true <= 2.6e9 < true.cost.macs_legacy
+    assert true.threshold < legacy.threshold
+
+
+def test_the_floor_is_the_paper_s_and_below_it_is_an_error():
+    scores = generic_scores(TEACHER)
+    floor = select(TEACHER, scores, 544_210_944, "legacy", 16)
+    assert floor.cost.macs_legacy == 544_210_944
+    assert floor.arch.stem == (16, 16, 16) and floor.arch.head == (16, 16)
+    assert not any(tuple(block.branches()) for block in floor.arch.blocks)
+    with pytest.raises(UserError, match=r"0\.5 GMACs \(legacy\) cannot be reached.* 0\.544211 GMACs are left"):
+        select(TEACHER, scores, 0.5e9, "legacy", 16)
+    with pytest.raises(UserError, match="cannot be reached"):
+        select(TEACHER, scores, 544_210_943, "legacy", 16)
+
+
+@pytest.mark.parametrize("excess", [0, 1, 1e12])
+def test_a_budget_that_the_teacher_meets_gives_the_teacher(excess):
+    scores = generic_scores(TEACHER)
+    selection = select(TEACHER, scores, cost(TEACHER).macs_true + excess, "true", 16)
+    assert selection.arch == TEACHER and selection.cost == cost(TEACHER)
+    assert selection.threshold < min(values.min() for values in scores.values())
+    assert selection.kept == {name: tuple(range(width)) for name, width in pool(TEACHER).items()}
+
+
+def test_a_zero_scale_does_not_keep_the_teacher_from_being_whole():
+    scores = generic_scores(SMALL)
+    scores["up.0.norm"][2] = 0.0
+    assert select(SMALL, scores, 1e12, "true", 1).arch == SMALL
+
+
+def test_a_lower_bound_above_the_teacher_s_width_keeps_that_width():
+    selection = select(SMALL, generic_scores(SMALL), 0.9 * cost(SMALL).macs_true, "true", 6)
+    assert selection.arch.stem[0] == 4 and selection.arch.head[1] == 4
+    assert selection.arch.stem[1] >= 6
+
+
+def test_equal_scores_bring_back_exactly_the_lower_bound_in_a_fixed_order():
+    assert strongest(np.array([0.5, 2.0, 0.5, 0.5, 2.0]), 3) == (0, 1, 4)
+    scores = {name: np.ones(width) for name, width in pool(SMALL).items()}
+    scores["up.1.norm"][:] = 2.0
+    selection = select(SMALL, scores, 0.5 * cost(SMALL).macs_true, "true", 2)
+    assert selection.threshold == 1.0
+    assert selection.arch.stem == (2, 2, 2) and selection.arch.head == (2, 4)
+    assert selection.kept["down.2.norm"] == (0, 1)
+
+
+# Few distinct values, so that ties within and across norms are the rule.
+tied = st.lists(st.integers(0, 6), min_size=sum(pool(SMALL).values()), max_size=sum(pool(SMALL).values()))
+
+
+@settings(max_examples=60, deadline=None)
+@given(tied, st.floats(0.05, 1.1), st.sampled_from(["true", "legacy"]), st.integers(1, 5))
+def test_the_dearest_network_in_reach_whatever_the_ties(values, share, convention, min_width):
+    scores, position = {}, 0
+    for name, width in pool(SMALL).items():
+        scores[name] = np.array(values[position : position + width], dtype=np.float64)
+        position += width
+    budget = share * cost(SMALL).macs(convention)
+    every = [
+        narrow(SMALL, {name: int((of > threshold).sum()) for name, of in scores.items()}, min_width)
+        for threshold in (-1.0, *sorted(set(map(float, values))))
+    ]
+    macs = [cost(arch).macs(convention) for arch in every]
+    assert macs == sorted(macs, reverse=True)
+    if macs[-1] > budget:
+        with pytest.raises(UserError, match="cannot be reached"):
+            select(SMALL, scores, budget, convention, min_width)
+        return
+    selection = select(SMALL, scores, budget, convention, min_width)
+    assert selection.cost == cost(selection.arch)
+    assert selection.cost.macs(convention) == max(m for m in macs if m <= budget)
+    widths = pool(selection.arch)
+    for name, kept in selection.kept.items():
+        assert len(kept) == widths.get(name, 0) and list(kept) == sorted(set(kept))
+        above = set(np.flatnonzero(scores[name] > selection.threshold).tolist())
+        assert above <= set(kept)
+        assert above == set(kept) or (not name.startswith("blocks.") and len(kept) == min(min_width, scores[name].size))
+
+
+def test_scores_are_read_from_the_network_s_weights():
+    weights = build(SMALL).state_dict()
+    weights["up.1.norm.weight"] = weights["up.1.norm.weight"] * -3
+    scores = read_scores(weights, SMALL)
+    assert {name: values.size for name, values in scores.items()} == pool(SMALL)
+    assert (scores["up.1.norm"] == 3).all() and scores["up.1.norm"].dtype == np.float64
+
+
+@pytest.mark.parametrize(
+    ("norm", "message"), [("instance", "no scales"), ("instance_affine", "train it before pruning")]
+)
+def test_scales_that_rank_nothing_are_refused(norm, message):
+    arch = inception(4, 3, 4, norm, "zero", "rgb", 3, (32, 32))
+    with pytest.raises(UserError, match=message):
+        read_scores(build(arch).state_dict(), arch)
+
+
+def test_a_teacher_that_diverged_is_refused():
+    weights = build(SMALL).state_dict()
+    weights["blocks.1.conv.3.norm.weight"][0] = float("nan")
+    with pytest.raises(UserError, match=r"blocks\.1\.conv\.3\.norm"):
+        read_scores(weights, SMALL)

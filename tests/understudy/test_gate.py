@@ -1,0 +1,226 @@
+import json
+import math
+
+import pytest
+
+from understudy.errors import DATA_FAILED, UserError
+from understudy.files import sha256, write_json
+from understudy.gate import DATASET, EVALUATION, STUDENT, TEST_SPLIT, judge, read_evaluation
+from understudy.metrics.protocol import FRECHET, KID, MIOU
+from understudy.params.gate import Gate
+from understudy.verdict import read_verdict, report
+
+MACS = "macs_true_g"
+
+
+def evaluation(**changes):
+    """An evaluation with a student between its teacher and the baseline."""
+    models = {
+        "student": {MIOU: {"value": 0.40, "n": 100}, FRECHET: {"value": 1.0, "n": 100}, MACS: {"value": 0.05}},
+        "teacher": {MIOU: {"value": 0.42, "n": 100}, FRECHET: {"value": 0.9, "n": 100}, MACS: {"value": 0.5}},
+        "baseline": {MIOU: {"value": 0.30, "n": 100}, FRECHET: {"value": 1.5, "n": 100}, MACS: {"value": 0.05}},
+    }
+    return {
+        "schema": 1,
+        "feature_dims": 40,
+        "models": models,
+        "differences": {"student_minus_teacher": {MIOU: {"value": -0.02, "low": -0.05, "high": 0.01}}},
+        "collapse": {"teacher": None, "student": None, "baseline": None},
+        "files": dict.fromkeys((*STUDENT, DATASET, TEST_SPLIT), "0" * 64),
+        **changes,
+    }
+
+
+def found(policy, value=None):
+    """The verdict on a policy, and the last finding."""
+    verdict = judge(Gate.parse(policy, "params.yaml: gate"), value or evaluation(), "e" * 64)
+    return verdict, verdict.rules[-1]
+
+
+@pytest.mark.parametrize(
+    ("metric", "rule", "bound", "passes"),
+    [
+        (MIOU, "min", 0.40, True),
+        (MIOU, "min", 0.41, False),
+        (FRECHET, "max", 1.0, True),
+        (FRECHET, "max", 0.99, False),
+        # 0.42 - 0.40 is a hair above 0.02 in floating point.
+        (MIOU, "max_worse_than_teacher", 0.02, True),
+        (MIOU, "max_worse_than_teacher", 0.019, False),
+        (FRECHET, "max_worse_than_teacher", 0.1, True),
+        (FRECHET, "max_worse_than_teacher", 0.05, False),
+        # A negative bound asks for an improvement, in the metric's own direction.
+        (MIOU, "max_worse_than_baseline", -0.10, True),
+        (MIOU, "max_worse_than_baseline", -0.11, False),
+        (FRECHET, "max_worse_than_baseline", -0.5, True),
+        (FRECHET, "max_worse_than_baseline", -0.51, False),
+        (MACS, "max_worse_than_teacher", -0.45, True),
+        (MACS, "max_worse_than_teacher", -0.46, False),
+    ],
+)
+def test_rules(metric, rule, bound, passes):
+    verdict, finding = found({metric: {rule: bound}})
+    assert verdict.passed is passes
+    assert finding.outcome == ("passed" if passes else "failed")
+    assert (finding.metric, finding.rule, finding.bound) == (metric, rule, bound)
+
+
+def test_message_names_metric_value_bound_and_sources():
+    _, finding = found({MIOU: {"max_worse_than_teacher": 0.01}})
+    assert finding.interval == (-0.05, 0.01)
+    for part in (MIOU, "0.4 is 0.02 worse", "teacher's 0.42", "-0.05 to 0.01", "at most 0.01 worse is allowed",
+                 f"{EVALUATION}: models.student.{MIOU}", f"{EVALUATION}: models.teacher.{MIOU}",
+                 f"params.yaml: gate.{MIOU}.max_worse_than_teacher"):  # fmt: skip
+        assert part in finding.message
+
+
+def test_champion_bound_is_left_to_promotion_and_informational_never_fails():
+    verdict, finding = found({FRECHET: {"max": 2, "max_worse_than_champion": 0.1}})
+    assert verdict.passed
+    assert finding.outcome == "left to promotion"
+    verdict, finding = found({KID: {"informational": True}})
+    assert verdict.passed
+    assert "missing" in finding.message
+    verdict, finding = found({KID: {"max_worse_than_champion": 0.1}})
+    assert not verdict.passed
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf, None, "0.9", True])
+@pytest.mark.parametrize("rule", [{"min": 0.0}, {"max": 1e9}])
+def test_what_is_no_number_fails(value, rule):
+    broken = evaluation()
+    broken["models"]["student"][MIOU]["value"] = value
+    verdict, finding = found({MIOU: rule}, broken)
+    assert not verdict.passed
+    assert "not a finite number" in finding.message
+    assert MIOU not in verdict.metrics
+    broken = evaluation()
+    broken["models"]["teacher"][MIOU]["value"] = value
+    assert not found({MIOU: {"max_worse_than_teacher": 1.0}}, broken)[0].passed
+
+
+def test_what_is_missing_fails_by_name():
+    assert "no artifacts/evaluate/evaluation.json: models.student.kid" in found({KID: {"max": 1}})[1].message
+    without = evaluation()
+    del without["models"]["baseline"]
+    verdict, finding = found({MIOU: {"max_worse_than_baseline": 1.0}}, without)
+    assert not verdict.passed
+    assert "the baseline's value is missing" in finding.message
+    assert not found({MIOU: {"min": 0}}, evaluation(collapse={}))[0].passed
+
+
+def test_impossible_values_fail():
+    broken = evaluation()
+    broken["models"]["student"][MIOU]["value"] = 1.2
+    assert "impossible" in found({MIOU: {"min": 0.5}}, broken)[1].message
+    broken["models"]["student"][MACS]["value"] = -1
+    assert not found({MACS: {"max": 0.5}}, broken)[0].passed
+
+
+def test_too_few_samples_fail():
+    few = evaluation()
+    few["models"]["student"][FRECHET]["n"] = 79  # 2 x 40 features
+    assert "79 samples, 80 are needed" in found({FRECHET: {"max": 2}}, few)[1].message
+    few["models"]["student"][FRECHET]["n"] = 80
+    assert found({FRECHET: {"max": 2}}, few)[0].passed
+    few["models"]["teacher"][FRECHET]["n"] = 79
+    assert not found({FRECHET: {"max_worse_than_teacher": 2}}, few)[0].passed
+    del few["models"]["student"][MIOU]["n"]
+    assert not found({MIOU: {"min": 0}}, few)[0].passed
+    assert "feature_dims" in found({FRECHET: {"max": 2}}, evaluation(feature_dims=None))[1].message
+
+
+def test_collapse_fails():
+    collapsed = evaluation(collapse={"student": "constant output", "teacher": None})
+    verdict, _ = found({MIOU: {"min": 0}}, collapsed)
+    assert not verdict.passed
+    assert "the student has collapsed: constant output" in verdict.failures()[0]
+
+
+@pytest.mark.parametrize(
+    ("section", "named"),
+    [
+        (None, "gate: expected a mapping with at least one metric"),
+        ({}, "gate: expected a mapping with at least one metric"),
+        ({"fid": {"max": 1}}, "gate: unknown metric fid; known metrics: miou"),
+        ({MIOU: {}}, f"gate.{MIOU}: expected a mapping with at least one rule"),
+        ({MIOU: 0.4}, f"gate.{MIOU}: expected a mapping"),
+        ({MIOU: {"least": 0.4}}, f"gate.{MIOU}: unknown rule least; known rules: min, max"),
+        ({MIOU: {"min": math.nan}}, f"gate.{MIOU}.min: expected a finite number"),
+        ({MIOU: {"min": True}}, f"gate.{MIOU}.min: expected a finite number"),
+        ({MIOU: {"informational": False}}, f"gate.{MIOU}.informational: expected true"),
+        ({MIOU: {"informational": True, "min": 0}}, "informational is never judged"),
+    ],
+)
+def test_policy_errors_are_named(section, named):
+    with pytest.raises(UserError) as error:
+        Gate.parse(section, "params.yaml: gate")
+    assert str(error.value).startswith("params.yaml: gate")
+    assert named in str(error.value)
+
+
+def test_verdict_survives_its_file_and_reads_well(tmp_path):
+    verdict, _ = found({MIOU: {"max_worse_than_teacher": 0.01, "min": 0.1}, KID: {"informational": True}})
+    write_json(tmp_path / "verdict.json", verdict.plain())
+    assert read_verdict(tmp_path / "verdict.json") == verdict
+    lines = report(verdict).splitlines()
+    assert lines[0] == "gate: FAILED (1 failed, 1 passed, 1 informational)"
+    assert [line.split()[0] for line in lines[1:]] == ["failed", "passed", "informational"]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"schema": 2}, {"passed": False}, {"passed": "yes"}, {"rules": []}, {"rules": [{"metric": "x"}]}, {"files": None}],
+)
+def test_damaged_verdict_is_refused(tmp_path, change):
+    verdict, _ = found({MIOU: {"min": 0.1}})
+    value = {**verdict.plain(), **change}
+    if change == {"files": None}:
+        del value["files"]
+    write_json(tmp_path / "verdict.json", value)
+    with pytest.raises(UserError, match="not a verdict") as error:
+        read_verdict(tmp_path / "verdict.json")
+    assert error.value.code == DATA_FAILED
+
+
+def test_unreadable_verdict_is_refused(tmp_path):
+    (tmp_path / "verdict.json").write_text('{"schema": 1, "pass')
+    for name in ("verdict.json", "nothing.json"):
+        with pytest.raises(UserError) as error:
+            read_verdict(tmp_path / name)
+        assert error.value.code == DATA_FAILED
+
+
+def test_evaluation_must_speak_of_the_files_at_hand(tmp_path):
+    for name in (*STUDENT, DATASET, TEST_SPLIT):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(name)
+    value = evaluation(files={name: sha256(tmp_path / name) for name in (*STUDENT, DATASET, TEST_SPLIT)})
+    write_json(tmp_path / EVALUATION, value)
+    read, digest = read_evaluation(tmp_path)
+    assert read == json.loads(json.dumps(value))
+    assert digest == sha256(tmp_path / EVALUATION)
+
+    (tmp_path / STUDENT[1]).write_text("a new student")
+    (tmp_path / TEST_SPLIT).unlink()
+    with pytest.raises(UserError) as stale:
+        read_evaluation(tmp_path)
+    assert stale.value.code == DATA_FAILED
+    assert f"{STUDENT[1]}: has SHA-256" in str(stale.value)
+    assert f"{TEST_SPLIT}: missing" in str(stale.value)
+
+    teacher = "artifacts/teacher/weights.safetensors"
+    (tmp_path / STUDENT[1]).write_text(STUDENT[1])
+    (tmp_path / TEST_SPLIT).write_text(TEST_SPLIT)
+    value["files"][teacher] = "0" * 64
+    write_json(tmp_path / EVALUATION, value)
+    read_evaluation(tmp_path)  # what is not needed may be absent, but not another
+    (tmp_path / teacher).parent.mkdir()
+    (tmp_path / teacher).write_text("another teacher")
+    with pytest.raises(UserError, match=f"{teacher}: has SHA-256"):
+        read_evaluation(tmp_path)
+
+    del value["files"][DATASET]
+    write_json(tmp_path / EVALUATION, value)
+    with pytest.raises(UserError, match=f"{DATASET}: not recorded"):
+        read_evaluation(tmp_path)

@@ -1,0 +1,121 @@
+import pytest
+
+from understudy.metrics.protocol import FRECHET, KID, L1_TO_TEACHER, MEASURED, MIOU, PIXEL_ACCURACY
+from understudy.report import estimate, next_steps, reading, tables
+
+
+def scored(value, half, n=1000):
+    return {"value": value, "low": value - half, "high": value + half, "n": n}
+
+
+def evaluation():
+    costs = {
+        "teacher": dict(zip((m.name for m in MEASURED), (0.4867, 0.5931, 2.05, 8.2, 6.1), strict=True)),
+        "student": dict(zip((m.name for m in MEASURED), (0.0482, 0.0587, 0.17, 0.7, 2.0), strict=True)),
+    }
+    costs["baseline"] = costs["student"]
+    quality = {
+        "teacher": {MIOU: scored(0.6121, 0.009), PIXEL_ACCURACY: scored(0.874, 0.004), FRECHET: scored(0.862, 0.051),
+                    KID: scored(0.00012, 0.000034)},
+        "student": {MIOU: scored(0.6093, 0.009), PIXEL_ACCURACY: scored(0.872, 0.004), FRECHET: scored(0.741, 0.05),
+                    KID: scored(-0.00003, 0.00004), L1_TO_TEACHER: scored(0.0312, 0.0004)},
+        "baseline": {MIOU: scored(0.551, 0.01), PIXEL_ACCURACY: scored(0.841, 0.005), FRECHET: scored(12.13, 1.2),
+                     KID: scored(0.0021, 0.0004), L1_TO_TEACHER: scored(0.0702, 0.001)},
+    }  # fmt: skip
+    return {
+        "schema": 1,
+        "dataset": "streets",
+        "split": "test",
+        "models": {
+            name: {**quality[name], **{k: {"value": v} for k, v in costs[name].items()}} for name in quality
+        } | {"real": {MIOU: scored(0.702, 0.008), PIXEL_ACCURACY: scored(0.911, 0.003)}},
+        "differences": {
+            "student_minus_teacher": {MIOU: scored(-0.0028, 0.006), FRECHET: scored(-0.121, 0.04)},
+            "student_minus_baseline": {MIOU: scored(0.0583, 0.007), FRECHET: scored(-11.4, 1.3),
+                                       L1_TO_TEACHER: scored(-0.039, 0.001)},
+        },
+        "collapse": {"teacher": None, "student": None, "baseline": "every photo is the same"},
+    }  # fmt: skip
+
+
+LATENCY = {
+    "threads": 2,
+    "device": "cpu",
+    "models": {
+        name: {"median_ms": ms, "p10_ms": ms, "p90_ms": ms, "runs": 30}
+        for name, ms in {"teacher": 14.2, "student": 3.55, "baseline": 3.6}.items()
+    },
+}
+
+
+def test_text_is_aligned_within_100_columns():
+    for table in tables(evaluation(), LATENCY):
+        lines = table.text().splitlines()
+        assert max(map(len, lines)) <= 100, table.title
+        rows = lines[2 : len(table.rows) + 2]
+        ends = {line.rindex(cell) + len(cell) for line, cell in zip(rows, (r[-1] for r in table.rows), strict=True)}
+        assert len(ends) == 1  # numbers end in one column
+
+
+def test_quality_names_every_model_the_ceiling_and_a_collapse():
+    text = tables(evaluation(), LATENCY)[0].text()
+    assert "1,000 test photos of streets" in text
+    assert "0.612 [0.603, 0.621]" in text and "0.120 [0.086, 0.154]" in text and "12.1 [10.9, 13.3]" in text
+    assert "ceiling, real photos: miou 0.702 [0.694, 0.710]" in text
+    assert "baseline collapsed: every photo is the same" in text and "teacher collapsed" not in text
+    row = next(line for line in text.splitlines() if line.strip().startswith("l1 to teacher"))
+    assert row.split()[3] == "-"  # no teacher is compared with itself
+
+
+def test_cost_states_the_ratio_to_the_student_and_how_latency_was_taken():
+    text = tables(evaluation(), LATENCY)[2].text()
+    ratios = {line[:24].strip(): line.split()[-1] for line in text.splitlines() if line.rstrip().endswith("x")}
+    assert ratios["MACs, true (G)"] == "10.1x" and ratios["MACs, legacy (G)"] == "10.1x"
+    assert ratios["median latency (ms)"] == "4.0x" and len(ratios) == 6
+    assert "30 passes on this machine's cpu, 2 threads" in text
+    without = tables(evaluation(), None)[2].text()
+    assert "median latency" not in without and "not measured" in without
+
+
+def test_markdown_has_one_cell_a_column_and_the_same_numbers():
+    for table in tables(evaluation(), LATENCY):
+        lines = [line for line in table.markdown().splitlines() if line.startswith("|")]
+        assert {line.count("|") for line in lines} == {len(table.header) + 1}
+        assert len(lines) == len(table.rows) + 2
+        assert all(cell in table.text() for row in table.rows for cell in row)
+
+
+@pytest.mark.parametrize(
+    ("entry", "shown"),
+    [
+        (None, "-"),
+        ({"value": None}, "-"),
+        ({"value": 0.04867}, "0.04867"),
+        (scored(0.41234, 0.0111), "0.412 [0.401, 0.423]"),
+        (scored(134.2, 31.0), "134 [103, 165]"),
+        (scored(0.41234, 0.0411), "0.41 [0.37, 0.45]"),
+        (scored(0.5, 0.0), "0.500 [0.500, 0.500]"),
+        (scored(0.5, 1e-12), "0.500000 [0.500000, 0.500000]"),
+    ],
+)
+def test_an_interval_decides_the_decimals(entry, shown):
+    assert estimate(entry) == shown
+
+
+@pytest.mark.parametrize(
+    ("metric", "value", "half", "word"),
+    [
+        (MIOU, 0.05, 0.01, "better"),
+        (MIOU, -0.05, 0.01, "worse"),
+        (FRECHET, 0.05, 0.01, "worse"),
+        (FRECHET, -0.05, 0.01, "better"),
+        (FRECHET, -0.05, 0.05, "unclear"),
+        (MIOU, 0.05, 0.06, "unclear"),
+    ],
+)
+def test_a_difference_is_read_in_the_metrics_direction(metric, value, half, word):
+    assert reading(metric, scored(value, half)).endswith(f"] {word}")
+
+
+def test_next_steps_name_files_below_the_root(tmp_path):
+    assert any(str(tmp_path / "artifacts/evaluate/samples.png") in line for line in next_steps(tmp_path))

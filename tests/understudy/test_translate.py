@@ -1,0 +1,145 @@
+import struct
+import zipfile
+import zlib
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from understudy.data.pairs import DatasetInfo
+from understudy.errors import UserError
+from understudy.translate import read_labels, translate_files
+
+PALETTE = ((0, 0, 0), (128, 64, 32), (70, 130, 180))
+INFO = DatasetInfo("toy", (16, 16), ("void", "road", "sky"), PALETTE, 0, "CC0", {})
+LABELS = np.arange(35, dtype=np.uint8).reshape(5, 7) % 3  # no multiple of 4
+
+
+def paint(labels):
+    """Stands for a network: uint8 [N, H, W] -> the palette's colours, uint8 [N, H, W, 3]."""
+    return np.array(PALETTE, np.uint8)[labels]
+
+
+def stored(path, kind):
+    """LABELS in one of the ways in which label maps come."""
+    colours = paint(LABELS)
+    image = {
+        "grey": lambda: Image.fromarray(LABELS),
+        "grey16": lambda: Image.fromarray(LABELS.astype(np.uint16)),
+        "rgb": lambda: Image.fromarray(colours),
+        "rgba": lambda: Image.fromarray(np.dstack([colours, np.full((5, 7), 255, np.uint8)])),
+    }
+    if kind == "palette":
+        made = Image.fromarray(LABELS).convert("P")
+        made.putdata(LABELS.ravel().tolist())
+        made.putpalette([7, 7, 7, 9, 9, 9, 1, 2, 3])  # colours that are not the data set's: the indices count
+    else:
+        made = image[kind]()
+    made.save(path)
+    return path
+
+
+@pytest.mark.parametrize("kind", ["grey", "grey16", "palette", "rgb", "rgba"])
+def test_every_kind_of_label_map_gives_the_same_classes(kind, tmp_path):
+    labels = read_labels(stored(tmp_path / "a b é.png", kind), INFO)
+    assert labels.dtype == np.uint8 and np.array_equal(labels, LABELS)
+
+
+def test_bilevel_images_hold_classes_0_and_1(tmp_path):
+    Image.fromarray(LABELS == 1).save(tmp_path / "x.png")
+    assert np.array_equal(read_labels(tmp_path / "x.png", INFO), LABELS == 1)
+
+
+def announce(path, width, height):
+    """Let a PNG's header claim another size than it has."""
+    content = bytearray(path.read_bytes())
+    content[16:24] = struct.pack(">II", width, height)
+    content[29:33] = struct.pack(">I", zlib.crc32(content[12:29]))
+    path.write_bytes(content)
+
+
+def bad_files(folder):
+    """Every kind of bad input, by the words that its error must have."""
+    Image.fromarray(LABELS + 9).save(folder / "class.png")
+    Image.fromarray(paint(LABELS) + 1).save(folder / "colour.png")
+    Image.fromarray(np.dstack([paint(LABELS), LABELS])).save(folder / "clear.png")
+    Image.fromarray(LABELS).convert("LA").save(folder / "mode.png")
+    announce(stored(folder / "huge.png", "grey"), 2**13, 2**13 + 1)
+    announce(stored(folder / "bomb.png", "grey"), 2**15, 2**15)
+    (folder / "text.png").write_text("no image")
+    (folder / "empty.png").touch()
+    whole = stored(folder / "cut.png", "rgb").read_bytes()
+    (folder / "cut.png").write_bytes(whole[: len(whole) // 2])
+    return {
+        "class.png": "no such class: 9, 10, 11; toy has 0 to 2",
+        "colour.png": "no class has the colour #010101",
+        "clear.png": "transparent",
+        "mode.png": "mode LA",
+        "huge.png": "8192x8193 pixels",
+        "bomb.png": "could be decompression bomb",
+        "text.png": "not an image",
+        "empty.png": "not an image",
+        "cut.png": "cannot be read",
+    }
+
+
+def test_every_bad_input_is_listed_and_nothing_is_written(tmp_path):
+    folder = tmp_path / "in"
+    folder.mkdir()
+    expected = bad_files(folder)
+    stored(folder / "good.png", "grey")
+    with pytest.raises(UserError) as caught:
+        list(translate_files([folder, tmp_path / "gone.png"], tmp_path / "out", INFO, paint))
+    lines = str(caught.value).splitlines()
+    assert lines[0].startswith("10 bad input(s)") and len(lines) == 11
+    for name, words in {**expected, "gone.png": "no such file"}.items():
+        assert any(name in line and words in line for line in lines), name
+    assert not (tmp_path / "out").exists()
+
+
+def test_folders_and_files_are_translated_once_each(tmp_path):
+    folder = tmp_path / "in"
+    folder.mkdir()
+    first = stored(folder / "a b.png", "rgb")
+    stored(folder / "ü.tif", "grey")
+    for ignored in (".hidden.png", "notes.txt", "photo.jpg"):
+        (folder / ignored).write_text("not for translation")
+    written = list(translate_files([folder, first], tmp_path / "out", INFO, paint))
+    assert [path.name for path in written] == ["a b.png", "ü.png"]
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["a b.png", "ü.png"]
+    for path in written:
+        assert np.array_equal(np.asarray(Image.open(path)), paint(LABELS))
+
+
+def test_photos_never_overwrite_inputs_or_each_other(tmp_path):
+    image = stored(tmp_path / "a.png", "grey")
+    before = image.read_bytes()
+    with pytest.raises(UserError, match="would be overwritten"):
+        list(translate_files([image], tmp_path, INFO, paint))
+    assert image.read_bytes() == before
+    twin = stored(tmp_path / "a.tif", "grey")
+    with pytest.raises(UserError, match=r"a\.png and .*a\.tif: one name"):
+        list(translate_files([image, twin], tmp_path / "out", INFO, paint))
+
+
+def test_a_folder_without_label_maps_is_an_error(tmp_path):
+    with zipfile.ZipFile(tmp_path / "set.zip", "w"):
+        pass
+    with pytest.raises(UserError, match="holds no label map"):
+        list(translate_files([tmp_path], tmp_path / "out", INFO, paint))
+
+
+def test_a_failure_midway_leaves_whole_photos_only(tmp_path):
+    paths = [stored(tmp_path / f"{name}.png", "grey") for name in "ab"]
+    calls = []
+
+    def fails_second(labels):
+        calls.append(labels.shape)
+        if len(calls) == 2:
+            raise RuntimeError("out of memory")
+        return paint(labels)
+
+    with pytest.raises(RuntimeError):
+        list(translate_files(paths, tmp_path / "out", INFO, fails_second))
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["a.png"]
+    assert calls == [(1, 5, 7)] * 2

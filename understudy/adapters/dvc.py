@@ -1,0 +1,125 @@
+"""DVC: running the graph, and keeping its lists of code true.
+
+DVC does not follow imports, and a directory as a dependency changes whenever `__pycache__` does, so dvc.yaml lists the very
+files that each stage imports. `python -m understudy.adapters.dvc` (`make deps`) rewrites those lists; a test compares them.
+"""
+
+import ast
+import os
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+from types import FrameType
+
+from ruamel.yaml import YAML
+
+from understudy.errors import UNEXPECTED, UserError
+from understudy.files import atomic, read_json
+
+PACKAGES = ("understudy", "stages")
+DATA = "artifacts/"
+
+
+def repro(root: Path, targets: Iterable[str] = ()) -> None:
+    """`dvc repro` in `root`, in a process group of its own, which gets every SIGINT and SIGTERM that this process gets.
+
+    Raises UserError with the code and the reason of the stage that failed: DVC hides both behind its own exit code.
+    """
+    status = root / ".understudy" / "status"
+    for stale in status.glob("*.json"):
+        stale.unlink()
+    command = [sys.executable, "-m", "dvc", "repro", *targets]
+    # The stages' `python` must be the one that runs this, whether or not its environment is activated.
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
+    process = subprocess.Popen(command, cwd=root, env={**os.environ, "PATH": path}, start_new_session=True)
+
+    def forward(number: int, _: FrameType | None) -> None:
+        os.killpg(process.pid, number)
+
+    before = {number: signal.signal(number, forward) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        code = process.wait()
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    if code:
+        raise _failure(status, code)
+
+
+def _failure(status: Path, code: int) -> UserError:
+    """What to tell the user when `dvc repro` ended with `code`: the failed stage's own words, where it left some."""
+    for path in sorted(status.glob("*.json")):
+        left = read_json(path)
+        if left["code"]:
+            return UserError(f"stage {left['stage']} failed with code {left['code']}: {left['reason']}", left["code"])
+    return UserError(f"`dvc repro` failed with code {code}; its message is above", UNEXPECTED)
+
+
+def closure(module: str, root: Path) -> list[str]:
+    """The repository's own files that `module` imports, itself included, transitively, wherever the import stands.
+
+    Paths relative to `root`, sorted. `__init__.py` files are left out: they are empty.
+    """
+    found: set[str] = set()
+    waiting = [module]
+    while waiting:
+        file = root / (waiting.pop().replace(".", "/") + ".py")
+        name = file.relative_to(root).as_posix()
+        if name in found or not file.exists():
+            continue
+        found.add(name)
+        waiting.extend(_imports(file))
+    return sorted(found)
+
+
+def _imports(file: Path) -> Iterable[str]:
+    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            # `from package import module` names a module; `from module import thing` names none, and finds no file.
+            names = [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
+        else:
+            continue
+        yield from (name for name in names if name.split(".")[0] in PACKAGES)
+
+
+def write_dependencies(root: Path) -> list[str]:
+    """Make the code that each stage of dvc.yaml depends on equal what its module imports. Returns the stages changed."""
+    yaml = YAML()
+    yaml.preserve_quotes = True
+    yaml.width = 120
+    yaml.indent(mapping=2, sequence=4, offset=2)
+    path = root / "dvc.yaml"
+    document = yaml.load(path)
+    changed = []
+    for name, stage in document["stages"].items():
+        code = closure(stage_module(stage["cmd"]), root)
+        data = [entry for entry in stage["deps"] if not is_code(entry)]
+        if list(stage["deps"]) != code + data:
+            stage["deps"][:] = code + data
+            changed.append(name)
+    if changed:
+        with atomic(path) as temporary, temporary.open("w", encoding="utf-8") as stream:
+            yaml.dump(document, stream)
+    return changed
+
+
+def stage_module(command: str) -> str:
+    """The module that a stage's command runs. Raises UserError for a command of another form."""
+    if match := re.fullmatch(r"python -m (stages\.\w+)", command):
+        return match[1]
+    raise UserError(f"dvc.yaml: a stage's cmd is `python -m stages.NAME`, found {command!r}")
+
+
+def is_code(dependency: str) -> bool:
+    """Whether an entry of `deps:` is a file of this repository's code, not data."""
+    return dependency.endswith(".py")
+
+
+if __name__ == "__main__":
+    for name in write_dependencies(Path()):
+        print(f"dvc.yaml: rewrote the code that {name} depends on")

@@ -1,0 +1,61 @@
+"""MLflow: where its store is and how it is reached. No server is started, and nothing is sent anywhere else."""
+
+import fcntl
+import logging
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+EXPERIMENT = "understudy"
+DATABASE = "mlflow.db"  # under ROOT, unless MLFLOW_TRACKING_URI names another store
+ARTIFACTS = "mlruns"  # under ROOT
+
+
+@dataclass(frozen=True)
+class Store:
+    """A client of the store, and the experiment that everything goes to."""
+
+    client: "MlflowClient"
+    uri: str
+    experiment: str
+
+
+def connect(root: Path) -> Store:
+    """The store at MLFLOW_TRACKING_URI, or the SQLite file in `root`, made if need be (once, in about ten seconds).
+
+    Neither MLflow's global address nor its active run is touched. Raises whatever MLflow raises when the store is down.
+    """
+    os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
+    # MLflow's own patience with a server that is down is minutes for each call; callers here have their own.
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "30")
+    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+    from mlflow import MlflowClient
+
+    for name in ("alembic", "mlflow"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+    uri = os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{(root / DATABASE).resolve()}"
+    client = MlflowClient(tracking_uri=uri, registry_uri=os.environ.get("MLFLOW_REGISTRY_URI") or uri)
+    # Two processes that meet an empty database would both try to create its tables, and then the experiment.
+    with _locked(root / ".understudy" / "mlflow.lock"):
+        experiment = client.get_experiment_by_name(EXPERIMENT)
+        if experiment is not None:
+            return Store(client, uri, experiment.experiment_id)
+        # A server knows where its artifacts go; without one MLflow would put them into the current folder.
+        location = None if uri.startswith("http") else (root / ARTIFACTS).resolve().as_uri()
+        return Store(client, uri, client.create_experiment(EXPERIMENT, artifact_location=location))
+
+
+@contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    """Hold a lock between processes; the system lets go of it when the holder dies."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w") as stream:
+        fcntl.flock(stream, fcntl.LOCK_EX)
+        yield

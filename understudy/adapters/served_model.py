@@ -1,0 +1,28 @@
+"""The registered model as MLflow runs it: written as code, never pickled.
+
+MLflow copies this file and the package `understudy` beside the weights, and runs it wherever the model is loaded.
+Input: label maps uint8 [N, H, W]. Output: photos uint8 [N, H, W, 3].
+"""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from mlflow.models import set_model
+from mlflow.pyfunc import PythonModel, PythonModelContext
+
+from understudy.translator import Translator
+
+
+class ServedStudent(PythonModel):
+    def load_context(self, context: PythonModelContext) -> None:
+        files = {name: Path(path) for name, path in context.artifacts.items()}
+        self.translator = Translator.load(files["arch"], files["weights"], files["dataset"])
+
+    # MLflow would take a type hint of the input for the signature, which is given where the model is saved.
+    def predict(self, context: PythonModelContext, model_input, params: dict[str, Any] | None = None) -> np.ndarray:
+        return self.translator(np.asarray(model_input))
+
+
+# The one thing in this project that happens on import: it is how MLflow finds the model in a file of code.
+set_model(ServedStudent())

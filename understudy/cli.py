@@ -1,0 +1,62 @@
+"""The `understudy` command. Each verb is a file of understudy/commands; what it needs is imported once it runs."""
+
+import argparse
+import os
+import sys
+from types import ModuleType
+
+from understudy.commands import clean, cost, gate, promote, recipe, run, summary, track, translate
+from understudy.errors import UserError
+
+# In the order in which one meets them.
+VERBS: dict[str, ModuleType] = {
+    "run": run,
+    "recipe": recipe,
+    "cost": cost,
+    "summary": summary,
+    "gate": gate,
+    "promote": promote,
+    "translate": translate,
+    "track": track,
+    "clean": clean,
+}
+INTERRUPTED, PIPE_CLOSED = 130, 141  # what shells report of a process that SIGINT or SIGPIPE ended
+EPILOG = """\
+exit codes:
+  0  done            1  a fault of understudy itself          3  the gate did not pass
+  2  a parameter, a file or an argument is wrong              4  the verdict or the data cannot be used
+
+`dvc repro` runs the stages alone; `understudy VERB --help` tells more about a verb."""
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run one verb and return its exit code. argv: without the program's name; by default the process's own."""
+    arguments = _parser().parse_args(argv)
+    try:
+        code = VERBS[arguments.verb].run(arguments)
+        sys.stdout.flush()  # here, so that a reader who left is met below and not at exit
+        return code
+    except UserError as error:
+        print(f"understudy {arguments.verb}: {error}", file=sys.stderr)
+        return error.code
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except BrokenPipeError:
+        # What is still buffered has no reader; the interpreter must not try to write it at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return PIPE_CLOSED
+
+
+def _parser() -> argparse.ArgumentParser:
+    raw = argparse.RawDescriptionHelpFormatter
+    about = "Compress image-to-image GANs, and promote only students that meet their bar."
+    parser = argparse.ArgumentParser(prog="understudy", description=about, epilog=EPILOG, formatter_class=raw)
+    verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
+    for name, module in VERBS.items():
+        about = (module.__doc__ or "").strip()
+        module.configure(verbs.add_parser(name, help=_first_sentence(about), description=about, formatter_class=raw))
+    return parser
+
+
+def _first_sentence(about: str) -> str:
+    return about.partition("\n")[0].rstrip(".")

@@ -1,0 +1,64 @@
+"""Remove checkpoints, or all scratch files.
+
+A finished run no longer needs its checkpoints: they are what a killed training would go on from.
+With --all the whole scratch folder goes: logs that were not delivered to MLflow yet, samples and
+latencies too. Results (artifacts/) are never touched. Asks first, unless --yes is given.
+"""
+
+import argparse
+import shutil
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+
+from understudy.errors import OK, UserError
+
+CHECKPOINT = "checkpoint.safetensors"
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--root", type=Path, default=Path(), help="folder that holds .understudy/ (default: this one)")
+    parser.add_argument("--all", action="store_true", help="the whole scratch folder, not the checkpoints alone")
+    parser.add_argument("--yes", action="store_true", help="do not ask")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    scratch = arguments.root / ".understudy"
+    # Also the temporary file that a kill in the middle of a write leaves beside a checkpoint.
+    pattern = f"*{Path(CHECKPOINT).stem}*{Path(CHECKPOINT).suffix}"
+    found = ([scratch] if scratch.exists() else []) if arguments.all else sorted(scratch.rglob(pattern))
+    if not found:
+        print(f"{scratch}: nothing to remove")
+        return OK
+    sizes = [_size(path) for path in found]
+    for path, size in zip(found, sizes, strict=True):
+        print(f"{size / 1e6:10.1f} MB  {path}")
+    print(f"{sum(sizes) / 1e6:10.1f} MB  in all")
+    if not arguments.yes and not _agreed():
+        print("nothing was removed")
+        return OK
+    _remove(found)
+    print("removed")
+    return OK
+
+
+def _agreed() -> bool:
+    if not sys.stdin.isatty():
+        raise UserError("nobody to ask on this input; give --yes to remove them")
+    return input("Remove? [y/N] ").strip().lower() in ("y", "yes")
+
+
+def _remove(paths: Iterable[Path]) -> None:
+    for path in paths:
+        try:
+            if path.is_symlink() or path.is_file():
+                path.unlink()
+            else:
+                shutil.rmtree(path)
+        except OSError as error:
+            raise UserError(f"{path}: cannot be removed: {error.strerror}") from error
+
+
+def _size(path: Path) -> int:
+    """Bytes of a file, or of all files below a folder."""
+    return sum(p.lstat().st_size for p in (path, *path.rglob("*")) if p.is_file())

@@ -1,0 +1,54 @@
+"""Label maps in, photos out.
+
+By the teacher, the student, the baseline or a registered model. Label maps are index images (grey
+or palette) or colour images in the data set's palette, of any size. Photos are written as
+OUTPUT/NAME.png. One bad input, and nothing is written.
+"""
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from understudy.errors import OK, UserError
+
+if TYPE_CHECKING:
+    from understudy.translator import Translator
+
+STAGES = {"teacher": "teacher", "student": "distill", "baseline": "baseline"}  # which stage made the network
+REGISTERED = "models:/"
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("inputs", nargs="+", type=Path, metavar="INPUT", help="a label map, or a folder of them")
+    parser.add_argument("--output", type=Path, required=True, metavar="DIR", help="folder for the photos")
+    parser.add_argument("--with", dest="model", required=True, metavar="MODEL",
+                        help="teacher, student, baseline, or a registered one: models:/NAME@champion")  # fmt: skip
+    parser.add_argument("--root", type=Path, default=Path(), help="folder that holds artifacts/ (default: this one)")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    if arguments.model not in STAGES and not arguments.model.startswith(REGISTERED):
+        raise UserError(f"--with {arguments.model}: expected {', '.join(STAGES)} or {REGISTERED}NAME@ALIAS")
+
+    from understudy.translate import translate_files
+
+    translator = _translator(arguments.model, arguments.root)
+    count = 0
+    for path in translate_files(arguments.inputs, arguments.output, translator.info, translator):
+        print(path, flush=True)
+        count += 1
+    print(f"{count} photo(s) by {arguments.model} in {arguments.output}")
+    return OK
+
+
+def _translator(model: str, root: Path) -> "Translator":
+    if model.startswith(REGISTERED):
+        from understudy.adapters.registry import load_translator
+
+        return load_translator(root, model)
+
+    from understudy.translator import Translator
+
+    folder = root / "artifacts"
+    network = folder / STAGES[model]
+    return Translator.load(network / "arch.json", network / "weights.safetensors", folder / "prepare" / "dataset.json")

@@ -1,0 +1,151 @@
+"""A folder or an archive as one thing: relative paths, and the bytes behind each, read in place.
+
+Nothing is ever extracted, so an entry cannot write outside; one that tries (`..`, an absolute path, a link) is
+reported all the same, since an archive that holds one was not made by a tool for data sets.
+"""
+
+import bz2
+import gzip
+import lzma
+import stat
+import tarfile
+import tempfile
+import zipfile
+import zlib
+from pathlib import Path, PurePosixPath
+from typing import IO, Any, Protocol
+
+from understudy.errors import UserError
+
+MAX_FILE = 256 * 2**20  # bytes; an 8k photo without compression has 100 MB
+# A compressed tar has to be unpacked to be read in any order. Images hardly compress: more than this is a bomb.
+MAX_UNPACKED, MAX_RATIO = 2**30, 100
+
+
+class Unreadable(Exception):
+    """A file whose bytes cannot be had; the message is the reason."""
+
+
+class Container(Protocol):
+    """paths: of the regular files, relative, with forward slashes, sorted. problems: entries that were refused."""
+
+    paths: list[str]
+    problems: list[str]
+
+    def read(self, path: str) -> bytes:
+        """The content of one file. Raises Unreadable."""
+
+
+def open_container(path: Path) -> Container:
+    """A folder, or a zip or tar archive told by its content. Raises UserError when it is neither, or damaged."""
+    try:
+        if path.is_dir():
+            return _Folder(path)
+        if zipfile.is_zipfile(path):
+            return _Zip(path)
+        if tarfile.is_tarfile(path):
+            return _Tar(path)
+    except (OSError, zipfile.BadZipFile, tarfile.TarError, EOFError, zlib.error, ValueError) as error:
+        raise UserError(f"prepare.source: {path}: damaged archive ({error}); fetch or make it again") from error
+    raise UserError(f"prepare.source: {path}: neither a folder nor a zip or tar archive, or its end is missing")
+
+
+def _refuse(name: str, link: bool) -> str | None:
+    """Why an entry's name is not accepted, or None."""
+    path = PurePosixPath(name.replace("\\", "/"))
+    if ".." in path.parts:
+        return "climbs out of the archive (..)"
+    if path.is_absolute() or (path.parts and path.parts[0].endswith(":")):
+        return "absolute path"
+    return "is a link; store the file itself" if link else None
+
+
+def _check_size(size: int) -> None:
+    if size > MAX_FILE:
+        raise Unreadable(f"enormous: {size / 2**20:.0f} MB, at most {MAX_FILE // 2**20}")
+
+
+class _Folder:
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        # Links are followed: DVC's cache and data on another disk are both reached through them.
+        self.paths = sorted(
+            file.relative_to(path).as_posix() for file in path.rglob("*") if not file.is_dir()
+        )  # fmt: skip
+        self.problems: list[str] = []
+
+    def read(self, path: str) -> bytes:
+        try:
+            _check_size((self._path / path).stat().st_size)
+            return (self._path / path).read_bytes()
+        except OSError as error:
+            raise Unreadable(f"cannot be read: {error.strerror}") from error
+
+
+class _Zip:
+    def __init__(self, path: Path) -> None:
+        self._archive = zipfile.ZipFile(path)
+        self.paths, self.problems = [], []
+        for entry in self._archive.infolist():
+            link = stat.S_ISLNK(entry.external_attr >> 16)
+            if reason := _refuse(entry.filename, link):
+                self.problems.append(f"{entry.filename}: {reason}")
+            elif not entry.is_dir():
+                self.paths.append(entry.filename)
+        self.paths.sort()
+
+    def read(self, path: str) -> bytes:
+        try:
+            _check_size(self._archive.getinfo(path).file_size)
+            return self._archive.read(path)
+        # RuntimeError: encrypted. NotImplementedError: a compression method that Python lacks.
+        except (OSError, EOFError, zipfile.BadZipFile, zlib.error, RuntimeError, NotImplementedError) as error:
+            raise Unreadable(f"damaged in the archive: {error}") from error
+
+
+class _Tar:
+    def __init__(self, path: Path) -> None:
+        self._archive = tarfile.open(fileobj=_unpacked(path), mode="r:")  # noqa: SIM115 - open as long as the set is
+        self._members: dict[str, tarfile.TarInfo] = {}
+        self.problems = []
+        for member in self._archive.getmembers():
+            name = member.name.removeprefix("./")
+            if reason := _refuse(name, member.issym() or member.islnk()):
+                self.problems.append(f"{name}: {reason}")
+            elif member.isreg():
+                self._members[name] = member
+            elif not member.isdir():
+                self.problems.append(f"{name}: neither a file nor a folder")
+        self.paths = sorted(self._members)
+
+    def read(self, path: str) -> bytes:
+        _check_size(self._members[path].size)
+        try:
+            stream = self._archive.extractfile(self._members[path])
+            content = stream.read() if stream else b""
+        except (OSError, tarfile.TarError) as error:
+            raise Unreadable(f"damaged in the archive: {error}") from error
+        if len(content) < self._members[path].size:
+            raise Unreadable("truncated: the archive ends inside it")
+        return content
+
+
+_OPENERS: dict[bytes, Any] = {b"\x1f\x8b": gzip.open, b"BZh": bz2.open, b"\xfd7zXZ\x00": lzma.open}
+
+
+def _unpacked(path: Path) -> IO[bytes]:
+    """The tar's own bytes, in which one can seek: the file, or a temporary copy of a compressed one."""
+    with path.open("rb") as stream:
+        magic = stream.read(6)
+    opener = next((opener for start, opener in _OPENERS.items() if magic.startswith(start)), None)
+    if opener is None:
+        return path.open("rb")
+    limit = max(MAX_UNPACKED, MAX_RATIO * path.stat().st_size)
+    copy = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the archive that reads it
+    with opener(path, "rb") as stream:
+        while block := stream.read(2**20):
+            copy.write(block)
+            if copy.tell() > limit:
+                raise UserError(f"prepare.source: {path}: enormous: unpacks to more than {limit / 2**30:.0f} GB")
+    copy.seek(0)
+    return copy

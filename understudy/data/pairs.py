@@ -1,0 +1,154 @@
+"""The prepared data set in memory: photos and label maps as uint8 tensors, and the encodings that networks see.
+
+A split of 64 px images is decoded once, in about a second, and then costs a training step only an index: 1,200 pairs take
+20 MB, and the 2,975 pairs of Cityscapes at 256 px take 780 MB.
+"""
+
+import io
+import zipfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+from torch.nn import functional as F
+
+from understudy.errors import UserError
+from understudy.files import read_json
+
+Encoding = Literal["onehot", "rgb"]
+SCHEMA = 1
+
+
+@dataclass(frozen=True)
+class DatasetInfo:
+    """dataset.json: what the pairs of all splits have in common.
+
+    size: height and width in pixels. classes, palette: a name and an RGB colour (0-255) by class index.
+    ignore: the class that metrics leave out, or None. counts: pairs by split.
+    """
+
+    name: str
+    size: tuple[int, int]
+    classes: tuple[str, ...]
+    palette: tuple[tuple[int, int, int], ...]
+    ignore: int | None
+    licence: str
+    counts: Mapping[str, int]
+
+    @property
+    def num_classes(self) -> int:
+        return len(self.classes)
+
+    def input_channels(self, encoding: Encoding) -> int:
+        """Channels of an encoded label map."""
+        return self.num_classes if encoding == "onehot" else 3
+
+
+def load_info(path: Path) -> DatasetInfo:
+    """Read dataset.json. Raises UserError when it is missing, damaged, or of another schema."""
+    value: Any = read_json(path)
+    try:
+        if value["schema"] != SCHEMA:
+            raise UserError(f"{path}: schema {value['schema']}, this version reads {SCHEMA}; run `dvc repro prepare`")
+        height, width = value["size"]
+        return DatasetInfo(
+            name=value["name"],
+            size=(int(height), int(width)),
+            classes=tuple(value["classes"]),
+            palette=tuple((r, g, b) for r, g, b in value["palette"]),
+            ignore=value["ignore"],
+            licence=value["licence"],
+            counts=dict(value["counts"]),
+        )
+    except (KeyError, TypeError, ValueError) as error:
+        raise UserError(f"{path}: not a data set description ({error!r}); run `dvc repro prepare`") from None
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """One split. photos: uint8 [N, 3, H, W]. labels: uint8 [N, H, W], class indices. names: as in the manifest."""
+
+    names: tuple[str, ...]
+    photos: Tensor
+    labels: Tensor
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+
+def load_pairs(path: Path) -> Pairs:
+    """Decode a prepared split, sorted by name. Raises UserError when the archive is missing or damaged."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            entries = sorted(entry for entry in archive.namelist() if entry.startswith("photo/"))
+            photos = [_decode(archive, entry, "RGB") for entry in entries]  # each [H, W, 3]
+            labels = [_decode(archive, entry.replace("photo/", "label/", 1), "L") for entry in entries]  # each [H, W]
+    except FileNotFoundError:
+        raise UserError(f"{path}: no such split; `dvc repro prepare` makes it") from None
+    except (zipfile.BadZipFile, KeyError, OSError, ValueError) as error:
+        raise UserError(f"{path}: damaged ({error}); remove it and run `dvc repro prepare`") from error
+    if not photos:
+        raise UserError(f"{path}: holds no pair; run `dvc repro prepare`")
+    return Pairs(
+        names=tuple(Path(entry).stem for entry in entries),
+        photos=torch.from_numpy(np.stack(photos)).permute(0, 3, 1, 2).contiguous(),  # [N, H, W, 3] -> [N, 3, H, W]
+        labels=torch.from_numpy(np.stack(labels)),
+    )
+
+
+def _decode(archive: zipfile.ZipFile, entry: str, mode: str) -> np.ndarray:
+    image = Image.open(io.BytesIO(archive.read(entry)))
+    if image.mode != mode:
+        raise ValueError(f"{entry} is of mode {image.mode}, expected {mode}")
+    return np.asarray(image)
+
+
+def to_unit(photos: Tensor) -> Tensor:
+    """uint8 in [0, 255] -> float32 in [-1, 1], of the same shape."""
+    return photos.float() / 127.5 - 1
+
+
+def to_bytes(images: Tensor) -> Tensor:
+    """float in [-1, 1] -> uint8 in [0, 255], rounded, of the same shape: what a file would hold is what is scored."""
+    return ((images.float() + 1) * 127.5).round().clamp(0, 255).to(torch.uint8)
+
+
+def encode_labels(labels: Tensor, encoding: Encoding, info: DatasetInfo) -> Tensor:
+    """Class indices uint8 [N, H, W] -> float32 [N, C, H, W]: one-hot in {0, 1}, or the palette's colours in [-1, 1]."""
+    if encoding == "onehot":
+        return F.one_hot(labels.long(), info.num_classes).permute(0, 3, 1, 2).float()  # [N, H, W, C] -> [N, C, H, W]
+    palette = to_unit(torch.tensor(info.palette, dtype=torch.uint8, device=labels.device))  # [K, 3]
+    return palette[labels.long()].permute(0, 3, 1, 2)  # [N, H, W, 3] -> [N, 3, H, W]
+
+
+def batch_indices(count: int, batch_size: int, seed: int, step: int) -> tuple[Tensor, Tensor]:
+    """Which pairs make up a batch and which of them are mirrored: a pure function of seed and step (from 0).
+
+    Every epoch is its own permutation, and a batch may span two, so that each pair is seen equally often whatever the
+    batch size. Being stateless, the order survives a restart and is the same for every network trained with the seed.
+    Returns indices int64 [B] in [0, count) and flips bool [B].
+    """
+    first = step * batch_size
+    positions = range(first, first + batch_size)
+    permutations = {
+        epoch: torch.randperm(count, generator=torch.Generator().manual_seed(_mix(seed, 0, epoch)))
+        for epoch in {position // count for position in positions}
+    }
+    indices = torch.stack([permutations[position // count][position % count] for position in positions])
+    flips = torch.rand(batch_size, generator=torch.Generator().manual_seed(_mix(seed, 1, step))) < 0.5
+    return indices, flips
+
+
+def _mix(seed: int, stream: int, index: int) -> int:
+    """One seed from three numbers, so that streams do not overlap."""
+    return int(np.random.SeedSequence([seed, stream, index]).generate_state(1, np.uint64)[0]) % 2**63
+
+
+def mirror(images: Tensor, flips: Tensor) -> Tensor:
+    """Flip the chosen images left to right. images: [N, ..., W]; flips: bool [N]."""
+    return torch.where(flips.view(-1, *[1] * (images.dim() - 1)), images.flip(-1), images)

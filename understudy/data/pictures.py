@@ -1,0 +1,113 @@
+"""Image files of every kind -> RGB photos and class-index label maps, or the reason why not."""
+
+import io
+import warnings
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from understudy.data.source import Classes
+
+# What a camera, a scanner or an editor writes. Others are refused, those above all that Pillow hands to other programs.
+PHOTO_FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "PPM", "GIF")
+LABEL_FORMATS = ("PNG",)  # lossless and the only one that everyone writes alike
+WHITE = (255, 255, 255)
+
+
+class BadImage(Exception):
+    """An image that cannot be used; the message is the reason."""
+
+
+def read_photo(content: bytes) -> tuple[Image.Image, str]:
+    """Any image file -> (RGB image, upright, 8 bits a channel; the mode it was stored in). Raises BadImage.
+
+    Converted: greyscale, palette, CMYK, 16 bit (the high byte, rounded), EXIF orientation; transparency is laid on
+    white. Of several frames the first is taken.
+    """
+    image = _open(content, PHOTO_FORMATS)
+    mode = image.mode
+    image = ImageOps.exif_transpose(image)
+    if mode.startswith("I"):
+        return Image.fromarray(_eight_bits(np.asarray(image))).convert("RGB"), mode
+    if mode == "F":
+        raise BadImage("floating-point pixels have no agreed range; save it with 8 or 16 bits")
+    if image.has_transparency_data:
+        opaque = image.convert("RGBA")
+        image = Image.alpha_composite(Image.new("RGBA", opaque.size, WHITE), opaque)
+    return image.convert("RGB"), mode
+
+
+def read_label(content: bytes, classes: Classes) -> tuple[NDArray[np.uint8], str]:
+    """A PNG -> (class indices uint8 [H, W]; the mode it was stored in). Raises BadImage.
+
+    Greyscale and palette pixels are indices; RGB ones are looked up in the palette of the classes.
+    """
+    image = _open(content, LABEL_FORMATS)
+    mode = image.mode
+    if mode == "RGBA" or mode == "LA":
+        if image.getchannel("A").getextrema() != (255, 255):
+            raise BadImage("label map is transparent in places: its class is not told there")
+        image = image.convert(mode[:-1])
+    if image.mode == "RGB":
+        return _from_colours(np.asarray(image), classes), mode
+    values = np.asarray(image)
+    if image.mode not in ("P", "L", "1") and not image.mode.startswith("I"):
+        raise BadImage(f"label map of mode {mode}; greyscale, palette or RGB expected")
+    if bad := [int(value) for value in np.unique(values) if not 0 <= value < len(classes.names)]:
+        raise BadImage(f"label value {_some(bad)} out of range: classes are 0 to {len(classes.names) - 1}")
+    if image.mode == "P":
+        _check_palette(image, values, classes)
+    return values.astype(np.uint8), mode
+
+
+def _open(content: bytes, formats: tuple[str, ...]) -> Image.Image:
+    """Decode wholly, so that a truncated file is found here. Pillow's limit on pixels is a hard one."""
+    if not content:
+        raise BadImage("empty file (0 bytes)")
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            # Remarks on odd metadata do not concern the pixels.
+            warnings.simplefilter("ignore", UserWarning)
+            image = Image.open(io.BytesIO(content), formats=formats)
+            image.load()
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning):
+        raise BadImage(f"enormous: more than {Image.MAX_IMAGE_PIXELS or 0:,} pixels") from None
+    except UnidentifiedImageError:
+        raise BadImage(f"not an image: damaged header, zero size, or none of {', '.join(formats)}") from None
+    # What Pillow's decoders raise on bytes that make no sense, beside OSError, differs from format to format.
+    except (OSError, SyntaxError, ValueError, IndexError, TypeError, EOFError, OverflowError) as error:
+        raise BadImage(f"corrupt or truncated: {error}") from error
+    return image
+
+
+def _eight_bits(values: NDArray) -> NDArray[np.uint8]:
+    """Greyscale of 16 bits, which Pillow may hold in 32 -> uint8, rounded."""
+    if values.min() < 0 or values.max() > 65535:
+        raise BadImage("greyscale of more than 16 bits; save it with 8 or 16")
+    return ((values.astype(np.uint32) + 128) // 257).astype(np.uint8)
+
+
+def _from_colours(colours: NDArray[np.uint8], classes: Classes) -> NDArray[np.uint8]:
+    """RGB uint8 [H, W, 3] -> class indices [H, W]."""
+    codes = colours.astype(np.uint32) @ np.array((65536, 256, 1), np.uint32)  # [H, W, 3] -> [H, W]
+    known = {r << 16 | g << 8 | b: index for index, (r, g, b) in enumerate(classes.palette)}
+    present, inverse = np.unique(codes, return_inverse=True)
+    if unknown := [tuple(int(code).to_bytes(3, "big")) for code in present if int(code) not in known]:
+        raise BadImage(f"colour {_some(unknown)} is not in the palette of classes.json")
+    return np.array([known[int(code)] for code in present], np.uint8)[inverse.reshape(codes.shape)]
+
+
+def _check_palette(image: Image.Image, values: NDArray, classes: Classes) -> None:
+    """An editor that sorts a palette anew changes every index and no colour: nobody would see it in the file."""
+    colours = np.array(image.getpalette("RGB"), np.uint8).reshape(-1, 3)
+    for value in np.unique(values):
+        colour = tuple(int(channel) for channel in colours[value]) if value < len(colours) else None
+        if colour in classes.palette and colour != classes.palette[value]:
+            other = classes.names[classes.palette.index(colour)]
+            raise BadImage(f"index {value} ({classes.names[value]}) is drawn in the colour of {other}: which is meant?")
+
+
+def _some(values: list) -> str:
+    return ", ".join(map(str, values[:4])) + (f" and {len(values) - 4} more" if len(values) > 4 else "")

@@ -1,0 +1,90 @@
+"""A source of pairs -> one archive per split, a manifest and a description: all of it, or nothing."""
+
+import io
+from collections.abc import Callable
+from contextlib import ExitStack
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from understudy.data.archive import write_archive
+from understudy.data.drawn import DrawnSet
+from understudy.data.ingest import PairedFiles
+from understudy.data.manifest import Row, describe, write_manifest
+from understudy.data.source import SPLITS, BadPair, Pair, Source
+from understudy.errors import UserError
+from understudy.files import atomic, write_json
+
+SCHEMA = 1
+SHEET_PAIRS = 12
+Progress = Callable[[int, int], None]
+
+
+def open_source(path: Path) -> Source:
+    """A drawn set's description (.yaml), a folder, or a zip or tar archive. Raises UserError when it is neither."""
+    if not path.exists():
+        raise UserError(f"prepare.source: {path}: no such file or folder")
+    return DrawnSet.read(path) if path.suffix in (".yaml", ".yml") else PairedFiles(path)
+
+
+def prepare(source: Source, size: tuple[int, int], folder: Path, progress: Progress) -> None:
+    """Write {train,val,test}.zip, manifest.csv, dataset.json and samples.png into `folder`.
+
+    size: height and width that every pair is brought to. progress: called with pairs done and pairs in all.
+    Raises UserError that lists every bad file with its reason; then nothing has been written.
+    """
+    problems = list(source.problems)
+    names = {split: source.names(split) for split in SPLITS}
+    total = sum(map(len, names.values()))
+    rows: list[Row] = []
+    sheet: list[Pair] = []
+    with ExitStack() as stack:
+        for split in SPLITS:
+            archive = stack.enter_context(write_archive(folder / f"{split}.zip"))
+            for name in names[split]:
+                try:
+                    pair = source.load(split, name, size)
+                except BadPair as bad:
+                    problems += bad.problems
+                    continue
+                archive.add(f"photo/{name}.png", _png(pair.photo))
+                archive.add(f"label/{name}.png", _png(pair.label))
+                rows.append(describe(name, split, pair.photo, pair.label, pair.source_size, pair.source_mode,
+                                     pair.label_mode, source.classes.licence))  # fmt: skip
+                if split == "train" and len(sheet) < SHEET_PAIRS:
+                    sheet.append(pair)
+                progress(len(rows), total)
+        if problems:
+            count = f"{len(problems)} problem{'s' if len(problems) > 1 else ''}"
+            raise UserError("\n  ".join([f"prepare.source: {source.name}: {count}, nothing was written", *problems]))
+    write_manifest(folder / "manifest.csv", rows)
+    with atomic(folder / "samples.png") as temporary:
+        Image.fromarray(contact_sheet(sheet, source.classes.palette)).save(temporary)
+    write_json(
+        folder / "dataset.json",
+        {
+            "schema": SCHEMA,
+            "name": source.name,
+            "size": list(size),
+            "classes": list(source.classes.names),
+            "palette": [list(colour) for colour in source.classes.palette],
+            "ignore": source.classes.ignore,
+            "licence": source.classes.licence,
+            "counts": {split: len(names[split]) for split in SPLITS},
+        },
+    )
+
+
+def contact_sheet(pairs: list[Pair], palette: tuple[tuple[int, int, int], ...]) -> NDArray[np.uint8]:
+    """Label maps in the palette's colours above their photos, side by side: uint8 [2H, n W, 3]."""
+    colours = np.array(palette, np.uint8)
+    columns = [np.concatenate((colours[pair.label], pair.photo)) for pair in pairs]  # each [2H, W, 3]
+    return np.concatenate(columns, axis=1)
+
+
+def _png(pixels: NDArray[np.uint8]) -> bytes:
+    stream = io.BytesIO()
+    Image.fromarray(pixels).save(stream, "PNG")
+    return stream.getvalue()

@@ -1,0 +1,215 @@
+"""Policy + evaluation -> verdict. Pure: reads no clock, no network, no registry, and imports no torch.
+
+What cannot be judged fails: a metric or a baseline that is missing, a value that is no number, too few samples. Here a
+student is compared with its teacher and with the undistilled baseline; with the champion in understudy/promotion.py,
+since the registry changes while a verdict, once written, does not.
+"""
+
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from understudy.errors import DATA_FAILED, UserError
+from understudy.files import read_json, sha256
+from understudy.metrics.protocol import METRICS, SCORED, Metric
+from understudy.params.gate import INFORMATIONAL, Gate
+from understudy.verdict import Finding, Outcome, Verdict
+
+SCHEMA = 1  # of evaluation.json
+EVALUATION = "artifacts/evaluate/evaluation.json"  # under ROOT
+STUDENT = ("artifacts/distill/arch.json", "artifacts/distill/weights.safetensors")
+DATASET = "artifacts/prepare/dataset.json"
+TEST_SPLIT = "artifacts/prepare/test.zip"
+WORSE_THAN = "max_worse_than_"
+CHAMPION = f"{WORSE_THAN}champion"
+DIMS = "feature_dims"  # in evaluation.json: how many features the judge gives, on which the least sample depends
+
+
+class Unusable(Exception):
+    """A number that cannot be judged, and why."""
+
+
+def judge(gate: Gate, evaluation: Mapping[str, Any], evaluation_sha256: str) -> Verdict:
+    """Apply every rule of the policy to the student.
+
+    evaluation: as read_evaluation returns it. evaluation_sha256: of its file.
+    """
+    findings = _collapses(evaluation)
+    for metric, rules in gate.policy.items():
+        for rule, bound in rules.items():
+            source = f"{gate.source}.{metric}.{rule}"
+            try:
+                findings.append(_apply(METRICS[metric], rule, bound, evaluation, source))
+            except Unusable as error:
+                message = f"{metric}: {error} (asked for by {source})"
+                findings.append(Finding(metric, rule, "failed", message, None if rule == INFORMATIONAL else bound))
+    student = evaluation["models"].get("student", {})
+    return Verdict(
+        passed=not any(finding.outcome == "failed" for finding in findings),
+        rules=tuple(findings),
+        policy=gate.policy,
+        metrics={name: entry["value"] for name, entry in student.items() if _is_number(entry.get("value"))},
+        evaluation_sha256=evaluation_sha256,
+        data_sha256=evaluation["files"][TEST_SPLIT],
+        files=evaluation["files"],
+    )
+
+
+def _apply(metric: Metric, rule: str, bound: float, evaluation: Mapping[str, Any], source: str) -> Finding:
+    """The finding of one rule. Raises Unusable when a number that it needs cannot be used."""
+    if rule == INFORMATIONAL:
+        return _inform(metric, evaluation)
+    value = _value(metric, "student", evaluation)
+    stated = f"{metric.name}: {value:.6g}"
+    origins = f"[value: {_key('student', metric.name)}; bound: {source}]"
+    if rule == CHAMPION:
+        limit = f"is compared with the champion's on promotion, {allowance(bound)}"
+        return Finding(metric.name, rule, "left to promotion", f"{stated} {limit} {origins}", bound, value)
+    if rule in ("min", "max"):
+        passed = value >= bound if rule == "min" else value <= bound
+        relation = {("min", True): "reaches", ("min", False): "is below",
+                    ("max", True): "is within", ("max", False): "is above"}[rule, passed]  # fmt: skip
+        message = f"{stated} {relation} the {'least' if rule == 'min' else 'most'} allowed, {bound:.6g} {origins}"
+        return Finding(metric.name, rule, _outcome(passed), message, bound, value)
+    other = rule.removeprefix(WORSE_THAN)
+    reference = _value(metric, other, evaluation)
+    interval = _interval(metric.name, other, evaluation)
+    worse = worse_by(metric, value, reference)
+    passed = within(worse, bound)
+    origins = f"[value: {_key('student', metric.name)}; reference: {_key(other, metric.name)}; bound: {source}]"
+    spread = f", difference {interval[0]:.4g} to {interval[1]:.4g} at 95 %" if interval else ""
+    message = f"{stated} is {compared(worse)} than the {other}'s {reference:.6g}{spread}; {allowance(bound)} {origins}"
+    return Finding(metric.name, rule, _outcome(passed), message, bound, value, reference, interval)
+
+
+def _outcome(passed: bool) -> Outcome:
+    return "passed" if passed else "failed"
+
+
+def worse_by(metric: Metric, value: float, reference: float) -> float:
+    """By how much `value` is worse than `reference`, in the metric's unit; negative when it is better."""
+    return value - reference if metric.better == "lower" else reference - value
+
+
+def within(worse: float, bound: float) -> bool:
+    """Whether a difference keeps its bound. 0.40 - 0.38 is 0.020000000000000018, and meant to keep a bound of 0.02."""
+    return worse <= bound or math.isclose(worse, bound, rel_tol=1e-9, abs_tol=1e-12)
+
+
+def compared(worse: float) -> str:
+    """`worse_by` in words."""
+    if worse == 0:
+        return "no worse"
+    return f"{abs(worse):.6g} {'worse' if worse > 0 else 'better'}"
+
+
+def allowance(bound: float) -> str:
+    """A bound of `max_worse_than_...` in words."""
+    return f"at most {bound:.6g} worse is allowed" if bound >= 0 else f"at least {-bound:.6g} better is asked for"
+
+
+def _inform(metric: Metric, evaluation: Mapping[str, Any]) -> Finding:
+    """A metric that is shown and never judged, not even for being unusable."""
+    try:
+        value = _value(metric, "student", evaluation)
+    except Unusable as error:
+        return Finding(metric.name, INFORMATIONAL, INFORMATIONAL, f"{metric.name}: {error}")
+    message = f"{metric.name}: {value:.6g} [value: {_key('student', metric.name)}]"
+    return Finding(metric.name, INFORMATIONAL, INFORMATIONAL, message, value=value)
+
+
+def _value(metric: Metric, model: str, evaluation: Mapping[str, Any]) -> float:
+    """A model's value of a metric. Raises Unusable, naming the key, when there is none that means something."""
+    key = _key(model, metric.name)
+    entry = evaluation["models"].get(model, {}).get(metric.name)
+    if entry is None:
+        few = "; evaluate leaves a metric out when the test split is too small for it" if metric in SCORED else ""
+        raise Unusable(f"the {model}'s value is missing: no {key}{few}")
+    value = entry.get("value")
+    if not _is_number(value):
+        raise Unusable(f"the {model}'s value is {value!r}, not a finite number ({key})")
+    smallest = -math.inf if metric.smallest is None else metric.smallest
+    largest = math.inf if metric.largest is None else metric.largest
+    # Rounding may leave the square of a distance a hair below zero.
+    if not smallest - 1e-9 <= value <= largest + 1e-9:
+        raise Unusable(f"the {model}'s value {value!r} is impossible, the metric is in [{smallest}, {largest}] ({key})")
+    if metric in SCORED:
+        _check_samples(metric, entry.get("n"), model, evaluation)
+    return value
+
+
+def _check_samples(metric: Metric, count: Any, model: str, evaluation: Mapping[str, Any]) -> None:
+    key = _key(model, metric.name)
+    dims = evaluation.get(DIMS)
+    if metric.images_per_dim and (not isinstance(dims, int) or dims < 1):
+        raise Unusable(f"how many samples it needs is unknown: no {EVALUATION}: {DIMS}")
+    needed = metric.minimum(dims or 0)
+    if not isinstance(count, int) or count < needed:
+        raise Unusable(f"the {model}'s value is of {count} samples, {needed} are needed ({key}.n)")
+
+
+def _interval(metric: str, other: str, evaluation: Mapping[str, Any]) -> tuple[float, float] | None:
+    entry = evaluation.get("differences", {}).get(f"student_minus_{other}", {}).get(metric, {})
+    low, high = entry.get("low"), entry.get("high")
+    return (low, high) if _is_number(low) and _is_number(high) else None
+
+
+def _collapses(evaluation: Mapping[str, Any]) -> list[Finding]:
+    """A failure for each collapsed model, since neither its metrics nor a comparison with it mean what they say."""
+    findings = []
+    collapse = evaluation.get("collapse", {})
+    if "student" not in collapse:
+        message = f"collapse: the student was not checked: no {EVALUATION}: collapse.student"
+        findings.append(Finding("collapse", "none", "failed", message))
+    for model, failure in collapse.items():
+        if failure is not None:
+            message = f"collapse: the {model} has collapsed: {failure} [{EVALUATION}: collapse.{model}]"
+            findings.append(Finding("collapse", "none", "failed", message))
+    return findings
+
+
+def _key(model: str, metric: str) -> str:
+    return f"{EVALUATION}: models.{model}.{metric}"
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def read_evaluation(root: Path) -> tuple[dict[str, Any], str]:
+    """evaluation.json and its SHA-256. Raises UserError with code DATA_FAILED unless it speaks of the files in `root`.
+
+    The student and the data must be there, byte for byte as they were evaluated, and whatever else the evaluation was
+    computed from must be the same where it is there (DVC pulls only what a stage reads): an old evaluation says nothing
+    of a new student.
+    """
+    path = root / EVALUATION
+    try:
+        evaluation = read_json(path)
+        digest = sha256(path)
+    except UserError as error:
+        raise UserError(f"{error}; `dvc repro evaluate` makes it", DATA_FAILED) from None
+    if not isinstance(evaluation, dict) or evaluation.get("schema") != SCHEMA:
+        raise UserError(f"{path}: not an evaluation of schema {SCHEMA}; run `dvc repro evaluate`", DATA_FAILED)
+    files = evaluation.get("files")
+    if not isinstance(files, dict) or not isinstance(evaluation.get("models"), dict):
+        raise UserError(f"{path}: `models` or `files` is missing; run `dvc repro evaluate`", DATA_FAILED)
+    needed = (*STUDENT, DATASET, TEST_SPLIT)
+    wrong = [f"{name}: not recorded" for name in needed if name not in files]
+    for name, recorded in files.items():
+        if (name in needed or (root / name).exists()) and (problem := _mismatch(root / name, recorded)):
+            wrong.append(f"{name}: {problem}")
+    if wrong:
+        listed = "\n  ".join(wrong)
+        message = f"{path}: does not speak of the files at hand; run `dvc repro evaluate`\n  {listed}"
+        raise UserError(message, DATA_FAILED)
+    return evaluation, digest
+
+
+def _mismatch(path: Path, recorded: str) -> str | None:
+    """What is wrong with a file that should have the SHA-256 `recorded`, or None."""
+    if not path.is_file():
+        return "missing"
+    found = sha256(path)
+    return None if found == recorded else f"has SHA-256 {found[:12]}…, was evaluated with {str(recorded)[:12]}…"

@@ -1,0 +1,59 @@
+"""Where a file or a run came from: the git commit, DVC's lock, and the hashes of what a stage read."""
+
+import subprocess
+from pathlib import Path
+
+import yaml
+
+from understudy.files import sha256
+
+CODE = Path(__file__).parent
+
+
+def lineage(root: Path) -> dict[str, str]:
+    """git_commit and git_dirty (`true` or `false`) of `root` or else of this code, and dvc_lock_sha256 of `root`.
+
+    What does not exist is left out: a copy without git history has no commit, a run outside DVC has no lock.
+    """
+    found = {}
+    # A run beside others has its files in a folder of their own, outside the repository whose code made them.
+    for folder in (root, CODE):
+        if (commit := _git(folder, "rev-parse", "HEAD")) is not None:
+            found["git_commit"] = commit
+            found["git_dirty"] = str(bool(_git(folder, "status", "--porcelain", "--untracked-files=no"))).lower()
+            break
+    if (lock := root / "dvc.lock").exists():
+        found["dvc_lock_sha256"] = sha256(lock)
+    return found
+
+
+def dependencies(root: Path, stage: str) -> dict[str, str]:
+    """Path -> MD5 (DVC's own) of what `stage` reads of other stages, by dvc.yaml and dvc.lock.
+
+    DVC locks a stage's own entry only after it ended, so a running stage finds its inputs among the outputs of others.
+    Code is not among them: the git commit names it. Empty outside DVC.
+    """
+    graph, lock = _yaml(root / "dvc.yaml"), _yaml(root / "dvc.lock")
+    locked = {
+        output["path"]: output["md5"]
+        for entry in lock.get("stages", {}).values()
+        for output in entry.get("outs", [])
+        if "md5" in output
+    }
+    read = graph.get("stages", {}).get(stage, {}).get("deps", [])
+    return {path: locked[path] for path in read if path in locked}
+
+
+def _git(folder: Path, *arguments: str) -> str | None:
+    """What git says, or None where there is no git or no commit."""
+    command = ["git", "--no-optional-locks", "-C", str(folder), *arguments]  # never in the way of the user's own git
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, check=True)
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return done.stdout.strip()
+
+
+def _yaml(path: Path) -> dict:
+    """A YAML mapping, or an empty one where there is no such file."""
+    return yaml.safe_load(path.read_text(encoding="utf-8")) or {} if path.exists() else {}

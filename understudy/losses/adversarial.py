@@ -1,0 +1,20 @@
+"""The hinge losses of an adversarial pair (Lim and Ye, Geometric GAN, 2017), in the form of CAT's released code.
+
+Neither is halved here: pix2pix halves its discriminator's loss and GauGAN does not, so the factor belongs to the step.
+"""
+
+from torch import Tensor
+from torch.nn import functional as F
+
+
+def hinge_discriminator(real: Tensor, fake: Tensor) -> Tensor:
+    """mean(relu(1 - D(real))) + mean(relu(1 + D(fake))), a scalar >= 0.
+
+    real, fake: logits of any shape; detach the image that `fake` judges. 0 once reals score >= 1 and fakes <= -1.
+    """
+    return F.relu(1 - real).mean() + F.relu(1 + fake).mean()
+
+
+def hinge_generator(fake: Tensor) -> Tensor:
+    """-mean(D(fake)), an unbounded scalar. fake: logits of any shape."""
+    return -fake.mean()

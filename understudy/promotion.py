@@ -1,0 +1,76 @@
+"""What may become champion, and why. Pure: the registry calls are in understudy/adapters/registry.py."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from understudy.gate import CHAMPION, EVALUATION, allowance, compared, within, worse_by
+from understudy.metrics.protocol import METRICS
+from understudy.verdict import Verdict
+
+
+@dataclass(frozen=True)
+class Champion:
+    """The student in production. metrics: its values when it was promoted. data_sha256: of its test split."""
+
+    version: str
+    metrics: Mapping[str, float]
+    data_sha256: str
+
+
+@dataclass(frozen=True)
+class Decision:
+    """promote: whether the student may become champion. reasons: against it. notes: what else there is to know."""
+
+    promote: bool
+    reasons: tuple[str, ...]
+    notes: tuple[str, ...]
+
+
+def decide(verdict: Verdict, files: Mapping[str, str], evaluation_sha256: str, champion: Champion | None) -> Decision:
+    """Whether the student at hand may be promoted.
+
+    files: path under ROOT -> SHA-256 of the very files that would be registered. evaluation_sha256: of the evaluation
+    at hand. champion: None when there has been none, which skips the champion's bounds and says so.
+    """
+    reasons = [f"the gate failed: {failure}" for failure in verdict.failures()]
+    if verdict.evaluation_sha256 != evaluation_sha256:
+        reasons.append(f"the verdict is about another {EVALUATION}; run `dvc repro gate`")
+    for name, digest in files.items():
+        judged = verdict.files.get(name)
+        if judged is None:
+            reasons.append(f"{name}: the verdict does not speak of it; run `dvc repro gate`")
+        elif judged != digest:
+            reasons.append(
+                f"{name}: has SHA-256 {digest[:12]}…, the verdict is about {judged[:12]}…; run `dvc repro gate`"
+            )
+    bounds = {metric: rules[CHAMPION] for metric, rules in verdict.policy.items() if CHAMPION in rules}
+    if champion is None:
+        notes = ("there is no champion yet: the bounds against it do not apply to a first student",) if bounds else ()
+        return Decision(not reasons, tuple(reasons), notes)
+    if bounds and champion.data_sha256 != verdict.data_sha256:
+        reasons.append(
+            f"the champion, version {champion.version}, was measured on another test split "
+            f"({champion.data_sha256[:12]}…, this one is {verdict.data_sha256[:12]}…), so they cannot be compared: "
+            f"take {CHAMPION} out of the policy for this promotion, or register under another name (registry.model)"
+        )
+        return Decision(False, tuple(reasons), ())
+    notes_found: list[str] = []
+    for metric, bound in bounds.items():
+        said, kept = _against(champion, metric, bound, verdict)
+        (notes_found if kept else reasons).append(said)
+    return Decision(not reasons, tuple(reasons), tuple(notes_found))
+
+
+def _against(champion: Champion, metric: str, bound: float, verdict: Verdict) -> tuple[str, bool]:
+    """One bound against the champion: what there is to say, and whether it is kept (not when a number is missing)."""
+    origin = f"[bound: {CHAMPION} in the verdict's policy; reference: the tags of version {champion.version}]"
+    if metric not in champion.metrics:
+        return f"{metric}: the champion has no value {origin}", False
+    if metric not in verdict.metrics:
+        return f"{metric}: the student has no value {origin}", False
+    value, reference = verdict.metrics[metric], champion.metrics[metric]
+    worse = worse_by(METRICS[metric], value, reference)
+    said = (
+        f"{metric}: {value:.6g} is {compared(worse)} than the champion's {reference:.6g}; {allowance(bound)} {origin}"
+    )
+    return said, within(worse, bound)

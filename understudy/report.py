@@ -1,0 +1,161 @@
+"""The one table after a run: teacher, student and undistilled baseline side by side, as text or as Markdown.
+
+Kept apart from grid.py, which training stages import: rewording a table must not retrain a network.
+"""
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+from understudy.metrics.protocol import KID, MEASURED, METRICS, SCORED
+
+MODELS = ("teacher", "student", "baseline")
+PAIRS = {"student - teacher": "student_minus_teacher", "student - baseline": "student_minus_baseline"}
+PROTOCOL = "_judge_noresize_test"  # what the names of the judged metrics share, said once above the table
+COSTS = {
+    "macs_true_g": "MACs, true (G)",
+    "macs_legacy_g": "MACs, legacy (G)",
+    "params_m": "parameters (M)",
+    "file_mb": "weights file (MB)",
+    "peak_activation_mb": "peak activations (MB)",
+}
+SCALES = {KID: 1000}  # shown as papers show it
+Estimate = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Table:
+    """header and rows: one cell for each column; the first column names the row. notes: lines below the table."""
+
+    title: str
+    header: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    notes: tuple[str, ...] = ()
+
+    def text(self) -> str:
+        """Aligned columns: names to the left, numbers to the right."""
+        widths = [max(map(len, column)) for column in zip(self.header, *self.rows, strict=True)]
+        lines = [self.title]
+        for row in (self.header, *self.rows):
+            numbers = (cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True))
+            lines.append("  ".join(("", row[0].ljust(widths[0]), *numbers)).rstrip())
+        return "\n".join((*lines, *(f"  {note}" for note in self.notes)))
+
+    def markdown(self) -> str:
+        rule = ("---", *("---:" for _ in self.header[1:]))
+        lines = [f"**{self.title}**", "", *(f"| {' | '.join(row)} |" for row in (self.header, rule, *self.rows))]
+        return "\n".join((*lines, *chain.from_iterable(("", note) for note in self.notes)))
+
+
+def tables(evaluation: Mapping[str, Any], latency: Mapping[str, Any] | None) -> list[Table]:
+    """Quality, differences and cost of one run.
+
+    evaluation: the content of artifacts/evaluate/evaluation.json. latency: that of .understudy/evaluate/latency.json,
+    or None where nothing was timed. Raises KeyError, TypeError or AttributeError when they are something else.
+    """
+    return [_quality(evaluation), _differences(evaluation), _cost(evaluation, latency)]
+
+
+def _quality(evaluation: Mapping[str, Any]) -> Table:
+    models = evaluation["models"]
+    count = max((entry.get("n", 0) for model in models.values() for entry in model.values()), default=0)
+    rows = tuple(
+        (_label(name), *(estimate(models[model].get(name), SCALES.get(name, 1)) for model in MODELS), _arrow(name))
+        for name in (metric.name for metric in SCORED)
+        if any(name in models[model] for model in MODELS)
+    )
+    ceiling = ", ".join(
+        f"{_label(name)} {estimate(entry)}"
+        for name, entry in models.get("real", {}).items()
+        if METRICS[name].better == "higher"
+    )
+    notes = [f"ceiling, real photos: {ceiling}"] if ceiling else []
+    notes += [f"{model} collapsed: {message}" for model, message in evaluation["collapse"].items() if message]
+    photos = f"{count:,} {evaluation['split']} photos of {evaluation['dataset']}"
+    title = f"Quality on {photos}, by the run's own judge, not resized; 95 % intervals"
+    return Table(title, ("", *MODELS, "better"), rows, tuple(notes))
+
+
+def _differences(evaluation: Mapping[str, Any]) -> Table:
+    differences = evaluation["differences"]
+    rows = tuple(
+        (_label(name), *(reading(name, differences[key].get(name)) for key in PAIRS.values()))
+        for name in (metric.name for metric in SCORED)
+        if any(name in differences[key] for key in PAIRS.values())
+    )
+    return Table("Differences, resampling the same photos for both; 95 % intervals", ("", *PAIRS), rows)
+
+
+def _cost(evaluation: Mapping[str, Any], latency: Mapping[str, Any] | None) -> Table:
+    models = evaluation["models"]
+    rows = [
+        _cost_row(COSTS[metric.name], [models[model].get(metric.name, {}).get("value") for model in MODELS])
+        for metric in MEASURED
+    ]
+    notes: tuple[str, ...] = ("latency: not measured on this machine; `dvc repro -sf evaluate` measures it",)
+    if latency is not None:
+        timed = [latency["models"].get(model, {}) for model in MODELS]
+        rows.append(_cost_row("median latency (ms)", [entry.get("median_ms") for entry in timed]))
+        runs = max(entry.get("runs", 0) for entry in timed)
+        notes = (
+            f"latency: one image, {runs} passes on this machine's {latency['device']}, {latency['threads']} threads",
+        )
+    return Table("Cost", ("", *MODELS, "teacher / student"), tuple(rows), notes)
+
+
+def _cost_row(label: str, values: Sequence[float | None]) -> tuple[str, ...]:
+    teacher, student = values[:2]
+    ratio = f"{teacher / student:.1f}x" if teacher is not None and student else "-"
+    return (label, *("-" if value is None else f"{value:.4g}" for value in values), ratio)
+
+
+def estimate(entry: Estimate | None, scale: float = 1) -> str:
+    """`value [low, high]`, times `scale`, with as many decimals as the interval supports."""
+    if not entry or entry.get("value") is None:
+        return "-"
+    value = entry["value"] * scale
+    if entry.get("low") is None or entry.get("high") is None:
+        return f"{value:.4g}"
+    low, high = entry["low"] * scale, entry["high"] * scale
+    decimals = _decimals((high - low) / 2)
+    return f"{value:.{decimals}f} [{low:.{decimals}f}, {high:.{decimals}f}]"
+
+
+def _decimals(half_width: float) -> int:
+    """The Particle Data Group's rule: two figures of an error that starts with 10 to 35, one of any other."""
+    if half_width <= 0:
+        return 3
+    exponent = math.floor(math.log10(half_width))
+    figures = 2 if half_width < 3.55 * 10**exponent else 1
+    return min(6, max(0, figures - 1 - exponent))
+
+
+def reading(name: str, difference: Estimate | None) -> str:
+    """A difference and what it says: `better` or `worse` where the interval leaves zero out, otherwise `unclear`."""
+    shown = estimate(difference, SCALES.get(name, 1))
+    if not difference or difference.get("low") is None or difference.get("high") is None:
+        return shown
+    if difference["low"] <= 0 <= difference["high"]:
+        return f"{shown} unclear"
+    higher = difference["low"] > 0
+    return f"{shown} {'better' if higher == (METRICS[name].better == 'higher') else 'worse'}"
+
+
+def _label(name: str) -> str:
+    label = name.removesuffix(PROTOCOL).removesuffix("_test").replace("_", " ")
+    return f"{label} x {SCALES[name]}" if name in SCALES else label
+
+
+def _arrow(name: str) -> str:
+    return "up" if METRICS[name].better == "higher" else "down"
+
+
+def next_steps(root: Path) -> Iterator[str]:
+    """Where to look after a run in `root`, the folder that holds artifacts/."""
+    yield f"{root / 'artifacts/evaluate/samples.png'}: label map, real photo and every model's, side by side"
+    yield f"{root / 'artifacts/prune/diff.txt'}, {root / 'artifacts/prune/widths.png'}: what was cut"
+    yield "dvc plots show: curves and IoU by class; dvc metrics show: every number"
+    yield f"mlflow ui --backend-store-uri sqlite:///{root / 'mlflow.db'}: training runs and registered students"

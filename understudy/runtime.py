@@ -1,0 +1,48 @@
+"""Seed, device, precision and determinism: the only place that touches torch's globals."""
+
+import contextlib
+import os
+import random
+from contextlib import AbstractContextManager
+
+import numpy as np
+import torch
+
+from understudy.errors import UserError
+from understudy.params.runtime import Runtime
+
+DETERMINISM = "seeded"  # same seed, machine and number of threads: same weights
+
+
+def device(runtime: Runtime) -> torch.device:
+    """The device that `runtime` names. Raises UserError when it asks for a GPU that is not there."""
+    available = torch.cuda.is_available()
+    if runtime.device == "cuda" and not available:
+        raise UserError("runtime.device: cuda was asked for and torch sees no GPU; set it to auto or cpu")
+    return torch.device("cuda" if available and runtime.device != "cpu" else "cpu")
+
+
+def autocast(runtime: Runtime, place: torch.device) -> AbstractContextManager:
+    """The context in which networks run forward: bf16 autocast, or nothing for fp32."""
+    if runtime.precision == "fp32":
+        return contextlib.nullcontext()
+    return torch.autocast(place.type, torch.bfloat16)
+
+
+def seed_everything(seed: int) -> None:
+    """Seed every generator that training may draw from, and make torch choose deterministic kernels.
+
+    seed: in [0, 2**31). Kernels without a deterministic form warn once and run; on the CPU there are none in use here.
+    """
+    random.seed(seed)
+    np.random.seed(seed)  # noqa: NPY002 - libraries that draw from numpy's global generator must repeat too
+    torch.manual_seed(seed)
+    # cuBLAS reads this when its first handle is made; without it matrix products may differ between runs.
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    torch.use_deterministic_algorithms(True, warn_only=True)
+    torch.backends.cudnn.benchmark = False
+
+
+def threads() -> int:
+    """Threads that one operation may use: OMP_NUM_THREADS, or as many as there are cores."""
+    return torch.get_num_threads()

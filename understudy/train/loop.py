@@ -1,0 +1,164 @@
+"""The one training loop: batches, steps, validation, averaged weights, checkpoints, progress. It knows no loss."""
+
+import signal
+import sys
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import FrameType
+
+import torch
+from torch import Tensor
+
+from understudy.errors import PREEMPTED, UserError
+from understudy.params.schedule import LOG_EVERY, Schedule
+from understudy.train import checkpoint
+from understudy.train.log import Log
+from understudy.train.state import State, set_learning_rate, update_average
+
+PROGRESS_SECONDS = 10.0  # between two lines on the terminal
+
+
+@dataclass(frozen=True)
+class Task:
+    """What the loop is to repeat.
+
+    step(index): take step `index` (from 0) and return its losses, scalars by name.
+    validate(): score the averaged weights on the validation split; `selection` is the key that the best has lowest.
+    sample(path): draw a grid of translations of validation images.
+    """
+
+    name: str
+    state: State
+    schedule: Schedule
+    step: Callable[[int], Mapping[str, Tensor]]
+    validate: Callable[[], Mapping[str, float]]
+    selection: str
+    sample: Callable[[Path], None]
+
+
+@dataclass
+class Best:
+    """The averaged weights with the lowest validation score so far."""
+
+    score: float = float("inf")
+    step: int = 0
+    metrics: dict[str, float] = field(default_factory=dict)
+    weights: dict[str, Tensor] = field(default_factory=dict)
+
+
+def train(task: Task, folder: Path, log_start: Callable[[Log], None]) -> Best:
+    """Run the task to its last step, from its last checkpoint if there is one, and return the best weights.
+
+    folder: scratch for checkpoint, log and samples. log_start: called once with the open log.
+    SIGTERM and SIGINT end training after the step at hand with its state saved: UserError with code PREEMPTED.
+    """
+    state, schedule = task.state, task.schedule
+    best = _resume(task, folder)
+    log = Log(folder / "log.jsonl", resumed_at=state.step)
+    log_start(log)
+    progress = Progress(task.name, schedule, state.step)
+    window: list[Mapping[str, Tensor]] = []
+    with _Signals() as signals:
+        while state.step < schedule.steps:
+            set_learning_rate(state, schedule)
+            window.append(task.step(state.step))
+            update_average(state, schedule.ema_decay)
+            if state.step % LOG_EVERY == 0 or state.step == schedule.steps:
+                losses = _mean(window, task.name, state.step)
+                window.clear()
+                log.write("step", step=state.step, losses=losses, rate=progress.rate(state.step))
+                progress.show(state.step, losses)
+            if state.step % schedule.validate_every == 0 or state.step == schedule.steps:
+                best = _validate(task, log, folder, best)
+            # Stopping waits for the end of a log record too, so that a restarted run averages over the same steps.
+            stopping = signals.received and state.step % LOG_EVERY == 0 and state.step < schedule.steps
+            if stopping or state.step % schedule.checkpoint_every == 0 or state.step == schedule.steps:
+                _save(task, folder, best)
+            if stopping:
+                raise UserError(f"stopped at step {state.step} with its state saved; run it again to go on", PREEMPTED)
+    return best
+
+
+def _validate(task: Task, log: Log, folder: Path, best: Best) -> Best:
+    metrics = dict(task.validate())
+    step = task.state.step
+    log.write("validation", step=step, metrics=metrics)
+    picture = f"samples/{step:06d}.png"
+    task.sample(folder / picture)
+    log.write("image", step=step, path=picture)
+    if metrics[task.selection] >= best.score:
+        return best
+    weights = {name: value.clone() for name, value in task.state.average.state_dict().items()}
+    return Best(metrics[task.selection], step, metrics, weights)
+
+
+def _mean(window: list[Mapping[str, Tensor]], name: str, step: int) -> dict[str, float]:
+    means = {key: float(torch.stack([losses[key].float() for losses in window]).mean()) for key in window[0]}
+    if bad := [key for key, value in means.items() if not torch.isfinite(torch.tensor(value))]:
+        raise UserError(f"{name}: the loss {', '.join(bad)} is not finite at step {step}; lower the learning rate or its weight")
+    return means
+
+
+def _save(task: Task, folder: Path, best: Best) -> None:
+    tensors = {f"state.{key}": value for key, value in task.state.tensors().items()}
+    tensors |= {f"best.{key}": value for key, value in best.weights.items()}
+    notes = {"step": task.state.step, "best_step": best.step, "best_metrics": best.metrics}
+    if best.weights:
+        notes["best_score"] = best.score
+    checkpoint.save(folder / "checkpoint.safetensors", checkpoint.Checkpoint(tensors, notes))
+
+
+def _resume(task: Task, folder: Path) -> Best:
+    """Take up the last checkpoint, if there is one."""
+    saved = checkpoint.load(folder / "checkpoint.safetensors")
+    if saved is None:
+        return Best()
+    tensors, notes = saved.tensors, saved.notes
+    task.state.restore({k.removeprefix("state."): v for k, v in tensors.items() if k.startswith("state.")}, notes["step"])
+    print(f"{task.name}: going on from step {notes['step']}", flush=True)
+    weights = {k.removeprefix("best."): v for k, v in tensors.items() if k.startswith("best.")}
+    return Best(notes.get("best_score", float("inf")), notes["best_step"], notes["best_metrics"], weights)
+
+
+class Progress:
+    """Lines on the terminal: how far, how fast, how long still, and the losses."""
+
+    def __init__(self, name: str, schedule: Schedule, first: int) -> None:
+        self.name, self.schedule, self.first = name, schedule, first
+        self.started = self.shown = time.monotonic()
+
+    def rate(self, step: int) -> float:
+        """Images a second since training was started or taken up again."""
+        seconds = max(time.monotonic() - self.started, 1e-9)
+        return round((step - self.first) * self.schedule.batch_size / seconds, 1)
+
+    def show(self, step: int, losses: Mapping[str, float]) -> None:
+        now = time.monotonic()
+        if now - self.shown < PROGRESS_SECONDS and step < self.schedule.steps:
+            return
+        self.shown = now
+        left = (self.schedule.steps - step) * (now - self.started) / max(step - self.first, 1)
+        values = "  ".join(f"{name} {value:.3g}" for name, value in losses.items())
+        print(f"{self.name}: {step}/{self.schedule.steps}  {self.rate(step):.0f} images/s  "
+              f"{left // 60:.0f}:{left % 60:02.0f} left  {values}", flush=True)  # fmt: skip
+
+
+class _Signals:
+    """Remembers SIGTERM and SIGINT instead of dying of them, so that the state can be saved between two steps."""
+
+    def __init__(self) -> None:
+        self.received = False
+
+    def __enter__(self) -> "_Signals":
+        self.before = {number: signal.signal(number, self._note) for number in (signal.SIGTERM, signal.SIGINT)}
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for number, handler in self.before.items():
+            signal.signal(number, handler)
+
+    def _note(self, number: int, _: FrameType | None) -> None:
+        self.received = True
+        print(f"{signal.Signals(number).name}: saving within a few steps", file=sys.stderr, flush=True)

@@ -1,0 +1,143 @@
+"""From a stage's inputs to a trained generator: what the teacher's, the student's and the baseline's stages share."""
+
+import copy
+import functools
+import time
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from understudy import arch as architecture
+from understudy.arch import Arch
+from understudy.cost import cost
+from understudy.data.pairs import batch_indices, encode_labels, load_info, load_pairs, mirror, to_unit
+from understudy.files import write_json
+from understudy.params.schedule import Schedule
+from understudy.runtime import DETERMINISM, threads
+from understudy.stage import Job, Plan
+from understudy.train import loop
+from understudy.train.checkpoint import fingerprint
+from understudy.train.log import Log, start_tracker, write_curves
+from understudy.train.pix2pix import Autocast, Batch, Terms, Weights, step
+from understudy.train.state import State
+from understudy.train.validation import SELECTION, Validation
+from understudy.weights import save_weights
+
+DATA = ("prepare/dataset.json", "prepare/train.zip", "prepare/val.zip", "check/result.json")
+JUDGE = ("judge/judge.json", "judge/weights.safetensors")
+TIMED_STEPS = 3  # taken on copies to tell how long a training will take
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What one stage chose. inputs: names under artifacts/ that the training depends on, data and judge aside."""
+
+    arch: Arch
+    generator: nn.Module
+    discriminator: nn.Module
+    adapters: nn.Module
+    terms: Terms
+    weights: Weights
+    schedule: Schedule
+    inputs: tuple[str, ...]
+    seed: int
+    device: torch.device
+    autocast: Autocast
+
+
+class Session:
+    """One training, ready to start: data loaded, networks built, nothing trained yet."""
+
+    def __init__(self, job: Job, setting: Setting) -> None:
+        self.job, self.setting = job, setting
+        inputs = [job.input(name) for name in (*DATA, *JUDGE, *setting.inputs)]
+        self.fingerprint = fingerprint({section.__name__: asdict(v) for section, v in job.sections.items()}, inputs)
+        self.info = load_info(job.input("prepare/dataset.json"))
+        pairs = load_pairs(job.input("prepare/train.zip"))
+        self.photos, self.labels = pairs.photos.to(setting.device), pairs.labels.to(setting.device)
+        place = functools.partial(nn.Module.to, device=setting.device, memory_format=torch.channels_last)
+        self.state = State.start(
+            place(setting.generator), place(setting.discriminator), place(setting.adapters), setting.schedule.learning_rate
+        )
+        self.validation = Validation(job, self.info, setting.arch.encoding, setting.device, setting.autocast)
+
+    def batch(self, index: int) -> Batch:
+        """The batch of step `index` (from 0): the same for every network that trains with this seed and batch size."""
+        setting = self.setting
+        chosen, flips = batch_indices(len(self.labels), setting.schedule.batch_size, setting.seed, index)
+        chosen, flips = chosen.to(setting.device), flips.to(setting.device)
+        labels, photos = mirror(self.labels[chosen], flips), mirror(self.photos[chosen], flips)
+        inputs = encode_labels(labels, setting.arch.encoding, self.info)
+        channels_last = torch.channels_last
+        return Batch(inputs.contiguous(memory_format=channels_last), to_unit(photos).contiguous(memory_format=channels_last))
+
+    def step(self, index: int, state: State | None = None) -> Mapping[str, Tensor]:
+        """Take one step, on the session's own state unless another is given."""
+        setting = self.setting
+        return step(state or self.state, self.batch(index), setting.weights, setting.terms, setting.autocast)
+
+    def plan(self) -> Plan:
+        """What training would do, with the time it would take: a few steps are timed, on copies."""
+        setting = self.setting
+        counted = cost(setting.arch)
+        seconds = self._seconds_per_step()
+        return {
+            "images": ", ".join(f"{split} {count}" for split, count in self.info.counts.items()),
+            "size": "x".join(map(str, self.info.size)),
+            "MACs": f"{counted.macs_true / 1e9:.4f} G true, {counted.macs_legacy / 1e9:.4f} G legacy",
+            "parameters": f"{counted.params:,}",
+            "steps": setting.schedule.steps,
+            "device": f"{setting.device}, {threads()} threads",
+            "expected time": f"{seconds * setting.schedule.steps / 60:.1f} min ({seconds:.3f} s a step, timed just now)",
+            "fingerprint": self.fingerprint,
+        }
+
+    def _seconds_per_step(self) -> float:
+        trial = copy.deepcopy(self.state)
+        # A deep copy of an optimiser still points at the original parameters: a trial needs optimisers of its own.
+        trial = State.start(trial.generator, trial.discriminator, trial.adapters, self.setting.schedule.learning_rate)
+        self.step(0, trial)  # the first step pays for set-up
+        start = time.perf_counter()
+        for index in range(TIMED_STEPS):
+            self.step(index, trial)
+        return (time.perf_counter() - start) / TIMED_STEPS
+
+    def run(self) -> None:
+        """Train, and write arch.json, weights.safetensors, curves.csv, samples.png and metrics.json for the stage."""
+        setting, job = self.setting, self.job
+        folder = job.scratch / self.fingerprint
+        task = loop.Task(
+            name=job.stage,
+            state=self.state,
+            schedule=setting.schedule,
+            step=self.step,
+            validate=lambda: self.validation.score(self.state.average),
+            selection=SELECTION,
+            sample=lambda path: self.validation.draw(self.state.average, path),
+        )
+        best = loop.train(task, folder, self._start_log)
+        self.state.average.load_state_dict(best.weights)
+        job.output(f"{job.stage}/x").parent.mkdir(parents=True, exist_ok=True)
+        architecture.save(setting.arch, job.output(f"{job.stage}/arch.json"))
+        save_weights(self.state.average, job.output(f"{job.stage}/weights.safetensors"))
+        write_curves(folder / "log.jsonl", job.output(f"{job.stage}/curves.csv"))
+        self.validation.draw(self.state.average, job.output(f"{job.stage}/samples.png"))
+        metrics = {"best_step": best.step, "determinism": DETERMINISM, **best.metrics}
+        write_json(job.output(f"{job.stage}/metrics.json"), metrics)
+        Log(folder / "log.jsonl", setting.schedule.steps).write("end", metrics=best.metrics)
+
+    def _start_log(self, log: Log) -> None:
+        job = self.job
+        if self.state.step == 0:
+            params = {section.__name__.lower(): asdict(values) for section, values in job.sections.items()}
+            log.write("start", stage=job.stage, fingerprint=self.fingerprint, steps=self.setting.schedule.steps, params=params)
+        start_tracker(job.root, job.stage, log.path)
+
+
+def seeded(seed: int, stream: str) -> torch.Generator:
+    """A random generator of its own for each network, so that what one draws never moves another's initial weights."""
+    offsets: dict[str, Any] = {"generator": 0, "discriminator": 1, "adapters": 2}
+    return torch.Generator().manual_seed(seed * len(offsets) + offsets[stream])

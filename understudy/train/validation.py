@@ -1,0 +1,74 @@
+"""Scoring a generator on the validation split while it trains: the only data that the best checkpoint is chosen by."""
+
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from understudy.data.pairs import DatasetInfo, Encoding, encode_labels, load_pairs, to_bytes
+from understudy.metrics.kid import kernel_distance
+from understudy.metrics.judge import load_judge
+from understudy.metrics.score import observe
+from understudy.metrics.segmentation import mean_iou
+from understudy.grid import grid
+from understudy.stage import Job
+from understudy.train.pix2pix import Autocast
+
+BATCH = 32  # images translated at once: a matter of memory alone
+SHOWN = 6  # validation images in a sample grid
+SELECTION = "kid_judge_noresize_val"  # the best checkpoint has the lowest; unbiased, so small splits will do
+
+
+class Validation:
+    """The validation split with the judge's view of its real photos, observed once."""
+
+    def __init__(self, job: Job, info: DatasetInfo, encoding: Encoding, device: torch.device, autocast: Autocast) -> None:
+        self.info, self.encoding, self.device, self.autocast = info, encoding, device, autocast
+        self.pairs = load_pairs(job.input("prepare/val.zip"))
+        self.judge = load_judge(job.input("judge/judge.json").parent).to(device)
+        self.real = observe(self.judge, self.pairs.photos, self.pairs.labels, info.ignore)
+
+    def score(self, generator: nn.Module) -> dict[str, float]:
+        """Kernel distance (lower is better) and mIoU (higher is better) of the translated validation labels."""
+        photos = translate(generator, self.pairs.labels, self.encoding, self.info, self.device, self.autocast)
+        seen = observe(self.judge, photos, self.pairs.labels, self.info.ignore)
+        return {
+            SELECTION: kernel_distance(self.real.features, seen.features),
+            "miou_judge_noresize_val": mean_iou(seen.confusion.sum(0)).item(),
+        }
+
+    def draw(self, generator: nn.Module, path: Path) -> None:
+        """A picture of the first validation images: label map, real photo, translation."""
+        labels, real = self.pairs.labels[:SHOWN], self.pairs.photos[:SHOWN]
+        fake = translate(generator, labels, self.encoding, self.info, self.device, self.autocast)
+        columns = [colour(labels, self.info), real, fake]
+        rows = [[_image(column[i]) for column in columns] for i in range(len(labels))]
+        grid(rows, ["label map", "real photo", "translation"], path)
+
+
+@torch.no_grad()
+def translate(
+    generator: nn.Module,
+    labels: Tensor,
+    encoding: Encoding,
+    info: DatasetInfo,
+    device: torch.device,
+    autocast: Autocast,
+) -> Tensor:
+    """Photos uint8 [N, 3, H, W], on the CPU, for label maps uint8 [N, H, W]. The generator must be in eval mode."""
+    photos = []
+    for part in labels.split(BATCH):
+        inputs = encode_labels(part.to(device), encoding, info)
+        with autocast():
+            photos.append(to_bytes(generator(inputs)).cpu())
+    return torch.cat(photos)
+
+
+def colour(labels: Tensor, info: DatasetInfo) -> Tensor:
+    """Label maps uint8 [N, H, W] in the palette's colours: uint8 [N, 3, H, W]."""
+    palette = torch.tensor(info.palette, dtype=torch.uint8)
+    return palette[labels.long()].permute(0, 3, 1, 2)  # [N, H, W, 3] -> [N, 3, H, W]
+
+
+def _image(photo: Tensor):
+    return photo.permute(1, 2, 0).numpy()  # [3, H, W] -> [H, W, 3]

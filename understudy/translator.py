@@ -1,0 +1,76 @@
+"""Label maps in, photos out, at any size: the one way in which a finished generator is used.
+
+The command `translate` and the registered model both go through here, so that they give the same pixels.
+"""
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import nn
+
+from understudy.data.pairs import DatasetInfo, Encoding, encode_labels, load_info, to_bytes
+from understudy.errors import UserError
+from understudy.weights import load_generator
+
+STRIDE = 4  # generators halve the size twice and double it twice
+SMALLEST = 16  # the widest reflection in a block, 3 pixels at a quarter of the size, needs 4 pixels to reflect
+BATCH = 16  # images translated at once: a matter of memory alone
+
+
+class Translator:
+    """A generator with what it takes to feed it: `Translator.load(arch.json, weights.safetensors, dataset.json)`.
+
+    Computes in fp32, in eval mode, on `device`.
+    """
+
+    def __init__(self, net: nn.Module, encoding: Encoding, info: DatasetInfo, device: str = "cpu") -> None:
+        self.net = net.to(device).eval()
+        self.encoding, self.info, self.device = encoding, info, device
+
+    @classmethod
+    def load(cls, arch: Path, weights: Path, info: Path, device: str = "cpu") -> "Translator":
+        """Read a stored generator. Raises UserError naming the file that is missing, damaged, or does not fit."""
+        loaded, net = load_generator(arch, weights)
+        description = load_info(info)
+        if loaded.input_channels != description.input_channels(loaded.encoding):
+            raise UserError(
+                f"{arch}: takes {loaded.input_channels} input channels, {info} gives "
+                f"{description.input_channels(loaded.encoding)} as {loaded.encoding}; they are not of one run"
+            )
+        return cls(net, loaded.encoding, description, device)
+
+    @torch.inference_mode()
+    def __call__(self, labels: np.ndarray) -> np.ndarray:
+        """Translate label maps.
+
+        labels: uint8 [N, H, W], class indices below the data set's number of classes, any H and W from 1 pixel up.
+        Returns photos uint8 [N, H, W, 3]. A size that the network does not take is met by repeating the lower and the
+        right edge, and cutting that off again. Raises UserError on another shape or type, or an unknown class.
+        """
+        self._check(labels)
+        height, width = labels.shape[1:]
+        padding = ((0, 0), (0, _fitting(height) - height), (0, _fitting(width) - width))
+        padded = torch.from_numpy(np.pad(labels, padding, mode="edge"))  # [N, H, W] -> [N, H', W']
+        photos = [self._translate(part) for part in padded.split(BATCH)]  # each [n, 3, H', W']
+        # [N, 3, H', W'] -> [N, H, W, 3]
+        return np.ascontiguousarray(torch.cat(photos)[:, :, :height, :width].permute(0, 2, 3, 1).numpy())
+
+    def _translate(self, labels: torch.Tensor) -> torch.Tensor:
+        inputs = encode_labels(labels.to(self.device), self.encoding, self.info)  # [n, H', W'] -> [n, C, H', W']
+        return to_bytes(self.net(inputs)).cpu()
+
+    def _check(self, labels: np.ndarray) -> None:
+        if labels.dtype != np.uint8 or labels.ndim != 3 or 0 in labels.shape:
+            raise UserError(
+                f"label maps: expected uint8 of shape (N, H, W), found {labels.dtype} of shape {labels.shape}"
+            )
+        if (largest := int(labels.max())) >= self.info.num_classes:
+            raise UserError(
+                f"label maps: class {largest} is unknown; {self.info.name} has {self.info.num_classes} classes"
+            )
+
+
+def _fitting(side: int) -> int:
+    """The smallest side from `side` up that the network takes."""
+    return max(SMALLEST, -(-side // STRIDE) * STRIDE)

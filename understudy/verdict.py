@@ -1,0 +1,94 @@
+"""What the gate found: verdict.json, the one value behind exit codes, reports, tags and promotion."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+from understudy.errors import DATA_FAILED, UserError
+from understudy.files import read_json
+from understudy.params.gate import Policy
+
+SCHEMA = 1
+PATH = "artifacts/gate/verdict.json"  # under ROOT
+
+Outcome = Literal["passed", "failed", "informational", "left to promotion"]
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One rule, applied to one metric.
+
+    value: the student's; reference: of the model that it was compared with; interval: 95 %, of their difference
+    (student minus reference). None where there is none. message: metric, value, bound, and where each came from.
+    """
+
+    metric: str
+    rule: str
+    outcome: Outcome
+    message: str
+    bound: float | None = None
+    value: float | None = None
+    reference: float | None = None
+    interval: tuple[float, float] | None = None
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """policy: as judged. metrics: all of the student's values. evaluation_sha256: of the file that was judged.
+
+    files: path under ROOT -> SHA-256 of everything that the evaluation was computed from, the student and the data
+    included. data_sha256: of the test split, the one of `files` by which evaluations are comparable.
+    """
+
+    passed: bool
+    rules: tuple[Finding, ...]
+    policy: Policy
+    metrics: Mapping[str, float]
+    evaluation_sha256: str
+    data_sha256: str
+    files: Mapping[str, str]
+
+    def failures(self) -> list[str]:
+        """What each failed rule says."""
+        return [finding.message for finding in self.rules if finding.outcome == "failed"]
+
+    def plain(self) -> dict[str, Any]:
+        """For JSON."""
+        return {"schema": SCHEMA, **asdict(self)}
+
+
+def read_verdict(path: Path) -> Verdict:
+    """Read verdict.json. Raises UserError with code DATA_FAILED when it is missing, damaged or contradicts itself."""
+    try:
+        value = read_json(path)
+    except UserError as error:
+        raise UserError(f"{error}; `dvc repro gate` (or `python -m stages.gate`) makes it", DATA_FAILED) from None
+    try:
+        if value["schema"] != SCHEMA:
+            raise ValueError(f"schema {value['schema']}, this version reads {SCHEMA}")
+        fields = {name: value[name] for name in Verdict.__dataclass_fields__}
+        verdict = Verdict(**fields | {"rules": tuple(_finding(rule) for rule in value["rules"])})
+        if unknown := {finding.outcome for finding in verdict.rules} - set(get_args(Outcome)):
+            raise ValueError(f"unknown outcome {', '.join(map(str, unknown))}")
+        if verdict.passed is not (bool(verdict.rules) and not verdict.failures()):
+            raise ValueError(f"`passed` is {verdict.passed!r}, which its rules contradict")
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise UserError(f"{path}: not a verdict ({error}); run `dvc repro gate`", DATA_FAILED) from None
+    return verdict
+
+
+def _finding(rule: Mapping[str, Any]) -> Finding:
+    interval = rule["interval"]
+    return Finding(**{**rule, "interval": interval and (interval[0], interval[1])})
+
+
+def report(verdict: Verdict) -> str:
+    """The verdict for a person: one line that sums up, then one for each rule, failures first."""
+    order: list[Outcome] = ["failed", "passed", "left to promotion", "informational"]
+    counts = {outcome: sum(finding.outcome == outcome for finding in verdict.rules) for outcome in order}
+    summary = ", ".join(f"{count} {outcome}" for outcome, count in counts.items() if count)
+    lines = [f"gate: {'PASSED' if verdict.passed else 'FAILED'} ({summary})"]
+    for finding in sorted(verdict.rules, key=lambda finding: order.index(finding.outcome)):
+        lines.append(f"  {finding.outcome:17}  {finding.message}")
+    return "\n".join(lines) + "\n"
