@@ -1,8 +1,9 @@
 """evaluate: teacher, student and baseline on the test split, by the same code on the same images.
 
-Makes    artifacts/evaluate/: evaluation.json (everything, with intervals), metrics.json (values alone, for `dvc metrics`),
-         classes.csv (IoU by class), samples.png; and .understudy/evaluate/latency.json, which is no output of the graph:
-         it belongs to a machine and a moment
+Makes    artifacts/evaluate/: evaluation.json (everything, with intervals), metrics.json (values alone, for `dvc
+metrics`),
+         classes.csv (IoU by class), samples.png; and .understudy/evaluate/latency.json, which is no output of the
+         graph: it belongs to a machine and a moment
 Reads    artifacts/prepare, artifacts/judge, artifacts/{teacher,distill,baseline}; params base, runtime, evaluate
 Run      dvc repro evaluate, or python -m stages.evaluate [--params FILE] [--root DIR] [--dry-run]
 Networks run in fp32, whatever precision they were trained in: that is what ships.
@@ -76,17 +77,22 @@ def run(job: Job) -> None:
             print(f"evaluate: {name}: {failure}")
     per_class = {name: _by_class(scorer.score_classes(seen[name]), info) for name in seen}
     per_class["real"] = _by_class(scorer.score_classes(real), info)
-    costs = {name: _costs(arch, net, job.input(f"{MODELS[name]}/weights.safetensors")) for name, (arch, net) in models.items()}
-    evaluation = {
+    costs = {
+        name: _costs(arch, net, job.input(f"{MODELS[name]}/weights.safetensors"))
+        for name, (arch, net) in models.items()
+    }
+    evaluation: dict[str, Any] = {
         "schema": 1,
         "dataset": info.name,
         "split": "test",
         "seed": job.params(Base).seed,
         "determinism": DETERMINISM,
+        "feature_dims": judge.dims,
         "models": {name: {**_plain(scores[name]), **_values(costs[name])} for name in models}
         | {"real": _plain(scorer.score_real())},
         "differences": {
-            f"student_minus_{other}": _plain(differences(scores["student"], scores[other])) for other in ("teacher", "baseline")
+            f"student_minus_{other}": _plain(differences(scores["student"], scores[other]))
+            for other in ("teacher", "baseline")
         },
         "per_class_iou": per_class,
         "collapse": collapse,
@@ -127,7 +133,8 @@ def _values(numbers: Mapping[str, float]) -> dict[str, dict[str, float]]:
 def _flat(models: Mapping[str, Mapping[str, Mapping[str, float]]]) -> dict[str, dict[str, float]]:
     """Values alone, rounded to what a table needs."""
     return {
-        model: {metric: round(entry["value"], 6) for metric, entry in metrics.items()} for model, metrics in models.items()
+        model: {metric: round(entry["value"], 6) for metric, entry in metrics.items()}
+        for model, metrics in models.items()
     }
 
 
@@ -148,12 +155,19 @@ def _draw(pairs: Pairs, coloured: torch.Tensor, photos: Mapping[str, torch.Tenso
     """Label map, real photo and every model's translation, for test images spread over the split."""
     columns = {"label map": coloured, "real photo": pairs.photos, **photos}
     chosen = torch.linspace(0, len(pairs) - 1, min(SHOWN, len(pairs))).long().tolist()
-    rows = [[images[i].permute(1, 2, 0).numpy() for images in columns.values()] for i in chosen]  # [3, H, W] -> [H, W, 3]
+    rows = [
+        [images[i].permute(1, 2, 0).numpy() for images in columns.values()] for i in chosen
+    ]  # [3, H, W] -> [H, W, 3]
     grid(rows, list(columns), path)
 
 
 def _time(
-    models: Mapping[str, tuple[Arch, Generator]], pairs: Pairs, info: DatasetInfo, runs: int, place: torch.device, path: Path
+    models: Mapping[str, tuple[Arch, Generator]],
+    pairs: Pairs,
+    info: DatasetInfo,
+    runs: int,
+    place: torch.device,
+    path: Path,
 ) -> None:
     """Latency of one image, the models side by side in one run."""
     times: dict[str, Any] = {}

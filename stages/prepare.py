@@ -2,7 +2,7 @@
 
 Makes    artifacts/prepare/{train,val,test}.zip, manifest.csv, dataset.json and samples.png (a look at the pairs).
 Reads    prepare.source: a drawn set's description, a folder or an archive (docs/add-a-dataset.md).
-Takes    about 40 s for the 2,400 drawn street scenes at 64 px on one CPU core; 10 s for CamVid's 701 pairs.
+Takes    about a minute for the 2,400 drawn street scenes at 64 px on one CPU core; 10 s for CamVid's 701 pairs.
 Expect   2,400 pairs of 13 classes; the same bytes each time.
 Command  python -m stages.prepare [--params FILE] [--root DIR] [--dry-run]
 """
@@ -16,6 +16,7 @@ from understudy.data.source import SPLITS
 from understudy.params.prepare import Prepare
 from understudy.stage import Job, Plan, main
 
+READS = (Prepare,)
 REPORT_EVERY = 2.0  # seconds
 
 
@@ -55,4 +56,4 @@ class _Progress:
 
 
 if __name__ == "__main__":
-    main("prepare", (Prepare,), plan, run)
+    main("prepare", READS, plan, run)

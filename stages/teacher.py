@@ -13,7 +13,7 @@ from torch import nn
 
 from understudy import arch as architecture
 from understudy.data.pairs import load_info
-from understudy.models.discriminators import PatchDiscriminator
+from understudy.models.discriminators import CriticNorm, PatchDiscriminator
 from understudy.models.initialise import init_normal
 from understudy.params.base import Base
 from understudy.params.runtime import Runtime
@@ -45,7 +45,7 @@ def session(job: Job) -> Session:
     )
     generator = architecture.build(arch)
     init_normal(generator, seeded(base.seed, "generator"))
-    norm = "batch" if params.norm == "batch" else "instance_affine"
+    norm: CriticNorm = "batch" if params.norm == "batch" else "instance_affine"
     discriminator = PatchDiscriminator(arch.input_channels + arch.output_channels, params.ndf, norm)
     init_normal(discriminator, seeded(base.seed, "discriminator"))
     return Session(

@@ -46,7 +46,9 @@ def test_a_stage_depends_on_exactly_the_code_it_imports(stage):
 
 def test_closure_follows_imports_inside_functions_and_through_modules():
     code = closure("stages.prune", REPO)
-    assert {"stages/prune.py", "understudy/arch.py", "understudy/models/inception.py", "understudy/files.py"} <= set(code)
+    assert {"stages/prune.py", "understudy/arch.py", "understudy/models/inception.py", "understudy/files.py"} <= set(
+        code
+    )
     assert not any("adapters" in file for file in code)
 
 
@@ -67,7 +69,11 @@ def test_only_check_may_use_an_adapter(path):
 
 
 def test_package_files_are_empty():
-    assert [p for p in (*python_files("understudy"), *python_files("stages")) if p.name == "__init__.py" and p.stat().st_size] == []
+    assert [
+        p
+        for p in (*python_files("understudy"), *python_files("stages"))
+        if p.name == "__init__.py" and p.stat().st_size
+    ] == []
 
 
 def test_every_key_of_params_is_a_field_and_every_field_a_key():
@@ -107,7 +113,7 @@ def test_every_command_of_the_readme_parses(command):
     words = shlex.split(command)
     if words[0] == "make":
         targets = re.findall(r"^([a-z-]+):", (REPO / "Makefile").read_text(), re.MULTILINE)
-        assert [word for word in words[1:] if "=" not in word][0] in targets
+        assert next(word for word in words[1:] if "=" not in word) in targets
     elif words[0] == "understudy":
         from understudy.cli import _parser
 
@@ -115,7 +121,9 @@ def test_every_command_of_the_readme_parses(command):
     elif words[:2] == ["python", "-m"]:
         assert (REPO / (words[2].replace(".", "/") + ".py")).exists()
     elif words[0] == "dvc":
-        help_text = subprocess.run([sys.executable, "-m", "dvc", *words[1:2], "--help"], capture_output=True, text=True, cwd=REPO)
+        help_text = subprocess.run(
+            [sys.executable, "-m", "dvc", *words[1:2], "--help"], capture_output=True, text=True, cwd=REPO
+        )
         assert help_text.returncode == 0
     else:
         assert words[0] in ("git", "cd")

@@ -60,8 +60,8 @@ class _LiveBytes(TorchDispatchMode):
 def latency_ms(net: nn.Module, inputs: Tensor, runs: int) -> dict[str, float]:
     """Milliseconds of one forward pass, over `runs` timed passes after as many warm-ups.
 
-    inputs: [N, C, H, W], on the network's device. Returns median_ms, p10_ms, p90_ms and runs. The result belongs to this
-    machine and moment: it never goes into a file that DVC hashes.
+    inputs: [N, C, H, W], on the network's device. Returns median_ms, p10_ms, p90_ms and runs. The result belongs to
+    this machine and moment: it never goes into a file that DVC hashes.
     """
     synchronise = torch.cuda.synchronize if inputs.is_cuda else lambda: None
     for _ in range(runs):

@@ -1,6 +1,7 @@
 """A network's weights as a safetensors file beside its arch.json: never a pickled module."""
 
 from pathlib import Path
+from typing import TypeVar
 
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
@@ -10,6 +11,9 @@ from understudy import arch as architecture
 from understudy.arch import Arch
 from understudy.errors import UserError
 from understudy.files import atomic
+from understudy.models.generator import Generator
+
+Network = TypeVar("Network", bound=nn.Module)
 
 
 def save_weights(net: nn.Module, path: Path) -> None:
@@ -19,7 +23,7 @@ def save_weights(net: nn.Module, path: Path) -> None:
         save_file(tensors, temporary)
 
 
-def load_weights(net: nn.Module, path: Path) -> nn.Module:
+def load_weights(net: Network, path: Path) -> Network:
     """Load weights into a network of the same architecture and return it. Raises UserError when they do not fit."""
     try:
         net.load_state_dict(load_file(path))
@@ -31,7 +35,7 @@ def load_weights(net: nn.Module, path: Path) -> nn.Module:
     return net
 
 
-def load_generator(arch_path: Path, weights_path: Path) -> tuple[Arch, nn.Module]:
+def load_generator(arch_path: Path, weights_path: Path) -> tuple[Arch, Generator]:
     """A stored generator and its architecture."""
     arch = architecture.load(arch_path)
     return arch, load_weights(architecture.build(arch), weights_path)

@@ -5,6 +5,7 @@ import sys
 import zipfile
 from pathlib import Path
 
+import pytest
 import yaml
 
 ARTIFACTS = ["dataset.json", "manifest.csv", "samples.png", "test.zip", "train.zip", "val.zip"]
@@ -19,6 +20,7 @@ def stage(tmp_path: Path, root: str, *options: str, source: Path | None = None) 
     return subprocess.run([str(part) for part in command], capture_output=True, text=True, check=False)
 
 
+@pytest.mark.slow
 def test_two_runs_write_the_same_bytes(tmp_path: Path) -> None:
     for root in ("a", "b"):
         done = stage(tmp_path, root)

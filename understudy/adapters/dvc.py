@@ -1,7 +1,9 @@
 """DVC: running the graph, and keeping its lists of code true.
 
-DVC does not follow imports, and a directory as a dependency changes whenever `__pycache__` does, so dvc.yaml lists the very
-files that each stage imports. `python -m understudy.adapters.dvc` (`make deps`) rewrites those lists; a test compares them.
+DVC does not follow imports, and a directory as a dependency changes whenever `__pycache__` does, so dvc.yaml lists
+the very
+files that each stage imports. `python -m understudy.adapters.dvc` (`make deps`) rewrites those lists; a test compares
+them.
 """
 
 import ast
@@ -88,7 +90,7 @@ def _imports(file: Path) -> Iterable[str]:
 
 
 def write_dependencies(root: Path) -> list[str]:
-    """Make the code that each stage of dvc.yaml depends on equal what its module imports. Returns the stages changed."""
+    """Make the code that each stage of dvc.yaml depends on equal what its module imports. Returns the changed."""
     yaml = YAML()
     yaml.preserve_quotes = True
     yaml.width = 120

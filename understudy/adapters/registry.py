@@ -9,7 +9,6 @@ import os
 import re
 import shutil
 import tempfile
-import warnings
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -189,18 +188,15 @@ def _save(files: dict[str, Path], folder: Path) -> None:
         inputs=Schema([TensorSpec(np.dtype(np.uint8), (-1, -1, -1))]),
         outputs=Schema([TensorSpec(np.dtype(np.uint8), (-1, -1, -1, 3))]),
     )
-    with warnings.catch_warnings():
-        # MLflow asks for type hints, which cannot say what the signature says.
-        warnings.simplefilter("ignore", UserWarning)
-        save_model(
-            path=str(folder),
-            python_model=str(Path(__file__).with_name("served_model.py")),
-            code_paths=[str(package)],
-            artifacts={name: str(path) for name, path in files.items()},
-            signature=signature,
-            input_example=_example(read_json(files["dataset"])),
-            pip_requirements=[f"{name}=={_release(name)}" for name in REQUIREMENTS],
-        )
+    save_model(
+        path=str(folder),
+        python_model=str(Path(__file__).with_name("served_model.py")),
+        code_paths=[str(package)],
+        artifacts={name: str(path) for name, path in files.items()},
+        signature=signature,
+        input_example=_example(read_json(files["dataset"])),
+        pip_requirements=[f"{name}=={_release(name)}" for name in REQUIREMENTS],
+    )
 
 
 def _release(package: str) -> str:

@@ -19,9 +19,10 @@ class ServedStudent(PythonModel):
         files = {name: Path(path) for name, path in context.artifacts.items()}
         self.translator = Translator.load(files["arch"], files["weights"], files["dataset"])
 
-    # MLflow would take a type hint of the input for the signature, which is given where the model is saved.
-    def predict(self, context: PythonModelContext, model_input, params: dict[str, Any] | None = None) -> np.ndarray:
-        return self.translator(np.asarray(model_input))
+    def predict(
+        self, context: PythonModelContext, model_input: np.ndarray, params: dict[str, Any] | None = None
+    ) -> np.ndarray:
+        return self.translator(model_input)
 
 
 # The one thing in this project that happens on import: it is how MLflow finds the model in a file of code.

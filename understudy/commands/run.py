@@ -25,8 +25,12 @@ def run(arguments: argparse.Namespace) -> int:
     track.run(arguments)
     print()
     verdict = gate.run(arguments)
-    if verdict == OK:
-        promote.run(arguments)
     print()
-    summary.run(arguments)
+    try:
+        if verdict == OK:
+            promote.run(arguments)
+            print()
+    finally:  # a student that the champion beats is refused with an error; its numbers are wanted all the same
+        arguments.markdown = False
+        summary.run(arguments)
     return verdict

@@ -1,7 +1,7 @@
 """The prepared data set in memory: photos and label maps as uint8 tensors, and the encodings that networks see.
 
-A split of 64 px images is decoded once, in about a second, and then costs a training step only an index: 1,200 pairs take
-20 MB, and the 2,975 pairs of Cityscapes at 256 px take 780 MB.
+A split of 64 px images is decoded once, in about a second, and then costs a training step only an index: 1,200 pairs
+take 20 MB, and the 2,975 pairs of Cityscapes at 256 px take 780 MB.
 """
 
 import io

@@ -38,6 +38,8 @@ def prepare(source: Source, size: tuple[int, int], folder: Path, progress: Progr
     problems = list(source.problems)
     names = {split: source.names(split) for split in SPLITS}
     total = sum(map(len, names.values()))
+    # Spread over the split: neighbours in a video look alike.
+    shown = set(names["train"][:: max(1, -(-len(names["train"]) // SHEET_PAIRS))])
     rows: list[Row] = []
     sheet: list[Pair] = []
     with ExitStack() as stack:
@@ -53,7 +55,7 @@ def prepare(source: Source, size: tuple[int, int], folder: Path, progress: Progr
                 archive.add(f"label/{name}.png", _png(pair.label))
                 rows.append(describe(name, split, pair.photo, pair.label, pair.source_size, pair.source_mode,
                                      pair.label_mode, source.classes.licence))  # fmt: skip
-                if split == "train" and len(sheet) < SHEET_PAIRS:
+                if name in shown and split == "train":
                     sheet.append(pair)
                 progress(len(rows), total)
         if problems:

@@ -7,6 +7,8 @@ from torch import Tensor, nn
 
 from understudy.models.layers import has_bias, norm_layer
 
+CriticNorm = Literal["batch", "instance_affine"]
+
 
 class PatchDiscriminator(nn.Module):
     """[N, input_channels, H, W] -> logits [N, 1, H / 8 - 2, W / 8 - 2], for H and W multiples of 8, at least 24.
@@ -14,7 +16,7 @@ class PatchDiscriminator(nn.Module):
     For a conditional discriminator the input is label map and image, joined along the channels. No sigmoid at the end.
     """
 
-    def __init__(self, input_channels: int, ndf: int, norm: Literal["batch", "instance_affine"]) -> None:
+    def __init__(self, input_channels: int, ndf: int, norm: CriticNorm) -> None:
         super().__init__()
         self.input_channels, self.ndf, self.norm = input_channels, ndf, norm
         layers: OrderedDict[str, nn.Module] = OrderedDict()

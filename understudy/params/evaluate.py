@@ -5,7 +5,7 @@ from understudy.params.loader import require
 
 @dataclass(frozen=True)
 class Evaluate:
-    """resamples: of the bootstrap behind each 95 % interval. latency_runs: timed forward passes, after as many warm-ups."""
+    """resamples: of the bootstrap behind each 95 % interval. latency_runs: timed passes, after as many warm-ups."""
 
     resamples: int
     latency_runs: int

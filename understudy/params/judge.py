@@ -5,7 +5,7 @@ from understudy.params.loader import require
 
 @dataclass(frozen=True)
 class Judge:
-    """The segmentation network that scores translations. Its seed is its own: runs that differ in base.seed share it."""
+    """The network that scores translations. Its seed is its own: runs that differ in base.seed share it."""
 
     seed: int
     width: int

@@ -26,8 +26,8 @@ def section_name(section: type) -> str:
 def load(path: Path, sections: tuple[type, ...]) -> dict[type, Any]:
     """Read the named sections of a parameter file.
 
-    path: a YAML file (params.yaml or a recipe). sections: dataclass types; other sections of the file are not looked at.
-    Returns one instance by type. Raises UserError naming the file and the key.
+    path: a YAML file (params.yaml or a recipe). sections: dataclass types; other sections of the file are not looked
+    at. Returns one instance by type. Raises UserError naming the file and the key.
     """
     values = read(path)
     return {section: parse(section, values.get(section_name(section)), f"{path}: {section_name(section)}")

@@ -9,8 +9,10 @@ class Prune:
     """One-step pruning to a budget (CAT, section 3.2).
 
     macs_budget_g: upper bound of the student's multiply-accumulates for one image of the training size, in 1e9.
-    convention: `true` counts a transposed convolution at its input size, `legacy` at its output size as the literature does.
-    min_width: lower bound of every stem and head width. inherit: which surviving teacher weights the student starts from.
+    convention: `true` counts a transposed convolution at its input size, `legacy` at its output size as the
+    literature does.
+    min_width: lower bound of every stem and head width. inherit: which surviving teacher weights the student starts
+    from.
     """
 
     macs_budget_g: float

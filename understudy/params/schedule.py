@@ -30,7 +30,9 @@ class Schedule:
         require(self.decay_steps >= 0, "decay_steps", f"must not be negative, found {self.decay_steps}")
         require(self.steps > 0, "constant_steps", "constant_steps + decay_steps must be positive")
         for name in ("validate_every", "checkpoint_every"):
-            require(getattr(self, name) % LOG_EVERY == 0, name, f"must be a multiple of {LOG_EVERY}, the steps of a record")
+            require(
+                getattr(self, name) % LOG_EVERY == 0, name, f"must be a multiple of {LOG_EVERY}, the steps of a record"
+            )
         require(0 <= self.ema_decay < 1, "ema_decay", f"must be in [0, 1), found {self.ema_decay}")
 
     @property

@@ -1,8 +1,8 @@
 """Checkpoints: where a killed training goes on from.
 
 They are kept under `.understudy/STAGE/FINGERPRINT/`, outside DVC's outputs, which DVC deletes before it runs a stage.
-The fingerprint covers code, parameters and input files, so a checkpoint is only ever taken up by the very same training.
-A checkpoint is a safetensors file: reading one runs no code.
+The fingerprint covers code, parameters and input files, so a checkpoint is only ever taken up by the very same
+training. A checkpoint is a safetensors file: reading one runs no code.
 """
 
 import hashlib
@@ -64,6 +64,8 @@ def fingerprint(params: Mapping[str, Any], inputs: Iterable[Path]) -> str:
 
 def _loaded_code() -> list[Path]:
     """The source files of this project that the running process has imported, in a stable order."""
-    modules = [module for name, module in sys.modules.items() if name.split(".")[0] in ("understudy", "stages", "__main__")]
+    modules = [
+        module for name, module in sys.modules.items() if name.split(".")[0] in ("understudy", "stages", "__main__")
+    ]
     files = {module.__file__ for module in modules if getattr(module, "__file__", None)}
     return sorted(Path(file) for file in files if file and file.endswith(".py"))

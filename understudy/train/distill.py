@@ -37,8 +37,9 @@ class Distillation:
         self.teacher = teacher.eval().requires_grad_(False)
         self.params = params
         self.compared = taps if params.alignment.weight or params.feature_weight else ()
-        self.middle = (middle,) if params.relation.weight else ()
-        self.taps = tuple(dict.fromkeys(self.compared + self.middle))
+        self.middle = middle
+        related = (middle,) if params.relation.weight else ()
+        self.taps = tuple(dict.fromkeys(self.compared + related))
         self.adapters = adapters
         self.autocast = autocast
 
@@ -50,11 +51,13 @@ class Distillation:
         target, teacher = self._watch(batch)
         losses = {}
         if params.alignment.weight:
-            theirs, ours = _pick(teacher, self.compared), _pick(features, self.compared)
-            losses["alignment"] = params.alignment.weight * alignment_loss(theirs, ours, params.alignment.form)
+            alignment = alignment_loss(
+                _pick(teacher, self.compared), _pick(features, self.compared), params.alignment.form
+            )
+            losses["alignment"] = params.alignment.weight * alignment
         if params.relation.weight:
-            (tap,) = self.middle
-            relation = relation_loss(teacher[tap], features[tap], params.relation.norm, params.relation.centred)
+            theirs, ours = teacher[self.middle], features[self.middle]
+            relation = relation_loss(theirs, ours, params.relation.norm, params.relation.centred)
             losses["relation"] = params.relation.weight * relation
         if params.output_weight:
             losses["output"] = params.output_weight * F.l1_loss(fake, target)

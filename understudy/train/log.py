@@ -19,7 +19,7 @@ from understudy.files import atomic, write_text
 
 
 class Log:
-    """Appends to `path`. Opened at a step, it first drops the records that come after it: they will be written again."""
+    """Appends to `path`. Opened at a step, it first drops the records that come after it: they come again."""
 
     def __init__(self, path: Path, resumed_at: int) -> None:
         self.path = path
@@ -45,7 +45,7 @@ def read(path: Path) -> Iterator[dict[str, Any]]:
 
 
 def write_curves(log: Path, path: Path) -> None:
-    """The losses by step as a CSV table: what `dvc plots` draws. Times are left out, so that equal runs give equal files."""
+    """The losses by step as a CSV table: what `dvc plots` draws. Without times: equal runs give equal files."""
     steps = [record for record in read(log) if record["event"] == "step"]
     names = list(dict.fromkeys(name for record in steps for name in record["losses"]))
     with atomic(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as stream:

@@ -97,7 +97,9 @@ def _validate(task: Task, log: Log, folder: Path, best: Best) -> Best:
 def _mean(window: list[Mapping[str, Tensor]], name: str, step: int) -> dict[str, float]:
     means = {key: float(torch.stack([losses[key].float() for losses in window]).mean()) for key in window[0]}
     if bad := [key for key, value in means.items() if not torch.isfinite(torch.tensor(value))]:
-        raise UserError(f"{name}: the loss {', '.join(bad)} is not finite at step {step}; lower the learning rate or its weight")
+        raise UserError(
+            f"{name}: the loss {', '.join(bad)} is not finite at step {step}; lower the learning rate or its weight"
+        )
     return means
 
 
@@ -116,7 +118,9 @@ def _resume(task: Task, folder: Path) -> Best:
     if saved is None:
         return Best()
     tensors, notes = saved.tensors, saved.notes
-    task.state.restore({k.removeprefix("state."): v for k, v in tensors.items() if k.startswith("state.")}, notes["step"])
+    task.state.restore(
+        {k.removeprefix("state."): v for k, v in tensors.items() if k.startswith("state.")}, notes["step"]
+    )
     print(f"{task.name}: going on from step {notes['step']}", flush=True)
     weights = {k.removeprefix("best."): v for k, v in tensors.items() if k.startswith("best.")}
     return Best(notes.get("best_score", float("inf")), notes["best_step"], notes["best_metrics"], weights)

@@ -1,4 +1,5 @@
-"""One optimiser step of paired translation: a hinge GAN on (input, image) pairs, L1 to the photo, and a teacher's terms.
+"""One optimiser step of paired translation: a hinge GAN on (input, image) pairs, L1 to the photo, and a teacher's
+terms.
 
 Isola et al., pix2pix, equation 4, with CAT's hinge losses (released code) in place of the cross entropy. The
 discriminator moves first, and its loss is halved.

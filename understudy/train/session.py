@@ -15,6 +15,7 @@ from understudy.arch import Arch
 from understudy.cost import cost
 from understudy.data.pairs import batch_indices, encode_labels, load_info, load_pairs, mirror, to_unit
 from understudy.files import write_json
+from understudy.models.discriminators import PatchDiscriminator
 from understudy.params.schedule import Schedule
 from understudy.runtime import DETERMINISM, threads
 from understudy.stage import Job, Plan
@@ -37,7 +38,7 @@ class Setting:
 
     arch: Arch
     generator: nn.Module
-    discriminator: nn.Module
+    discriminator: PatchDiscriminator
     adapters: nn.Module
     terms: Terms
     weights: Weights
@@ -60,7 +61,10 @@ class Session:
         self.photos, self.labels = pairs.photos.to(setting.device), pairs.labels.to(setting.device)
         place = functools.partial(nn.Module.to, device=setting.device, memory_format=torch.channels_last)
         self.state = State.start(
-            place(setting.generator), place(setting.discriminator), place(setting.adapters), setting.schedule.learning_rate
+            place(setting.generator),
+            place(setting.discriminator),
+            place(setting.adapters),
+            setting.schedule.learning_rate,
         )
         self.validation = Validation(job, self.info, setting.arch.encoding, setting.device, setting.autocast)
 
@@ -72,7 +76,9 @@ class Session:
         labels, photos = mirror(self.labels[chosen], flips), mirror(self.photos[chosen], flips)
         inputs = encode_labels(labels, setting.arch.encoding, self.info)
         channels_last = torch.channels_last
-        return Batch(inputs.contiguous(memory_format=channels_last), to_unit(photos).contiguous(memory_format=channels_last))
+        return Batch(
+            inputs.contiguous(memory_format=channels_last), to_unit(photos).contiguous(memory_format=channels_last)
+        )
 
     def step(self, index: int, state: State | None = None) -> Mapping[str, Tensor]:
         """Take one step, on the session's own state unless another is given."""
@@ -91,8 +97,7 @@ class Session:
             "parameters": f"{counted.params:,}",
             "steps": setting.schedule.steps,
             "device": f"{setting.device}, {threads()} threads",
-            "expected time": f"{seconds * setting.schedule.steps / 60:.1f} min ({seconds:.3f} s a step, timed just now)",
-            "fingerprint": self.fingerprint,
+            "expected time": f"{seconds * setting.schedule.steps / 60:.1f} min ({seconds:.3f} s a step, just timed)",
         }
 
     def _seconds_per_step(self) -> float:
@@ -133,7 +138,9 @@ class Session:
         job = self.job
         if self.state.step == 0:
             params = {section.__name__.lower(): asdict(values) for section, values in job.sections.items()}
-            log.write("start", stage=job.stage, fingerprint=self.fingerprint, steps=self.setting.schedule.steps, params=params)
+            log.write(
+                "start", stage=job.stage, fingerprint=self.fingerprint, steps=self.setting.schedule.steps, params=params
+            )
         start_tracker(job.root, job.stage, log.path)
 
 

@@ -1,4 +1,4 @@
-"""Everything that one adversarial training changes as it goes, in one place, so that it can be saved and restored whole."""
+"""Everything that one adversarial training changes as it goes, in one place, to be saved and restored whole."""
 
 import copy
 from collections.abc import Iterator
@@ -29,7 +29,9 @@ class State:
     step: int = 0
 
     @classmethod
-    def start(cls, generator: nn.Module, discriminator: nn.Module, adapters: nn.Module, learning_rate: float) -> "State":
+    def start(
+        cls, generator: nn.Module, discriminator: nn.Module, adapters: nn.Module, learning_rate: float
+    ) -> "State":
         """A state before the first step. The networks are trained in place."""
         return cls(
             generator=generator.train(),
@@ -74,7 +76,8 @@ def _below(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
 
 
 def linear_decay(step: int, constant: int, decay: int) -> float:
-    """Factor on the learning rate at `step` (from 0): 1 for `constant` steps, then linear to 1 / (decay + 1) at the last.
+    """Factor on the learning rate at `step` (from 0): 1 for `constant` steps, then linear to 1 / (decay + 1) at the
+    last.
 
     CAT's and pix2pix's schedule, counted in steps where they count in epochs.
     """

@@ -6,11 +6,11 @@ import torch
 from torch import Tensor, nn
 
 from understudy.data.pairs import DatasetInfo, Encoding, encode_labels, load_pairs, to_bytes
-from understudy.metrics.kid import kernel_distance
+from understudy.grid import grid
 from understudy.metrics.judge import load_judge
+from understudy.metrics.kid import kernel_distance
 from understudy.metrics.score import observe
 from understudy.metrics.segmentation import mean_iou
-from understudy.grid import grid
 from understudy.stage import Job
 from understudy.train.pix2pix import Autocast
 
@@ -22,7 +22,9 @@ SELECTION = "kid_judge_noresize_val"  # the best checkpoint has the lowest; unbi
 class Validation:
     """The validation split with the judge's view of its real photos, observed once."""
 
-    def __init__(self, job: Job, info: DatasetInfo, encoding: Encoding, device: torch.device, autocast: Autocast) -> None:
+    def __init__(
+        self, job: Job, info: DatasetInfo, encoding: Encoding, device: torch.device, autocast: Autocast
+    ) -> None:
         self.info, self.encoding, self.device, self.autocast = info, encoding, device, autocast
         self.pairs = load_pairs(job.input("prepare/val.zip"))
         self.judge = load_judge(job.input("judge/judge.json").parent).to(device)

@@ -48,17 +48,16 @@ def facade(building: Building, along: Array, up: Array) -> tuple[Array, Mask, Ar
     along: metres from the building's near end; up: metres above ground; both [h, w].
     Returns albedo [h, w, 3], the windows [h, w], and a number in [0, 1) for each window [h, w] by which it is lit.
     """
-    albedo = np.broadcast_to(rgb(*building.wall), (*up.shape, 3)).copy()
-    if building.brick:
-        course = ((up * 6.0).astype(np.int32) & 1).astype(np.float32)
-        albedo *= (1 - building.brick * (0.35 * course + 0.9 * (noise(along, up, 60, building.phase) - 0.5)))[..., None]
-    albedo *= (0.80 + 0.34 * noise(along, up, 9, building.phase))[..., None]
     floor = np.floor(up / building.floor_height)
     in_floor = up / building.floor_height - floor
-    albedo *= np.where(in_floor < 0.06, np.float32(1.25), np.float32(1))[..., None]  # the ledge catches light
-    albedo *= (0.72 + 0.28 * np.minimum(up / 2.5, 1))[..., None]
     eaves = up > building.height - 0.35
-    albedo[eaves] *= 0.62
+    tone = (0.80 + 0.34 * noise(along, up, 9, building.phase)) * (0.72 + 0.28 * np.minimum(up / 2.5, 1))
+    if building.brick:
+        course = (up * 6.0).astype(np.int32) & 1
+        tone *= 1 - building.brick * (0.35 * course + 0.9 * (noise(along, up, 60, building.phase) - 0.5))
+    tone[in_floor < 0.06] *= 1.25  # the ledge catches light
+    tone[eaves] *= 0.62
+    albedo = tone[..., None] * rgb(*building.wall)
 
     bay = np.floor(along / building.bay)
     from_middle = np.abs(along / building.bay - bay - 0.5)
