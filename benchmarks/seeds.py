@@ -1,0 +1,203 @@
+"""A recipe over several seeds: teacher, student and baseline trained anew for each, and one table of what came out.
+
+Data, checks and judge are made once and shared, so that seeds differ in training alone. Every seed has a root of its
+own and leaves one small JSON file under docs/results/; a seed whose file is there, for the same recipe, is not run
+again, and one that was killed goes on from its last checkpoint. The table is made of those files alone.
+
+Run      python -m benchmarks.seeds [--recipe recipes/NAME.yaml] [--seeds 0 1 2] [--jobs 2] [--table-only]
+Takes   about 30 minutes a seed on one CPU core for street-scenes-long; `--jobs` seeds run side by side, a thread each
+"""
+
+import argparse
+import datetime
+import os
+import platform
+import shutil
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from understudy.errors import UserError
+from understudy.files import read_json, sha256, write_json, write_text
+from understudy.params.active import load_all
+from understudy.params.loader import read
+
+SHARED = ("prepare", "check", "judge")
+OWN = ("teacher", "prune", "distill", "baseline", "evaluate", "gate")
+MODELS = ("teacher", "student", "baseline")
+QUALITY = {  # metric: (heading, decimals)
+    "miou_judge_noresize_test": ("mIoU", 4),
+    "frechet_distance_judge_noresize_test": ("Frechet distance", 4),
+    "kid_judge_noresize_test": ("KID x 1000", 3),
+}
+COSTS = ("macs_true_g", "macs_legacy_g", "params_m")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--recipe", type=Path, default=Path("recipes/street-scenes-long.yaml"))
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="seeds side by side (default: the cores)")
+    parser.add_argument("--scratch", type=Path, default=Path(".understudy/seeds"), help="where the roots are kept")
+    parser.add_argument("--table-only", action="store_true", help="make the table from the results that are there")
+    arguments = parser.parse_args()
+    load_all(arguments.recipe)
+    results = Path("docs/results") / arguments.recipe.stem
+    if not arguments.table_only:
+        scratch = arguments.scratch / arguments.recipe.stem
+        missing = [seed for seed in arguments.seeds if not _done(results / f"seed-{seed}.json", arguments.recipe)]
+        if missing:
+            shared = _prepare_shared(arguments.recipe, scratch)
+            with ThreadPoolExecutor(arguments.jobs) as pool:
+                list(pool.map(lambda seed: _run_seed(arguments.recipe, seed, scratch, shared, results), missing))
+    found = [read_json(path) for path in sorted(results.glob("seed-*.json"))]
+    text = table(arguments.recipe, found)
+    write_text(results / "table.md", text)
+    print(text)
+
+
+def _done(path: Path, recipe: Path) -> bool:
+    return path.exists() and read_json(path)["recipe_sha256"] == sha256(recipe)
+
+
+def _prepare_shared(recipe: Path, scratch: Path) -> Path:
+    """Data, checks and judge, made once. They do not read base.seed."""
+    root = scratch / "shared"
+    for stage in SHARED:
+        if not (root / "artifacts" / stage / ".made").exists():
+            _run_stage(stage, recipe, root)
+            (root / "artifacts" / stage / ".made").touch()
+    return root
+
+
+def _run_seed(recipe: Path, seed: int, scratch: Path, shared: Path, results: Path) -> None:
+    root = scratch / f"seed-{seed}"
+    for stage in SHARED:
+        shutil.copytree(shared / "artifacts" / stage, root / "artifacts" / stage, dirs_exist_ok=True)
+    params = root / "params.yaml"
+    write_text(params, yaml.safe_dump({**read(recipe), "base": {"seed": seed}}, sort_keys=False))
+    minutes = {stage: _run_stage(stage, params, root) for stage in OWN}
+    evaluation = read_json(root / "artifacts/evaluate/evaluation.json")
+    kept = {key: evaluation[key] for key in ("dataset", "split", "determinism", "models", "differences", "collapse")}
+    write_json(
+        results / f"seed-{seed}.json",
+        {
+            "recipe": str(recipe),
+            "recipe_sha256": sha256(recipe),
+            "seed": seed,
+            "date": datetime.date.today().isoformat(),
+            "hardware": f"{_processor()}, 1 thread",
+            "minutes": {stage: round(value, 1) for stage, value in minutes.items()},
+            "passed": read_json(root / "artifacts/gate/verdict.json")["passed"],
+            **kept,
+        },
+    )
+
+
+def _run_stage(stage: str, params: Path, root: Path) -> float:
+    """Run one stage with one thread; its output goes to ROOT/STAGE.txt. Returns minutes."""
+    root.mkdir(parents=True, exist_ok=True)
+    command = [sys.executable, "-m", f"stages.{stage}", "--params", str(params), "--root", str(root)]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "UNDERSTUDY_TRACKING": "off"}
+    start = time.monotonic()
+    with (root / f"{stage}.txt").open("w") as output:
+        code = subprocess.run(command, stdout=output, stderr=subprocess.STDOUT, env=environment).returncode
+    if code:
+        raise UserError(f"{stage} failed with code {code} in {root}; see {root / f'{stage}.txt'}", code)
+    print(f"{root.name}: {stage} done in {(time.monotonic() - start) / 60:.1f} min", flush=True)
+    return (time.monotonic() - start) / 60
+
+
+def _processor() -> str:
+    """The CPU's model name, as Linux tells it."""
+    info = Path("/proc/cpuinfo")
+    names = [line.partition(":")[2].strip() for line in info.read_text().splitlines() if line.startswith("model name")]
+    return names[0] if names else platform.machine()
+
+
+def table(recipe: Path, found: Sequence[Mapping[str, Any]]) -> str:
+    """Markdown: quality and cost by seed, then the two comparisons that decide, each with its 95 % interval."""
+    head = ["seed", *(f"{heading}, {model}" for heading, _ in QUALITY.values() for model in MODELS), "gate"]
+    lines = ["| " + " | ".join(head) + " |", "|" + " --- |" * len(head)]
+    for result in found:
+        cells = [_cell(result, model, metric) for metric in QUALITY for model in MODELS]
+        lines.append(_row([str(result["seed"]), *cells, "passed" if result["passed"] else "failed"]))
+    lines.append(_row(["mean", *(_mean(found, model, metric) for metric in QUALITY for model in MODELS), ""]))
+    lines += ["", "| seed | metric | student - teacher | student - baseline |", "| --- | --- | --- | --- |"]
+    for result in found:
+        for metric, (heading, _) in QUALITY.items():
+            pair = [_difference(result, f"student_minus_{other}", metric) for other in ("teacher", "baseline")]
+            lines.append(_row([str(result["seed"]), heading, *pair]))
+    lines += ["", _costs(found), "", _origin(recipe, found)]
+    return "\n".join(lines) + "\n"
+
+
+def _row(cells: Sequence[str]) -> str:
+    return "| " + " | ".join(cells) + " |"
+
+
+def _scale(metric: str) -> float:
+    return 1000 if metric.startswith("kid") else 1
+
+
+def _number(value: float, metric: str) -> str:
+    return f"{value * _scale(metric):.{QUALITY[metric][1]}f}"
+
+
+def _cell(result: Mapping[str, Any], model: str, metric: str) -> str:
+    entry = result["models"][model].get(metric)
+    return _number(entry["value"], metric) if entry else "-"
+
+
+def _mean(found: Sequence[Mapping[str, Any]], model: str, metric: str) -> str:
+    values = [result["models"][model][metric]["value"] for result in found if metric in result["models"][model]]
+    if not values:
+        return "-"
+    spread = f" ± {_number(statistics.stdev(values), metric)}" if len(values) > 1 else ""
+    return f"{_number(statistics.mean(values), metric)}{spread}"
+
+
+def _difference(result: Mapping[str, Any], name: str, metric: str) -> str:
+    entry = result["differences"][name].get(metric)
+    if not entry:
+        return "-"
+    low, high = _number(entry["low"], metric), _number(entry["high"], metric)
+    return f"{_number(entry['value'], metric)} [{low}, {high}]"
+
+
+def _costs(found: Sequence[Mapping[str, Any]]) -> str:
+    """What students cost, over the seeds: pruning is by the teacher's norms, so each seed has its own architecture."""
+    parts = []
+    for key in COSTS:
+        ratios = [r["models"]["teacher"][key]["value"] / r["models"]["student"][key]["value"] for r in found]
+        values = [r["models"]["student"][key]["value"] for r in found]
+        parts.append(
+            f"{key} {min(values):.4g} to {max(values):.4g} ({min(ratios):.1f} to {max(ratios):.1f} times fewer)"
+        )
+    return "Students: " + "; ".join(parts) + "."
+
+
+def _origin(recipe: Path, found: Sequence[Mapping[str, Any]]) -> str:
+    ceiling = found[0]["models"]["real"]["miou_judge_noresize_test"]["value"]
+    minutes = statistics.mean(sum(result["minutes"].values()) for result in found)
+    dates = " to ".join(sorted({result["date"] for result in found}))
+    hardware = "; ".join(sorted({result["hardware"] for result in found}))
+    return (
+        f"Intervals: 95 %, paired bootstrap over the test images. ±: standard deviation over seeds. The judge reads "
+        f"real test photos at mIoU {ceiling:.4f}. {minutes:.0f} minutes a seed. Made by "
+        f"`python -m benchmarks.seeds --recipe {recipe}` on {dates}; {hardware}."
+    )
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except UserError as error:
+        sys.exit(f"seeds: {error}")
