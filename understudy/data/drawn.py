@@ -1,5 +1,9 @@
 """The embedded data set: a short description in YAML, from which its pairs are drawn."""
 
+import functools
+import multiprocessing
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -8,6 +12,8 @@ from understudy.data.scenes.classes import NAMES, PALETTE
 from understudy.data.scenes.draw import draw
 from understudy.data.source import Classes, Pair
 from understudy.params.loader import parse, read, require
+
+CHUNK = 8  # pairs that a process draws at a time
 
 
 @dataclass(frozen=True)
@@ -46,7 +52,14 @@ class DrawnSet:
         """`SPLIT-00000` and so on."""
         return tuple(f"{split}-{index:05d}" for index in range(getattr(self.description, split)))
 
-    def load(self, split: str, name: str, size: tuple[int, int]) -> Pair:
-        """Draw one pair at `size` (height, width)."""
-        photo, label = draw(self.description.seed, split, int(name.rpartition("-")[2]), size)
-        return Pair(photo, label, size, "RGB", "L")
+    def load(self, split: str, size: tuple[int, int]) -> Iterator[Pair]:
+        """Draw the pairs of a split at `size` (height, width), on all cores: pairs know nothing of one another."""
+        one = functools.partial(_pair, self.description.seed, split, size)
+        # Not forked: a fork of a process that runs threads may inherit a lock that nobody will release.
+        with ProcessPoolExecutor(mp_context=multiprocessing.get_context("spawn")) as pool:
+            yield from pool.map(one, range(len(self.names(split))), chunksize=CHUNK)
+
+
+def _pair(seed: int, split: str, size: tuple[int, int], index: int) -> Pair:
+    photo, label = draw(seed, split, index, size)
+    return Pair(photo, label, size, "RGB", "L")

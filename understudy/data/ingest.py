@@ -2,6 +2,7 @@
 
 import json
 import unicodedata
+from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -48,7 +49,15 @@ class PairedFiles:
         """The names of pairs that have both files, sorted."""
         return tuple(self._pairs[split])
 
-    def load(self, split: str, name: str, size: tuple[int, int]) -> Pair:
+    def load(self, split: str, size: tuple[int, int]) -> Iterator[Pair | BadPair]:
+        """The pairs of a split, in the order of their names."""
+        for name in self.names(split):
+            try:
+                yield self.read(split, name, size)
+            except BadPair as bad:
+                yield bad
+
+    def read(self, split: str, name: str, size: tuple[int, int]) -> Pair:
         """Decode one pair and bring it to `size` (height, width), its aspect with it. Raises BadPair for both files."""
         photo_path, label_path = self._pairs[split][name]
         problems = []

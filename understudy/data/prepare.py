@@ -45,11 +45,9 @@ def prepare(source: Source, size: tuple[int, int], folder: Path, progress: Progr
     with ExitStack() as stack:
         for split in SPLITS:
             archive = stack.enter_context(write_archive(folder / f"{split}.zip"))
-            for name in names[split]:
-                try:
-                    pair = source.load(split, name, size)
-                except BadPair as bad:
-                    problems += bad.problems
+            for name, pair in zip(names[split], source.load(split, size), strict=True):
+                if isinstance(pair, BadPair):
+                    problems += pair.problems
                     continue
                 archive.add(f"photo/{name}.png", _png(pair.photo))
                 archive.add(f"label/{name}.png", _png(pair.label))

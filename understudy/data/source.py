@@ -1,5 +1,6 @@
 """Where pairs come from: what every source of photo and label pairs offers."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -57,5 +58,5 @@ class Source(Protocol):
     def names(self, split: str) -> tuple[str, ...]:
         """The pairs of a split, sorted."""
 
-    def load(self, split: str, name: str, size: tuple[int, int]) -> Pair:
-        """One pair, brought to `size` (height, width). Raises BadPair."""
+    def load(self, split: str, size: tuple[int, int]) -> Iterator[Pair | BadPair]:
+        """The pairs of a split by name, brought to `size` (height, width), or why they cannot be."""

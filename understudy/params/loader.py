@@ -77,7 +77,9 @@ def _convert(hint: Any, value: Any, where: str) -> Any:
         return parse(hint, value, where)
     if origin is typing.Literal:
         if value not in arguments or isinstance(value, bool) != any(isinstance(a, bool) for a in arguments):
-            raise UserError(f"{where}: expected one of {', '.join(map(str, arguments))}; found {value!r}")
+            # YAML 1.1 reads a bare true, yes or on as a boolean.
+            advice = " (write it in quotes)" if isinstance(value, bool) else ""
+            raise UserError(f"{where}: expected one of {', '.join(map(str, arguments))}; found {value!r}{advice}")
         return value
     if origin in (typing.Union, types.UnionType):
         if value is None and type(None) in arguments:

@@ -18,3 +18,8 @@ class Student:
     def __post_init__(self) -> None:
         for name in ("lambda_gan", "lambda_recon"):
             require(getattr(self, name) >= 0, name, f"must not be negative, found {getattr(self, name)}")
+        require(
+            self.lambda_gan + self.lambda_recon > 0,
+            "lambda_recon",
+            "the baseline learns from nothing: give it or lambda_gan a weight",
+        )

@@ -34,3 +34,8 @@ class Teacher:
         require(4 * self.ngf >= self.reduction, "reduction", "leaves no channel in a branch: lower it or raise ngf")
         for name in ("lambda_gan", "lambda_recon"):
             require(getattr(self, name) >= 0, name, f"must not be negative, found {getattr(self, name)}")
+        require(
+            self.lambda_gan + self.lambda_recon > 0,
+            "lambda_recon",
+            "the teacher learns from nothing: give it or lambda_gan a weight",
+        )

@@ -22,7 +22,7 @@ def describe(tmp_path: Path, **changes: object) -> Path:
 def test_names_and_pairs(tmp_path: Path) -> None:
     source = DrawnSet.read(describe(tmp_path))
     assert source.names("train") == ("train-00000", "train-00001", "train-00002")
-    pair = source.load("train", "train-00002", (32, 40))
+    pair = list(source.load("train", (32, 40)))[2]
     photo, label = draw(4, "train", 2, (32, 40))
     assert np.array_equal(pair.photo, photo) and np.array_equal(pair.label, label)
 
@@ -51,7 +51,7 @@ def test_description_is_checked(tmp_path: Path, changes: dict, message: str) -> 
 
 def test_contact_sheet_shows_labels_above_photos(tmp_path: Path) -> None:
     source = DrawnSet.read(describe(tmp_path))
-    pairs = [source.load("train", name, (16, 20)) for name in source.names("train")]
+    pairs = list(source.load("train", (16, 20)))
     sheet = contact_sheet(pairs, source.classes.palette)
     assert sheet.shape == (32, 60, 3)
     assert np.array_equal(sheet[16:, 20:40], pairs[1].photo)

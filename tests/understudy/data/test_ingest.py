@@ -56,14 +56,14 @@ def test_folder_zip_and_tars_give_the_same_bytes(folder: Path, tmp_path: Path) -
 
 
 def test_labels_keep_their_classes_and_photos_their_look(folder: Path) -> None:
-    pair = PairedFiles(folder).load("train", "0", SIZE)
+    pair = PairedFiles(folder).read("train", "0", SIZE)
     assert np.array_equal(pair.label, np.asarray(label(0)))
     assert np.array_equal(pair.photo, np.asarray(photo(0)))
     assert (pair.source_size, pair.source_mode, pair.label_mode) == (SIZE, "RGB", "P")
 
 
 def test_resizing_to_any_aspect_keeps_class_ids(folder: Path) -> None:
-    pair = PairedFiles(folder).load("train", "0", (16, 48))
+    pair = PairedFiles(folder).read("train", "0", (16, 48))
     assert pair.photo.shape == (16, 48, 3)
     assert pair.label.shape == (16, 48)
     assert set(np.unique(pair.label)) <= {0, 1, 2}
@@ -191,7 +191,7 @@ PHOTO_CONVERSIONS = {
 def test_photo_of_any_mode_becomes_rgb(folder: Path, mode: str) -> None:
     make, expected, file_format, tolerance = PHOTO_CONVERSIONS[mode]
     make().save(folder / "train" / "photo" / "0.png", file_format)
-    pair = PairedFiles(folder).load("train", "0", SIZE)
+    pair = PairedFiles(folder).read("train", "0", SIZE)
     assert pair.source_mode == mode
     assert np.abs(pair.photo.astype(int) - expected()).max() <= tolerance
 
@@ -199,7 +199,7 @@ def test_photo_of_any_mode_becomes_rgb(folder: Path, mode: str) -> None:
 def test_cmyk_jpeg_is_not_inverted(folder: Path) -> None:
     (folder / "train" / "photo" / "0.png").unlink()
     Image.new("RGB", SIZE[::-1], (200, 40, 40)).convert("CMYK").save(folder / "train" / "photo" / "0.jpg", quality=95)
-    pair = PairedFiles(folder).load("train", "0", SIZE)
+    pair = PairedFiles(folder).read("train", "0", SIZE)
     assert np.abs(pair.photo.mean(axis=(0, 1)) - (200, 40, 40)).max() < 6
 
 
@@ -208,7 +208,7 @@ def test_exif_orientation_is_applied(folder: Path) -> None:
     exif = Image.Exif()
     exif[0x0112] = 6  # shown turned by 90 degrees clockwise
     upright.rotate(90, expand=True).save(folder / "train" / "photo" / "0.png", exif=exif)
-    assert np.array_equal(PairedFiles(folder).load("train", "0", SIZE).photo, np.asarray(upright))
+    assert np.array_equal(PairedFiles(folder).read("train", "0", SIZE).photo, np.asarray(upright))
 
 
 @pytest.mark.parametrize("mode", ["RGB", "RGBA", "L", "I;16"])
@@ -217,7 +217,7 @@ def test_label_of_any_mode_becomes_class_ids(folder: Path, mode: str) -> None:
     images = {"L": Image.fromarray(ids), "I;16": Image.fromarray(ids.astype(np.uint16)),
               "RGB": label(0).convert("RGB"), "RGBA": label(0).convert("RGBA")}  # fmt: skip
     images[mode].save(folder / "train" / "label" / "0.png")
-    pair = PairedFiles(folder).load("train", "0", SIZE)
+    pair = PairedFiles(folder).read("train", "0", SIZE)
     assert np.array_equal(pair.label, ids)
     assert pair.label_mode == mode
 

@@ -1,0 +1,140 @@
+"""Every mistake in a parameter file is one error that names the file and the key."""
+
+import copy
+import dataclasses
+from typing import Any
+
+import pytest
+import yaml
+
+from understudy.errors import UserError
+from understudy.params.active import SECTIONS, load_all
+from understudy.params.loader import load, read
+from understudy.params.schedule import Schedule
+from understudy.params.teacher import Teacher
+
+
+@pytest.fixture(scope="module")
+def shipped(repo) -> dict[str, Any]:
+    return read(repo / "params.yaml")
+
+
+def place(values: dict[str, Any], key: str) -> tuple[dict[str, Any], str]:
+    *sections, last = key.split(".")
+    for section in sections:
+        values = values[section]
+    return values, last
+
+
+@pytest.fixture
+def load_with(shipped, tmp_path):
+    """Load the shipped parameters with some values replaced."""
+
+    def loading(changes: dict[str, Any]) -> dict[type, Any]:
+        values = copy.deepcopy(shipped)
+        for key, value in changes.items():
+            folder, last = place(values, key)
+            folder[last] = value
+        (tmp_path / "p.yaml").write_text(yaml.safe_dump(values))
+        return load_all(tmp_path / "p.yaml")
+
+    return loading
+
+
+BAD = {
+    "unknown key": ("teacher.nfg", 32, "teacher: unknown key nfg; known keys: encoding, ngf"),
+    "unknown nested key": ("teacher.schedule.epochs", 3, "teacher.schedule: unknown key epochs"),
+    "text for a number": ("judge.learning_rate", "2e-4", r"judge.learning_rate: expected a number, found '2e-4' \(write 2.0e-4"),
+    "text for an integer": ("teacher.ngf", "32", "teacher.ngf: expected int, found '32'"),
+    "fraction for an integer": ("teacher.ngf", 32.5, "teacher.ngf: expected int, found 32.5"),
+    "boolean for an integer": ("base.seed", True, "base.seed: expected int, found True"),
+    "boolean for a number": ("teacher.lambda_gan", True, "teacher.lambda_gan: expected a number, found True"),
+    "integer for a boolean": ("distill.relation.centred", 1, "distill.relation.centred: expected bool, found 1"),
+    "number for text": ("prepare.source", 3, "prepare.source: expected str, found 3"),
+    "nothing": ("teacher.ngf", None, "teacher.ngf: expected int, found None"),
+    "no such choice": ("distill.alignment.form", "gcka", "distill.alignment.form: expected one of global_centred, .*'gcka'"),
+    "a boolean by accident": ("prune.convention", True, r"prune.convention: expected one of true, legacy; found True \(write it in quotes"),
+    "a scalar for a list": ("prepare.size", 64, "prepare.size: expected a list, found 64"),
+    "a list too short": ("prepare.size", [64], "prepare.size: expected 2 values, found 1"),
+    "a wrong list entry": ("prepare.size", [64, "64"], r"prepare.size\[1\]: expected int, found '64'"),
+    "a scalar for a section": ("teacher.schedule", 3, "teacher.schedule: expected a mapping, found int"),
+    "a scalar for a mapping": ("check.min_images", 3, "check.min_images: expected dict, found 3"),
+    "a wrong mapping entry": ("check.min_images", {"train": "x", "val": 1, "test": 1}, "check.min_images.train: expected int"),
+    "a split too few": ("check.min_images", {"train": 1}, "check.min_images: expected the keys train, val, test"),
+    "a negative seed": ("base.seed", -1, "base.seed: must be in"),
+    "a size that cannot be halved twice": ("prepare.size", [64, 66], "prepare.size: multiples of 4"),
+    "no width": ("teacher.ngf", 0, "teacher.ngf: must be positive"),
+    "blocks not in thirds": ("teacher.blocks", 7, "teacher.blocks: must be a multiple of 3"),
+    "not a number": ("teacher.lambda_recon", float("nan"), "teacher.lambda_recon: must not be negative, found nan"),
+    "no learning rate": ("student.schedule.learning_rate", 0.0, "student.schedule.learning_rate: must be positive"),
+    "a decay of one": ("student.schedule.ema_decay", 1.0, r"student.schedule.ema_decay: must be in \[0, 1\)"),
+    "between two records": ("student.schedule.checkpoint_every", 15, "student.schedule.checkpoint_every: must be a multiple of 10"),
+    "a negative weight": ("distill.output_weight", -1.0, "distill.output_weight: must not be negative"),
+    "a negative nested weight": ("distill.alignment.weight", -1, "distill.alignment.weight: must not be negative"),
+    "no budget": ("prune.macs_budget_g", 0.0, "prune.macs_budget_g: must be positive"),
+    "too few resamples": ("evaluate.resamples", 39, "evaluate.resamples: at least 40"),
+    "an empty range": ("check.brightness", [0.5, 0.5], "check.brightness: expected 0 <= low < high <= 1"),
+    "no name": ("registry.model", "a/b", "registry.model: letters, digits"),
+    "an unknown metric": ("gate.fid", {"max": 1}, "gate: unknown metric fid"),
+    "a bound that is no number": ("gate.macs_true_g", {"max": "1"}, "gate.macs_true_g.max: expected a finite number"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("key", "value", "message"), BAD.values(), ids=BAD)
+def test_a_mistake_is_named_with_its_file_and_key(key, value, message, load_with):
+    with pytest.raises(UserError, match=rf"p\.yaml: {message}") as caught:
+        load_with({key: value})
+    assert caught.value.code == 2 and "\n" not in str(caught.value)
+
+
+def test_steps_must_add_up_to_something(load_with):
+    with pytest.raises(UserError, match=r"p\.yaml: teacher\.schedule\.constant_steps: constant_steps \+ decay_steps"):
+        load_with({"teacher.schedule.constant_steps": 0, "teacher.schedule.decay_steps": 0})
+
+
+@pytest.mark.parametrize("section", ["teacher", "student"])
+def test_a_training_must_have_something_to_learn_from(section, load_with):
+    with pytest.raises(UserError, match=rf"p\.yaml: {section}\.lambda_recon: .*lambda_gan"):
+        load_with({f"{section}.lambda_gan": 0.0, f"{section}.lambda_recon": 0.0})
+    assert load_with({f"{section}.lambda_gan": 0.0})
+
+
+def test_each_missing_key_is_named(shipped, tmp_path):
+    for field in dataclasses.fields(Schedule):
+        values = copy.deepcopy(shipped)
+        del values["teacher"]["schedule"][field.name]
+        (tmp_path / "p.yaml").write_text(yaml.safe_dump(values))
+        with pytest.raises(UserError, match=rf"p\.yaml: teacher\.schedule: missing key {field.name}"):
+            load(tmp_path / "p.yaml", (Teacher,))
+
+
+def test_values_arrive_in_their_types_and_whole_numbers_may_stand_for_fractions(load_with, shipped):
+    loaded = load_with({"teacher.lambda_recon": 100, "prepare.size": [64, 128]})
+    assert set(loaded) == set(SECTIONS)
+    teacher = loaded[Teacher]
+    assert teacher.lambda_recon == 100.0 and isinstance(teacher.lambda_recon, float)
+    assert isinstance(teacher.schedule, Schedule) and teacher.schedule.steps == (
+        shipped["teacher"]["schedule"]["constant_steps"] + shipped["teacher"]["schedule"]["decay_steps"]
+    )
+    prepare = next(value for section, value in loaded.items() if section.__name__ == "Prepare")
+    assert prepare.size == (64, 128)
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        teacher.ngf = 3
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"teacher: [", "cannot be read as YAML"),
+        (b"\xff\xff", "cannot be read as YAML"),
+        (b"- 1\n", "expected a mapping of sections, found list"),
+        (b"", "expected a mapping of sections, found NoneType"),
+        (None, "no such parameter file"),
+    ],
+    ids=["cut", "not-utf8", "list", "empty", "missing"],
+)
+def test_a_file_that_is_no_parameter_file_is_named(content, message, tmp_path):
+    if content is not None:
+        (tmp_path / "p.yaml").write_bytes(content)
+    with pytest.raises(UserError, match=rf"p\.yaml: {message}"):
+        read(tmp_path / "p.yaml")

@@ -1,0 +1,117 @@
+"""The command line, the exit code and the status file of a stage, as real processes of a stage written here."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from understudy.errors import UserError
+from understudy.files import read_json
+from understudy.stage import Job
+
+STAGE = '''
+"""A stage that does what its parameter says."""
+from dataclasses import dataclass
+from understudy.errors import UserError
+from understudy.files import write_text
+from understudy.stage import main
+
+@dataclass(frozen=True)
+class Small:
+    ending: str
+    sizes: tuple[int, ...]
+
+def plan(job):
+    if job.params(Small).ending == "no plan":
+        job.input("other/file.txt")
+    return {"expected time": "a moment"}
+
+def run(job):
+    ending = job.params(Small).ending
+    if ending == "data":
+        raise UserError("rows 3 and 4 are wrong", 4)
+    if ending == "bug":
+        raise KeyError("who")
+    write_text(job.output("small/out.txt"), ending)
+    write_text(job.scratch / "note.txt", ending)
+
+main("small", (Small,), plan, run)
+'''
+
+
+@pytest.fixture
+def stage(tmp_path, repo):
+    (tmp_path / "small.py").write_text(STAGE)
+
+    def running(ending: str, *more: str) -> subprocess.CompletedProcess[str]:
+        (tmp_path / "params.yaml").write_text(f"small: {{ending: {ending}, sizes: [1, 2]}}\nother: {{}}\n")
+        return subprocess.run(
+            [sys.executable, "small.py", *more], cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(repo)},
+            capture_output=True, text=True, check=False)  # fmt: skip
+
+    return running
+
+
+def files(root: Path) -> set[str]:
+    return {p.relative_to(root).as_posix() for p in root.rglob("*") if p.is_file()} - {"small.py", "params.yaml"}
+
+
+STATUS = ".understudy/status/small.json"
+
+
+def test_a_stage_that_succeeds_shows_its_plan_and_says_so(stage, tmp_path):
+    done = stage("well")
+    assert done.returncode == 0 and done.stderr == ""
+    assert done.stdout.splitlines() == [
+        "small: plan", "  small.ending: well", "  small.sizes: [1, 2]", "  expected time: a moment"]  # fmt: skip
+    assert files(tmp_path) == {STATUS, "artifacts/small/out.txt", ".understudy/small/note.txt"}
+    assert read_json(tmp_path / STATUS) == {"stage": "small", "code": 0, "reason": "done"}
+
+
+def test_root_and_params_may_be_elsewhere(stage, tmp_path):
+    assert stage("well", "--root", "far/away").returncode == 0
+    assert files(tmp_path / "far/away") == {STATUS, "artifacts/small/out.txt", ".understudy/small/note.txt"}
+    (tmp_path / "params.yaml").rename(tmp_path / "mine.yaml")
+    done = stage("well", "--params", "none.yaml", "--root", "far")
+    assert done.returncode == 2 and "none.yaml: no such parameter file" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("ending", "code", "reason"),
+    [
+        ("data", 4, "rows 3 and 4 are wrong"),
+        ("bug", 1, "KeyError: 'who'"),
+        ("no plan", 2, "artifacts/other/file.txt: missing; `dvc repro other` (or `python -m stages.other`) makes it"),
+        ("3", 2, "params.yaml: small.ending: expected str, found 3"),
+    ],
+)
+def test_a_failure_leaves_its_code_and_its_reason(ending, code, reason, stage, tmp_path):
+    done = stage(ending)
+    assert done.returncode == code
+    assert ("Traceback" in done.stderr) == (code == 1)
+    if code != 1:
+        assert done.stderr == f"small: {reason}\n"
+    assert read_json(tmp_path / STATUS) == {"stage": "small", "code": code, "reason": reason}
+    assert files(tmp_path) == {STATUS}
+
+
+@pytest.mark.parametrize(("ending", "code"), [("well", 0), ("data", 0), ("no plan", 2)])
+def test_a_dry_run_writes_nothing(ending, code, stage, tmp_path):
+    done = stage(ending, "--dry-run")
+    assert done.returncode == code and done.stdout.startswith("small: plan") == (code == 0)
+    assert files(tmp_path) == set()
+
+
+def test_help_is_the_stage_s_own_docstring(stage):
+    done = stage("well", "--help")
+    assert done.returncode == 0 and "A stage that does what its parameter says." in done.stdout
+
+
+def test_an_input_that_nobody_made_is_named_with_its_maker(tmp_path):
+    job = Job("distill", tmp_path, {})
+    with pytest.raises(UserError, match=r"artifacts/prune/arch\.json: missing; `dvc repro prune`"):
+        job.input("prune/arch.json")
+    assert job.output("distill/a") == tmp_path / "artifacts/distill/a"
+    assert job.scratch == tmp_path / ".understudy/distill"
