@@ -2,7 +2,8 @@
 
 Data, checks and judge are made once and shared, so that seeds differ in training alone. Every seed has a root of its
 own and leaves one small JSON file under docs/results/; a seed whose file is there, for the same recipe, is not run
-again, and one that was killed goes on from its last checkpoint. The table is made of those files alone.
+again, and one that was killed goes on from its last checkpoint. The table is made of those files alone, and put into
+the README and the documents that ask for it.
 
 Run      python -m benchmarks.seeds [--recipe recipes/NAME.yaml] [--seeds 0 1 2] [--jobs 2] [--table-only]
 Takes   about 30 minutes a seed on one CPU core for street-scenes-long; `--jobs` seeds run side by side, a thread each
@@ -12,6 +13,7 @@ import argparse
 import datetime
 import os
 import platform
+import re
 import shutil
 import statistics
 import subprocess
@@ -59,8 +61,18 @@ def main() -> None:
                 list(pool.map(lambda seed: _run_seed(arguments.recipe, seed, scratch, shared, results), missing))
     found = [read_json(path) for path in sorted(results.glob("seed-*.json"))]
     text = table(arguments.recipe, found)
-    write_text(results / "table.md", text)
+    embed(arguments.recipe.stem, text, [Path("README.md"), *sorted(Path("docs").glob("*.md"))])
     print(text)
+
+
+def embed(name: str, text: str, documents: Sequence[Path]) -> None:
+    """Put the table where a document asks for it: between `<!-- table: NAME -->` and `<!-- end of table -->`."""
+    pattern = re.compile(rf"(<!-- table: {re.escape(name)} -->\n).*?(<!-- end of table -->)", re.DOTALL)
+    for document in documents:
+        before = document.read_text(encoding="utf-8")
+        after = pattern.sub(lambda match: f"{match[1]}{text}{match[2]}", before)
+        if after != before:
+            write_text(document, after)
 
 
 def _done(path: Path, recipe: Path) -> bool:

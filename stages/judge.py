@@ -15,7 +15,7 @@ from understudy.params.runtime import Runtime
 from understudy.runtime import device
 from understudy.stage import Job, Plan, main
 
-READS = (Judge, Runtime)
+READS = (Runtime, Judge)
 PRINT_EVERY = 50  # steps
 
 

@@ -30,7 +30,7 @@ def load_weights(net: Network, path: Path) -> Network:
     except FileNotFoundError:
         raise UserError(f"{path}: no such file") from None
     except (SafetensorError, RuntimeError, OSError) as error:
-        reason = str(error).splitlines()[0]
+        reason = " ".join(str(error).split())[:200]  # torch lists every tensor: the first ones tell enough
         raise UserError(f"{path}: damaged, or not of the architecture beside it ({reason}); make it again") from error
     return net
 

@@ -88,9 +88,12 @@ def load_pairs(path: Path) -> Pairs:
             entries = sorted(entry for entry in archive.namelist() if entry.startswith("photo/"))
             photos = [_decode(archive, entry, "RGB") for entry in entries]  # each [H, W, 3]
             labels = [_decode(archive, entry.replace("photo/", "label/", 1), "L") for entry in entries]  # each [H, W]
+            if len({image.shape[:2] for image in (*photos, *labels)}) > 1:
+                raise ValueError("its images are not of one size")
     except FileNotFoundError:
         raise UserError(f"{path}: no such split; `dvc repro prepare` makes it") from None
-    except (zipfile.BadZipFile, KeyError, OSError, ValueError) as error:
+    # zipfile reads a spoilt header as a method it lacks or as encryption: RuntimeError.
+    except (zipfile.BadZipFile, KeyError, OSError, EOFError, ValueError, RuntimeError) as error:
         raise UserError(f"{path}: damaged ({error}); remove it and run `dvc repro prepare`") from error
     if not photos:
         raise UserError(f"{path}: holds no pair; run `dvc repro prepare`")

@@ -1,0 +1,176 @@
+import io
+import json
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from understudy.data.pairs import (
+    DatasetInfo,  # fmt: skip
+    batch_indices,
+    encode_labels,
+    load_info,
+    load_pairs,
+    mirror,
+    to_bytes,
+    to_unit,
+)
+from understudy.errors import UserError
+
+INFO = DatasetInfo("tiny", (4, 6), ("road", "sky", "void"), ((255, 0, 51), (0, 102, 204), (0, 0, 0)), 2, "CC0", {})
+
+
+def image_bytes(array: np.ndarray) -> bytes:
+    stream = io.BytesIO()
+    Image.fromarray(array).save(stream, "PNG")
+    return stream.getvalue()
+
+
+def write_split(path: Path, names: list[str], shape: tuple[int, int] = (4, 6)) -> tuple[np.ndarray, np.ndarray]:
+    random = np.random.default_rng(0)
+    photos = random.integers(0, 256, (len(names), *shape, 3), np.uint8)
+    labels = random.integers(0, 3, (len(names), *shape), np.uint8)
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as archive:
+        for name, photo, label in zip(names, photos, labels, strict=True):
+            archive.writestr(f"photo/{name}.png", image_bytes(photo))
+            archive.writestr(f"label/{name}.png", image_bytes(label))
+    return photos, labels
+
+
+def test_a_split_comes_back_pixel_by_pixel_sorted_by_name(tmp_path):
+    photos, labels = write_split(tmp_path / "train.zip", ["b", "a b", "ä"])
+    pairs = load_pairs(tmp_path / "train.zip")
+    assert pairs.names == ("a b", "b", "ä") and len(pairs) == 3
+    order = [1, 0, 2]
+    assert pairs.photos.dtype == pairs.labels.dtype == torch.uint8
+    assert np.array_equal(pairs.photos.permute(0, 2, 3, 1).numpy(), photos[order])
+    assert np.array_equal(pairs.labels.numpy(), labels[order])
+
+
+def test_wherever_an_archive_is_damaged_the_error_names_it(tmp_path):
+    """Each byte in turn, and each length: pixels are never read wrong, and nothing but a UserError comes out."""
+    whole = tmp_path / "whole.zip"
+    write_split(whole, ["a"])
+    content, truth = whole.read_bytes(), load_pairs(whole)
+    damaged = tmp_path / "train.zip"
+    spoilt = [content[:length] for length in range(0, len(content), 3)]
+    spoilt += [content[:i] + bytes([content[i] ^ 0xFF]) + content[i + 1 :] for i in range(len(content))]
+    refused = 0
+    for version in spoilt:
+        damaged.write_bytes(version)
+        try:
+            pairs = load_pairs(damaged)
+        except UserError as error:
+            refused += 1
+            assert str(error).startswith(f"{damaged}: ") and "dvc repro prepare" in str(error)
+        else:  # a time stamp or an attribute: nothing that matters
+            assert torch.equal(pairs.photos, truth.photos) and torch.equal(pairs.labels, truth.labels)
+    assert refused > len(content) / 2
+
+
+def test_an_archive_that_is_whole_and_wrong_is_named(tmp_path):
+    path = tmp_path / "val.zip"
+    with pytest.raises(UserError, match=r"val\.zip: no such split; `dvc repro prepare`"):
+        load_pairs(path)
+    photo, label = np.zeros((4, 6, 3), np.uint8), np.zeros((4, 6), np.uint8)
+    cases: dict[str, dict[str, np.ndarray]] = {
+        "holds no pair": {},
+        "no item named": {"photo/a.png": photo},
+        "mode L, expected RGB": {"photo/a.png": label, "label/a.png": label},
+        "not of one size": {
+            "photo/a.png": photo,
+            "label/a.png": label,
+            "photo/b.png": photo[:2],
+            "label/b.png": label[:2],
+        },
+    }
+    for message, entries in cases.items():
+        with zipfile.ZipFile(path, "w") as archive:
+            for name, array in entries.items():
+                archive.writestr(name, image_bytes(array))
+        with pytest.raises(UserError, match=rf"val\.zip: .*{message}"):
+            load_pairs(path)
+
+
+def test_every_byte_survives_the_way_to_unit_range_and_back():
+    values = torch.arange(256, dtype=torch.uint8)
+    unit = to_unit(values)
+    assert unit.min() == -1 and unit.max() == 1
+    assert torch.equal(to_bytes(unit), values)
+    assert to_bytes(torch.tensor([-1.5, 1.5, 0.0])).tolist() == [0, 255, 128]
+    assert torch.equal(to_bytes(unit.bfloat16().float()), to_bytes(unit.bfloat16()))
+
+
+def test_one_hot_marks_the_class_of_each_pixel():
+    labels = torch.tensor([[[0, 1], [2, 1]]], dtype=torch.uint8)
+    encoded = encode_labels(labels, "onehot", INFO)
+    assert encoded.shape == (1, INFO.input_channels("onehot"), 2, 2) and encoded.dtype == torch.float32
+    assert torch.equal(encoded.sum(1), torch.ones(1, 2, 2)) and torch.equal(encoded.argmax(1), labels.long())
+
+
+def test_rgb_paints_each_pixel_in_the_palette():
+    labels = torch.tensor([[[0, 1], [2, 1]]], dtype=torch.uint8)
+    encoded = encode_labels(labels, "rgb", INFO)
+    assert encoded.shape == (1, INFO.input_channels("rgb"), 2, 2)
+    assert to_bytes(encoded)[0, :, 0, 1].tolist() == [0, 102, 204]
+    assert encoded[0, :, 1, 0].tolist() == [-1, -1, -1]
+
+
+def test_a_batch_is_a_pure_function_of_seed_and_step():
+    later = batch_indices(10, 4, 0, 7)
+    for step in range(7):
+        batch_indices(10, 4, 0, step)
+    torch.manual_seed(99)
+    torch.rand(5)
+    before = torch.get_rng_state()
+    again = batch_indices(10, 4, 0, 7)
+    assert all(torch.equal(a, b) for a, b in zip(later, again, strict=True))
+    assert torch.equal(torch.get_rng_state(), before)  # and it draws from nobody else's generator
+    assert not torch.equal(batch_indices(1000, 8, 1, 7)[0], batch_indices(1000, 8, 0, 7)[0])
+
+
+@pytest.mark.parametrize(("count", "batch_size"), [(10, 4), (7, 3), (3, 8), (5, 5), (1, 2)])
+def test_every_pair_is_seen_equally_often_whatever_the_batch_size(count, batch_size):
+    order = torch.cat([batch_indices(count, batch_size, 3, step)[0] for step in range(count)])
+    assert torch.equal(torch.bincount(order, minlength=count), torch.full((count,), batch_size))
+    for epoch in order.split(count):
+        assert sorted(epoch.tolist()) == list(range(count))
+
+
+def test_the_order_of_the_pairs_does_not_depend_on_the_batch_size():
+    orders = [torch.cat([batch_indices(11, size, 5, s)[0] for s in range(24 // size)]) for size in (1, 3, 8)]
+    assert torch.equal(orders[0], orders[1]) and torch.equal(orders[0], orders[2])
+    epochs = orders[0][:22].view(2, 11)
+    assert not torch.equal(epochs[0], epochs[1])
+
+
+def test_half_of_the_images_are_mirrored_photo_and_label_alike():
+    flips = torch.cat([batch_indices(50, 20, 0, step)[1] for step in range(100)])
+    assert 0.45 < flips.float().mean() < 0.55
+    labels = torch.arange(24, dtype=torch.uint8).view(2, 3, 4)
+    photos = labels[:, None].repeat(1, 3, 1, 1)
+    chosen = torch.tensor([True, False])
+    seen = mirror(labels, chosen)
+    assert torch.equal(seen[0], labels[0].flip(1)) and torch.equal(seen[1], labels[1])
+    assert torch.equal(mirror(photos, chosen), seen[:, None].repeat(1, 3, 1, 1))
+
+
+def test_a_description_is_read_or_named(tmp_path):
+    path = tmp_path / "dataset.json"
+    value = {"schema": 1, "name": "tiny", "size": [4, 6], "classes": list(INFO.classes),
+             "palette": [list(c) for c in INFO.palette], "ignore": 2, "licence": "CC0", "counts": {}}  # fmt: skip
+    path.write_text(json.dumps(value))
+    assert load_info(path) == INFO and INFO.num_classes == 3
+    for spoilt, message in (
+        ([], "not a data set description"),
+        ({**value, "schema": 2}, "schema 2, this version reads 1"),
+        ({**value, "size": 64}, "not a data set description"),
+        ({**value, "palette": [[1, 2]]}, "not a data set description"),
+        ({k: v for k, v in value.items() if k != "licence"}, "not a data set description.*licence"),
+    ):
+        path.write_text(json.dumps(spoilt))
+        with pytest.raises(UserError, match=rf"dataset\.json: {message}"):
+            load_info(path)
