@@ -1,5 +1,6 @@
 """The one training loop: batches, steps, validation, averaged weights, checkpoints, progress. It knows no loss."""
 
+import math
 import signal
 import sys
 import time
@@ -84,6 +85,10 @@ def train(task: Task, folder: Path, log_start: Callable[[Log], None]) -> Best:
 def _validate(task: Task, log: Log, folder: Path, best: Best) -> Best:
     metrics = dict(task.validate())
     step = task.state.step
+    if not math.isfinite(metrics[task.selection]):  # no score would ever be lower than NaN
+        raise UserError(
+            f"{task.name}: the validation score is {metrics[task.selection]} at step {step}; lower the learning rate"
+        )
     log.write("validation", step=step, metrics=metrics)
     picture = f"samples/{step:06d}.png"
     task.sample(folder / picture)
@@ -96,7 +101,7 @@ def _validate(task: Task, log: Log, folder: Path, best: Best) -> Best:
 
 def _mean(window: list[Mapping[str, Tensor]], name: str, step: int) -> dict[str, float]:
     means = {key: float(torch.stack([losses[key].float() for losses in window]).mean()) for key in window[0]}
-    if bad := [key for key, value in means.items() if not torch.isfinite(torch.tensor(value))]:
+    if bad := [key for key, value in means.items() if not math.isfinite(value)]:
         raise UserError(
             f"{name}: the loss {', '.join(bad)} is not finite at step {step}; lower the learning rate or its weight"
         )
