@@ -1,0 +1,197 @@
+"""The lists of code in dvc.yaml, and `dvc repro` in a tiny repository whose stages fail or are stopped."""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import yaml
+
+from understudy.adapters.dvc import closure, is_code, stage_module, write_dependencies
+from understudy.errors import UserError
+
+SOURCES = {
+    "stages/make.py": "import understudy.deep.one\nfrom understudy import two\nimport json, torch\n",
+    "stages/other.py": "def f():\n    from understudy.deep.one import thing\n",
+    "understudy/__init__.py": "",
+    "understudy/two.py": "import understudy.three as three\n",
+    "understudy/three.py": "import understudy.two\n",  # a circle
+    "understudy/deep/__init__.py": "",
+    "understudy/deep/one.py": "thing = 1\n",
+    "understudy/unused.py": "",
+}
+
+
+@pytest.fixture
+def tree(tmp_path) -> Path:
+    for name, text in SOURCES.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text)
+    return tmp_path
+
+
+def test_closure_follows_every_form_of_import_and_ends_in_a_circle(tree):
+    assert closure("stages.make", tree) == [
+        "stages/make.py", "understudy/deep/one.py", "understudy/three.py", "understudy/two.py"]  # fmt: skip
+    assert closure("stages.other", tree) == ["stages/other.py", "understudy/deep/one.py"]
+    assert closure("stages.none", tree) == []
+
+
+def test_a_command_names_its_module_or_is_refused():
+    assert stage_module("python -m stages.prune") == "stages.prune"
+    for command in ("python stages/prune.py", "python -m stages.prune --params x", "python -m understudy.cli"):
+        with pytest.raises(UserError, match=r"dvc\.yaml: a stage's cmd is"):
+            stage_module(command)
+
+
+def test_code_is_told_from_data():
+    assert is_code("understudy/files.py") and not is_code("artifacts/prepare/train.zip") and not is_code("${a.b}")
+
+
+def test_the_lists_are_rewritten_and_everything_else_is_kept(tree):
+    text = """# The graph.
+stages:
+  make:
+    desc: "Makes it" # why
+    cmd: python -m stages.make
+    deps:
+      - stages/make.py
+      - understudy/unused.py
+      - ${prepare.source}
+      - artifacts/a.zip
+    outs:
+      - artifacts/b:
+          cache: false
+  other:
+    cmd: python -m stages.other
+    deps:
+      - stages/other.py
+      - understudy/deep/one.py
+"""
+    path = tree / "dvc.yaml"
+    path.write_text(text)
+    assert write_dependencies(tree) == ["make"]
+    code = "".join(f"      - {name}\n" for name in closure("stages.make", tree))
+    assert path.read_text() == text.replace("      - stages/make.py\n      - understudy/unused.py\n", code)
+    before = path.stat().st_mtime_ns
+    assert write_dependencies(tree) == [] and path.stat().st_mtime_ns == before
+
+
+def test_the_shipped_lists_come_out_as_they_are(repo, tmp_path):
+    for folder in ("stages", "understudy"):
+        shutil.copytree(repo / folder, tmp_path / folder, ignore=shutil.ignore_patterns("__pycache__"))
+    document = yaml.safe_load((repo / "dvc.yaml").read_text())
+    shutil.copy(repo / "dvc.yaml", tmp_path / "dvc.yaml")
+    spoilt = (tmp_path / "dvc.yaml").read_text().replace("      - understudy/files.py\n", "", 1)
+    (tmp_path / "dvc.yaml").write_text(spoilt)
+    assert write_dependencies(tmp_path) == ["prepare"]
+    assert (tmp_path / "dvc.yaml").read_text() == (repo / "dvc.yaml").read_text()
+    assert yaml.safe_load((tmp_path / "dvc.yaml").read_text()) == document
+
+
+STAGE = '''
+"""A stage that does what its parameter says."""
+import signal, sys, time
+from dataclasses import dataclass
+from pathlib import Path
+from understudy.errors import PREEMPTED, UserError
+from understudy.files import write_text
+from understudy.stage import main
+
+@dataclass(frozen=True)
+class Own:
+    ending: str
+
+def run(job):
+    ending = job.params(Own).ending
+    if ending == "fails":
+        raise UserError("rows 3 and 4 are wrong", 4)
+    if ending == "is killed":
+        signal.raise_signal(signal.SIGKILL)
+    if ending == "waits":
+        received = []
+        signal.signal(signal.SIGTERM, lambda number, _: received.append(number))
+        Path("waiting").touch()
+        while not received:
+            time.sleep(0.05)
+        time.sleep(1)  # saves its state
+        raise UserError("stopped with its state saved", PREEMPTED)
+    write_text(job.output("own/out.txt"), ending)
+
+main("own", (Own,), lambda job: {}, run)
+'''
+GRAPH = """stages:
+  own:
+    cmd: python own.py
+    params: [own]
+    outs: [artifacts/own/out.txt]
+"""
+REPRO = """
+import sys
+from pathlib import Path
+from understudy.adapters.dvc import repro
+from understudy.errors import UserError
+try:
+    repro(Path("."))
+except UserError as error:
+    print(error, file=sys.stderr)
+    sys.exit(error.code)
+"""
+
+
+class Repository:
+    """A repository of one stage. `start` runs the adapter's `repro` as a process of its own."""
+
+    def __init__(self, root: Path, repo: Path) -> None:
+        self.root = root
+        self.place = {**os.environ, "PYTHONPATH": str(repo), "DVC_NO_ANALYTICS": "true"}
+        (root / "own.py").write_text(STAGE)
+        (root / "dvc.yaml").write_text(GRAPH)
+        (root / ".dvc").mkdir()
+        (root / ".dvc/config").write_text(
+            "[core]\n    no_scm = true\n    analytics = false\n    check_update = false\n"
+        )
+
+    def start(self, ending: str) -> subprocess.Popen[str]:
+        (self.root / "params.yaml").write_text(f"own: {{ending: {ending}}}\n")
+        return subprocess.Popen([sys.executable, "-c", REPRO], cwd=self.root, env=self.place,
+                                stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)  # fmt: skip
+
+
+@pytest.fixture
+def repository(tmp_path, repo) -> Repository:
+    return Repository(tmp_path, repo)
+
+
+@pytest.mark.slow
+def test_the_failed_stage_s_own_code_and_reason_come_through(repository):
+    process = repository.start("fails")
+    _, errors = process.communicate(timeout=120)
+    assert process.returncode == 4
+    assert errors.endswith("stage own failed with code 4: rows 3 and 4 are wrong\n")
+    # A stage that is killed leaves no reason, and an old one must not be taken for it.
+    process = repository.start("is killed")
+    _, errors = process.communicate(timeout=120)
+    assert process.returncode == 1 and "`dvc repro` failed with code" in errors.splitlines()[-1]
+    process = repository.start("well")
+    assert process.communicate(timeout=120) and process.returncode == 0
+    assert (repository.root / "artifacts/own/out.txt").read_text() == "well"
+
+
+@pytest.mark.slow
+def test_a_signal_reaches_the_stage_and_its_end_is_waited_for(repository):
+    process = repository.start("waits")
+    deadline = time.monotonic() + 120
+    while not (repository.root / "waiting").exists() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    process.send_signal(signal.SIGTERM)
+    _, errors = process.communicate(timeout=120)
+    assert process.returncode == 75, errors
+    assert errors.endswith("stage own failed with code 75: stopped with its state saved\n")
+    process = repository.start("well")  # and nothing is left locked
+    _, errors = process.communicate(timeout=120)
+    assert process.returncode == 0, errors
