@@ -59,8 +59,7 @@ def main() -> None:
             shared = _prepare_shared(arguments.recipe, scratch)
             with ThreadPoolExecutor(arguments.jobs) as pool:
                 list(pool.map(lambda seed: _run_seed(arguments.recipe, seed, scratch, shared, results), missing))
-    found = [read_json(path) for path in sorted(results.glob("seed-*.json"))]
-    text = table(arguments.recipe, found)
+    text = table(arguments.recipe, results_of(arguments.recipe, results))
     embed(arguments.recipe.stem, text, [Path("README.md"), *sorted(Path("docs").glob("*.md"))])
     print(text)
 
@@ -73,6 +72,14 @@ def embed(name: str, text: str, documents: Sequence[Path]) -> None:
         after = pattern.sub(lambda match: f"{match[1]}{text}{match[2]}", before)
         if after != before:
             write_text(document, after)
+
+
+def results_of(recipe: Path, folder: Path) -> list[dict[str, Any]]:
+    """The results of every seed, in order, less those of the recipe as it once was. Raises UserError for none."""
+    found = [read_json(path) for path in folder.glob("seed-*.json") if _done(path, recipe)]
+    if not found:
+        raise UserError(f"{folder}: holds no result of {recipe} as it stands; run without --table-only")
+    return sorted(found, key=lambda result: result["seed"])
 
 
 def _done(path: Path, recipe: Path) -> bool:
@@ -198,7 +205,7 @@ def _costs(found: Sequence[Mapping[str, Any]]) -> str:
 
 def _origin(recipe: Path, found: Sequence[Mapping[str, Any]]) -> str:
     ceiling = found[0]["models"]["real"]["miou_judge_noresize_test"]["value"]
-    minutes = statistics.mean(sum(result["minutes"].values()) for result in found)
+    minutes = statistics.median(sum(result["minutes"].values()) for result in found)
     dates = " to ".join(sorted({result["date"] for result in found}))
     hardware = "; ".join(sorted({result["hardware"] for result in found}))
     return (

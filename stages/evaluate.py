@@ -143,12 +143,12 @@ def _by_class(estimates: Mapping[int, Estimate], info: DatasetInfo) -> dict[str,
 
 
 def _write_classes(per_class: Mapping[str, Mapping[str, Mapping[str, float]]], path: Path) -> None:
+    """A row for each class that the test labels contain, a column for each model: what `dvc plots` draws."""
     with atomic(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as stream:
         writer = csv.writer(stream, lineterminator="\n")
-        writer.writerow(["model", "class", "iou"])
-        for model, classes in per_class.items():
-            for name, entry in classes.items():
-                writer.writerow([model, name, f"{entry['value']:.4f}"])
+        writer.writerow(["class", *per_class])
+        for name in per_class["real"]:
+            writer.writerow([name, *(f"{classes[name]['value']:.4f}" for classes in per_class.values())])
 
 
 def _draw(pairs: Pairs, coloured: torch.Tensor, photos: Mapping[str, torch.Tensor], path: Path) -> None:

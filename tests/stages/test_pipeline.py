@@ -120,8 +120,8 @@ def test_every_stage_runs_and_leaves_its_outputs_and_its_status(clone, first):
         left = read_json(clone / f".understudy/status/{stage}.json")
         assert left == {"stage": stage, "code": 0, "reason": "done"}
     graph = yaml.safe_load((clone / "dvc.yaml").read_text())["stages"]
-    outputs = [entry if isinstance(entry, str) else next(iter(entry))
-               for stage in graph.values() for entry in (*stage.get("outs", []), *stage.get("metrics", []))]  # fmt: skip
+    made = [entry for stage in graph.values() for key in ("outs", "metrics") for entry in stage.get(key, [])]
+    outputs = [entry if isinstance(entry, str) else next(iter(entry)) for entry in made]
     assert [name for name in outputs if not (clone / name).exists()] == []
     evaluation = read_json(clone / "artifacts/evaluate/evaluation.json")
     assert evaluation["models"]["student"]["macs_legacy_g"]["value"] * 4 <= (

@@ -7,11 +7,13 @@ them.
 """
 
 import ast
+import contextlib
 import os
 import re
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterable
 from pathlib import Path
 from types import FrameType
@@ -44,11 +46,26 @@ def repro(root: Path, targets: Iterable[str] = ()) -> None:
     before = {number: signal.signal(number, forward) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         code = process.wait()
+        if code < 0:  # DVC dies of a signal at once, while its stage still saves its state and writes why it stopped
+            _wait_for_group(process.pid)
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
     if code:
         raise _failure(status, code)
+
+
+def _wait_for_group(group: int) -> None:
+    """Return when the last process of a group has ended."""
+    while True:
+        try:
+            os.killpg(group, 0)
+        except ProcessLookupError:
+            return
+        # The stage has lost its parent. In a container that may make it this process's own child, to be buried here.
+        with contextlib.suppress(ChildProcessError):
+            os.waitpid(-group, os.WNOHANG)
+        time.sleep(0.1)
 
 
 def _failure(status: Path, code: int) -> UserError:

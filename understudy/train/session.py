@@ -125,7 +125,6 @@ class Session:
         )
         best = loop.train(task, folder, self._start_log)
         self.state.average.load_state_dict(best.weights)
-        job.output(f"{job.stage}/x").parent.mkdir(parents=True, exist_ok=True)
         architecture.save(setting.arch, job.output(f"{job.stage}/arch.json"))
         save_weights(self.state.average, job.output(f"{job.stage}/weights.safetensors"))
         write_curves(folder / "log.jsonl", job.output(f"{job.stage}/curves.csv"))

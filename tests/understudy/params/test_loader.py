@@ -68,7 +68,7 @@ BAD = {
     "not a number": ("teacher.lambda_recon", float("nan"), "teacher.lambda_recon: must not be negative, found nan"),
     "no learning rate": ("student.schedule.learning_rate", 0.0, "student.schedule.learning_rate: must be positive"),
     "a decay of one": ("student.schedule.ema_decay", 1.0, r"student.schedule.ema_decay: must be in \[0, 1\)"),
-    "between two records": ("student.schedule.validate_every", 15, "student.schedule.validate_every: .* multiple of 10"),
+    "between two records": ("student.schedule.validate_every", 15, r"student.schedule.validate_every: .* of 10"),
     "a negative weight": ("distill.output_weight", -1.0, "distill.output_weight: must not be negative"),
     "a negative nested weight": ("distill.alignment.weight", -1, "distill.alignment.weight: must not be negative"),
     "no budget": ("prune.macs_budget_g", 0.0, "prune.macs_budget_g: must be positive"),

@@ -1,0 +1,85 @@
+"""The table of seeds, from results as the benchmark leaves them."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from benchmarks.seeds import OWN, QUALITY, SHARED, results_of, table
+from understudy.errors import UserError
+from understudy.files import sha256
+
+MIOU, FRECHET, KID = QUALITY
+
+
+def result(seed: int, miou: float, passed: bool = True) -> dict[str, Any]:
+    def model(offset: float, macs: float) -> dict[str, Any]:
+        scores = {MIOU: miou + offset, FRECHET: 1.0 - offset, KID: 0.0021}
+        costs = {"macs_true_g": macs, "macs_legacy_g": 1.2 * macs, "params_m": macs / 10}
+        return {name: {"value": value} for name, value in {**scores, **costs}.items()}
+
+    def difference(value: float) -> dict[str, Any]:
+        return {metric: {"value": value, "low": value - 0.01, "high": value + 0.01} for metric in (MIOU, FRECHET)}
+
+    return {
+        "seed": seed,
+        "passed": passed,
+        "date": f"2030-01-0{seed + 1}",
+        "hardware": "A processor, 1 thread",
+        "minutes": {"teacher": 10.0, "distill": 5.0},
+        "models": {"teacher": model(0.0, 0.5), "student": model(0.02, 0.05), "baseline": model(-0.1, 0.05),
+                   "real": {MIOU: {"value": 0.9}}},
+        "differences": {"student_minus_teacher": difference(0.02), "student_minus_baseline": difference(0.12)},
+    }  # fmt: skip
+
+
+def rows(text: str) -> list[list[str]]:
+    return [[cell.strip() for cell in line.strip("|").split("|")] for line in text.splitlines() if line.startswith("|")]
+
+
+def test_each_seed_has_its_row_and_the_last_is_their_mean():
+    text = table(Path("recipes/x.yaml"), [result(0, 0.5), result(1, 0.6, passed=False)])
+    head, _, first, second, mean, *_ = rows(text)
+    assert head[:4] == ["seed", "mIoU, teacher", "mIoU, student", "mIoU, baseline"] and head[-1] == "gate"
+    assert first[:4] == ["0", "0.5000", "0.5200", "0.4000"] and first[-1] == "passed"
+    assert second[:4] == ["1", "0.6000", "0.6200", "0.5000"] and second[-1] == "failed"
+    assert mean[:2] == ["mean", "0.5500 ± 0.0707"]  # the sample's standard deviation, n - 1
+    assert first[7] == "2.100"  # KID in thousandths
+    assert {len(row) for row in rows(text)[:5]} == {len(head)}
+
+
+def test_the_comparisons_carry_their_intervals_and_what_was_not_measured_is_a_dash():
+    text = table(Path("recipes/x.yaml"), [result(0, 0.5)])
+    assert ["0", "mIoU", "0.0200 [0.0100, 0.0300]", "0.1200 [0.1100, 0.1300]"] in rows(text)
+    assert ["0", "KID x 1000", "-", "-"] in rows(text)
+    one = result(0, 0.5)
+    for model in ("teacher", "student", "baseline"):
+        del one["models"][model][FRECHET]
+    cells = next(row for row in rows(table(Path("recipes/x.yaml"), [one])) if row[0] == "0")
+    assert cells[4:7] == ["-", "-", "-"]
+
+
+def test_cost_ratios_and_origin_are_stated():
+    text = table(Path("recipes/x.yaml"), [result(0, 0.5), result(2, 0.6)])
+    assert "macs_true_g 0.05 to 0.05 (10.0 to 10.0 times fewer)" in text
+    assert "mIoU 0.9000" in text and "15 minutes a seed" in text
+    assert "2030-01-01 to 2030-01-03" in text and "--recipe recipes/x.yaml" in text
+
+
+def test_only_results_of_the_recipe_as_it_stands_enter_the_table(tmp_path):
+    recipe, folder = tmp_path / "recipe.yaml", tmp_path / "results"
+    recipe.write_text("base: {seed: 0}\n")
+    folder.mkdir()
+    with pytest.raises(UserError, match=r"results: holds no result of .*recipe\.yaml.*without --table-only"):
+        results_of(recipe, folder)
+    for seed, digest in ((0, sha256(recipe)), (1, "of an older recipe")):
+        (folder / f"seed-{seed}.json").write_text(json.dumps({**result(seed, 0.5), "recipe_sha256": digest}))
+    assert [found["seed"] for found in results_of(recipe, folder)] == [0]
+
+
+def test_the_benchmark_runs_every_stage_of_the_graph(repo):
+    import yaml
+
+    stages = yaml.safe_load((repo / "dvc.yaml").read_text())["stages"]
+    assert [*SHARED, *OWN] == list(stages)

@@ -1,0 +1,144 @@
+"""A stage's training from its artifacts, and its scores on the validation split."""
+
+import io
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from stages import baseline
+from understudy import arch as architecture
+from understudy.arch import inception
+from understudy.data.pairs import load_info, load_pairs
+from understudy.errors import UserError
+from understudy.files import read_json, write_json
+from understudy.metrics.judge import JudgeNet, save_judge
+from understudy.models.discriminators import PatchDiscriminator
+from understudy.params.base import Base
+from understudy.params.runtime import Runtime
+from understudy.params.schedule import Schedule
+from understudy.params.student import Student
+from understudy.stage import Job
+from understudy.train import session as training
+from understudy.train.critic import save_critic
+from understudy.train.log import read
+from understudy.train.validation import SELECTION, colour, translate
+from understudy.weights import load_generator
+
+ARCH = inception(4, 3, 4, "batch", "zero", "onehot", 3, (32, 32))
+COUNTS = {"train": 6, "val": 4, "test": 1}
+
+
+def png(array: np.ndarray) -> bytes:
+    stream = io.BytesIO()
+    Image.fromarray(array).save(stream, "PNG")
+    return stream.getvalue()
+
+
+@pytest.fixture
+def root(tmp_path) -> Path:
+    """Everything that the baseline reads."""
+    made, random = tmp_path / "artifacts", np.random.default_rng(0)
+    (made / "prepare").mkdir(parents=True)
+    for split, count in COUNTS.items():
+        with zipfile.ZipFile(made / "prepare" / f"{split}.zip", "w") as archive:
+            for i in range(count):
+                archive.writestr(f"photo/{i}.png", png(random.integers(0, 256, (32, 32, 3), np.uint8)))
+                archive.writestr(f"label/{i}.png", png(random.integers(0, 3, (32, 32), np.uint8)))
+    write_json(made / "prepare/dataset.json", {
+        "schema": 1, "name": "tiny", "size": [32, 32], "classes": ["a", "b", "c"], "ignore": None, "licence": "CC0",
+        "palette": [[255, 0, 0], [0, 255, 0], [0, 0, 255]], "counts": COUNTS})  # fmt: skip
+    write_json(made / "check/result.json", {})
+    save_judge(JudgeNet(3, 4), made / "judge")
+    architecture.save(ARCH, made / "prune/arch.json")
+    save_critic(PatchDiscriminator(6, 4, "batch"), made / "teacher")
+    return tmp_path
+
+
+def job(root: Path, seed: int = 0, lambda_gan: float = 1.0) -> Job:
+    schedule = Schedule(10, 0, 2, 1e-3, 0.9, 10, 10)
+    params = {Base: Base(seed), Runtime: Runtime("cpu", "fp32"), Student: Student(lambda_gan, 10.0, schedule)}
+    return Job("baseline", root, params)
+
+
+def test_the_plan_times_a_few_steps_and_changes_nothing(root):
+    session = baseline.session(job(root))
+    before = {name: value.clone() for name, value in session.state.tensors().items()}
+    plan = session.plan()
+    assert plan["images"] == "train 6, val 4, test 1" and plan["steps"] == 10 and plan["size"] == "32x32"
+    assert "min (" in plan["expected time"] and "G legacy" in plan["MACs"]
+    after = session.state.tensors()
+    assert session.state.step == 0 and after.keys() == before.keys()
+    assert all(torch.equal(value, before[name]) for name, value in after.items())
+
+
+def test_two_runs_are_the_same_and_leave_what_the_stage_promises(root):
+    outputs = ["arch.json", "weights.safetensors", "curves.csv", "samples.png", "metrics.json"]
+    contents = []
+    for _ in range(2):
+        task = job(root)
+        session = baseline.session(task)
+        session.plan()
+        session.run()
+        contents.append([(root / "artifacts/baseline" / name).read_bytes() for name in outputs])
+        log = task.scratch / session.fingerprint / "log.jsonl"
+        assert [r["event"] for r in read(log)] == ["start", "step", "validation", "image", "end"]
+        log.unlink()
+        (log.parent / "checkpoint.safetensors").unlink()
+    assert contents[0] == contents[1]
+    metrics = read_json(root / "artifacts/baseline/metrics.json")
+    assert metrics["best_step"] == 10 and SELECTION in metrics
+    arch, kept = load_generator(*(root / "artifacts/baseline" / name for name in outputs[:2]))
+    # The averaged weights are what was validated, and what is kept.
+    assert arch == ARCH
+    assert all(torch.equal(v, session.state.average.state_dict()[k]) for k, v in kept.state_dict().items())
+
+
+def test_the_fingerprint_is_that_of_parameters_and_inputs(root):
+    first = baseline.session(job(root)).fingerprint
+    assert baseline.session(job(root)).fingerprint == first != baseline.session(job(root, seed=1)).fingerprint
+    write_json(root / "artifacts/check/result.json", {"other": 1})
+    assert baseline.session(job(root)).fingerprint != first
+
+
+def test_a_batch_is_the_same_for_every_network_of_a_seed(root):
+    some, other = baseline.session(job(root)), baseline.session(job(root, lambda_gan=0.0))
+    for index in (0, 5):
+        assert torch.equal(some.batch(index).inputs, other.batch(index).inputs)
+        assert torch.equal(some.batch(index).photos, other.batch(index).photos)
+    batch = some.batch(0)
+    assert batch.inputs.shape == (2, 3, 32, 32) and batch.photos.min() >= -1 and batch.photos.max() <= 1
+    assert batch.inputs.is_contiguous(memory_format=torch.channels_last)
+
+
+def test_networks_draw_from_streams_of_their_own():
+    drawn = {(seed, stream): torch.rand(1, generator=training.seeded(seed, stream)).item()
+             for seed in range(3) for stream in ("generator", "discriminator", "adapters")}  # fmt: skip
+    assert len(set(drawn.values())) == 9
+
+
+@pytest.mark.parametrize("name", [*training.DATA, *training.JUDGE, *baseline.INPUTS])
+def test_a_missing_input_is_named_with_its_maker(name, root):
+    (root / "artifacts" / name).unlink()
+    with pytest.raises(UserError, match=rf"artifacts/{name}: missing; `dvc repro {name.split('/')[0]}`"):
+        baseline.session(job(root))
+
+
+def test_a_perfect_translation_scores_best(root):
+    """A generator that gives the real photos back is at no distance, and as readable as they are."""
+    validation = baseline.session(job(root)).validation
+    pairs = load_pairs(root / "artifacts/prepare/val.zip")
+    flat = validation.score(lambda x: torch.zeros(len(x), 3, 32, 32))
+    perfect = validation.score(lambda x: pairs.photos.float() / 127.5 - 1)
+    assert perfect[SELECTION] < flat[SELECTION]
+    assert set(perfect) == {SELECTION, "miou_judge_noresize_val"}
+
+
+def test_translation_and_colour_keep_order_and_range(root):
+    info = load_info(root / "artifacts/prepare/dataset.json")
+    labels = load_pairs(root / "artifacts/prepare/train.zip").labels.repeat(8, 1, 1)  # more than one batch
+    painted = translate(lambda x: x * 2 - 1, labels, "onehot", info, torch.device("cpu"), torch.no_grad)
+    assert torch.equal(painted, colour(labels, info))  # the palette is one-hot itself
