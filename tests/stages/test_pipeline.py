@@ -4,8 +4,10 @@ import json
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +16,7 @@ import yaml
 
 from understudy.arch import inception
 from understudy.cost import cost
-from understudy.files import read_json
+from understudy.files import read_json, sha256
 
 pytestmark = pytest.mark.slow
 
@@ -207,3 +209,59 @@ def test_a_damaged_input_is_one_clear_line(stage, damaged, clone, first, tmp_pat
     assert len(complaint) == 1 and Path(damaged).name in complaint[0], ended.stderr
     left = read_json(tmp_path / f".understudy/status/{stage}.json")
     assert left["code"] == ended.returncode and Path(damaged).name in left["reason"]
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+def test_a_killed_stage_goes_on_and_ends_in_the_same_weights(number, clone, first, tmp_path):
+    params = tmp_path / "params.yaml"
+    values = yaml.safe_load((clone / "params.yaml").read_text())
+    values["student"]["schedule"] |= {"constant_steps": 30, "decay_steps": 30}
+    params.write_text(yaml.safe_dump(values))
+    weights = {}
+    for name in ("undisturbed", "killed"):
+        root = tmp_path / name
+        shutil.copytree(clone / "artifacts", root / "artifacts")
+        shutil.rmtree(root / "artifacts/distill")
+        command = [sys.executable, "-m", "stages.distill", "--params", str(params), "--root", str(root)]
+        if name == "killed":
+            process = subprocess.Popen(command, cwd=clone, env=environment(), stdout=subprocess.DEVNULL)
+            while not list(root.glob(".understudy/distill/*/checkpoint.safetensors")):
+                assert process.poll() is None
+                time.sleep(0.02)
+            process.send_signal(number)
+            assert process.wait() == (75 if number == signal.SIGTERM else -number)
+            assert not (root / "artifacts/distill").exists()
+            assert "going on from step" in done(clone, *command)
+        else:
+            done(clone, *command)
+        weights[name] = (root / "artifacts/distill/weights.safetensors").read_bytes()
+        curves = (root / "artifacts/distill/curves.csv").read_text().splitlines()
+        assert [int(line.split(",")[0]) for line in curves[1:]] == [10, 20, 30, 40, 50, 60]
+    assert weights["killed"] == weights["undisturbed"]
+
+
+def test_one_command_ends_in_a_registered_student_and_delivered_runs(clone, first):
+    from mlflow import MlflowClient
+
+    change(clone, "distill", "output_weight", 5.0)
+    ended = subprocess.run(
+        [str(Path(sys.executable).with_name("understudy")), "run"],
+        cwd=clone,
+        env={**environment(), "UNDERSTUDY_TRACKING": "on", "MLFLOW_TRACKING_URI": ""},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    assert "PASSED" in ended.stdout and "latency" in ended.stdout
+    client = MlflowClient(f"sqlite:///{clone / 'mlflow.db'}")
+    model = yaml.safe_load((clone / "params.yaml").read_text())["registry"]["model"]
+    champion = client.get_model_version_by_alias(model, "champion")
+    assert champion.tags["weights_sha256"] == sha256(clone / "artifacts/distill/weights.safetensors")
+    (experiment,) = [entry for entry in client.search_experiments() if entry.name == "understudy"]
+    runs = client.search_runs([experiment.experiment_id], "tags.dvc_stage = 'distill'")
+    steps = {run.info.run_id: len(client.get_metric_history(run.info.run_id, "loss/recon")) for run in runs}
+    assert steps and set(steps.values()) == {2}, "records at steps 10 and 20 of each training, once"
+    assert {run.data.tags["dvc_stage"] for run in client.search_runs([experiment.experiment_id])} >= {
+        "teacher", "distill", "baseline",
+    }  # fmt: skip
