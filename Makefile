@@ -9,9 +9,6 @@ export DO_NOT_TRACK := 1
 export GX_ANALYTICS_ENABLED := false
 export MLFLOW_DISABLE_TELEMETRY := true
 export PREFECT_SERVER_ANALYTICS_ENABLED := false
-# Two test processes or two trainings side by side get one thread each; a single one may set this to the cores it has.
-THREADS ?= $(shell nproc 2>/dev/null || echo 2)
-
 .PHONY: help setup demo repro gate test test-fast test-long test-gpu lint deps data table clean
 
 help: ## this list
@@ -47,7 +44,7 @@ test-long: setup ## minutes to hours
 test-gpu: ## on a machine with a GPU: needs torch and pytest alone
 	$(PYTHON) -m pytest -m gpu tests/gpu
 
-lint: setup ## style, types, and the laws of the house
+lint: setup ## style and types (the laws of the house are tests)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
@@ -61,7 +58,7 @@ data: ## copy data sets into data/: make data FROM=folder
 	mkdir -p data
 	cp -v "$(FROM)"/*.zip data/
 
-table: setup ## the README's table: three seeds of the longer recipe (about 2 hours on two cores, resumable)
+table: setup ## the README's table: three seeds of the longer recipe, one a core, resumable
 	$(BIN)/python -m benchmarks.seeds
 
 clean: setup ## remove checkpoints and scratch

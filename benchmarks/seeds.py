@@ -11,6 +11,8 @@ Takes   about 30 minutes a seed on one CPU core for street-scenes-long; `--jobs`
 
 import argparse
 import datetime
+import hashlib
+import json
 import os
 import platform
 import re
@@ -27,12 +29,15 @@ from typing import Any
 import yaml
 
 from understudy.errors import UserError
-from understudy.files import read_json, sha256, write_json, write_text
+from understudy.files import read_json, write_json, write_text
+from understudy.lineage import lineage
 from understudy.params.active import load_all
 from understudy.params.loader import read
+from understudy.report import reading
 
 SHARED = ("prepare", "check", "judge")
-OWN = ("teacher", "prune", "distill", "baseline", "evaluate", "gate")
+OWN = ("teacher", "prune", "distill", "baseline", "evaluate")
+READ = ("runtime", "prepare", "judge", "teacher", "prune", "student", "distill", "evaluate")  # by what is measured
 MODELS = ("teacher", "student", "baseline")
 QUALITY = {  # metric: (heading, decimals)
     "miou_judge_noresize_test": ("mIoU", 4),
@@ -83,16 +88,23 @@ def results_of(recipe: Path, folder: Path) -> list[dict[str, Any]]:
 
 
 def _done(path: Path, recipe: Path) -> bool:
-    return path.exists() and read_json(path)["recipe_sha256"] == sha256(recipe)
+    return path.exists() and read_json(path)["settings"] == settings(recipe)
+
+
+def settings(recipe: Path, sections: Sequence[str] = READ) -> str:
+    """12 hexadecimal digits that stand for everything in a recipe that its results depend on: not the gate's bounds."""
+    values = {key: value for key, value in read(recipe).items() if key in sections}
+    return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:12]
 
 
 def _prepare_shared(recipe: Path, scratch: Path) -> Path:
-    """Data, checks and judge, made once. They do not read base.seed."""
-    root = scratch / "shared"
+    """Data, checks and judge, made once for the sections that they read. They do not read base.seed."""
+    root = scratch / f"shared-{settings(recipe, ('runtime', 'prepare', 'judge'))}"
     for stage in SHARED:
-        if not (root / "artifacts" / stage / ".made").exists():
+        made = root / f"{stage}.made"
+        if not made.exists():
             _run_stage(stage, recipe, root)
-            (root / "artifacts" / stage / ".made").touch()
+            made.touch()
     return root
 
 
@@ -102,36 +114,41 @@ def _run_seed(recipe: Path, seed: int, scratch: Path, shared: Path, results: Pat
         shutil.copytree(shared / "artifacts" / stage, root / "artifacts" / stage, dirs_exist_ok=True)
     params = root / "params.yaml"
     write_text(params, yaml.safe_dump({**read(recipe), "base": {"seed": seed}}, sort_keys=False))
-    minutes = {stage: _run_stage(stage, params, root) for stage in OWN}
+    for stage in OWN:
+        _run_stage(stage, params, root)
     evaluation = read_json(root / "artifacts/evaluate/evaluation.json")
+    latency = read_json(root / ".understudy/evaluate/latency.json")
     kept = {key: evaluation[key] for key in ("dataset", "split", "determinism", "models", "differences", "collapse")}
     write_json(
         results / f"seed-{seed}.json",
         {
             "recipe": str(recipe),
-            "recipe_sha256": sha256(recipe),
+            "settings": settings(recipe),
             "seed": seed,
             "date": datetime.date.today().isoformat(),
-            "hardware": f"{_processor()}, 1 thread",
-            "minutes": {stage: round(value, 1) for stage, value in minutes.items()},
-            "passed": read_json(root / "artifacts/gate/verdict.json")["passed"],
+            "hardware": f"{_processor()}, {latency['threads']} thread of it, on {latency['device']}",
+            "minutes": read_json(root / "minutes.json"),
+            **lineage(root),
             **kept,
         },
     )
 
 
-def _run_stage(stage: str, params: Path, root: Path) -> float:
-    """Run one stage with one thread; its output goes to ROOT/STAGE.txt. Returns minutes."""
+def _run_stage(stage: str, params: Path, root: Path) -> None:
+    """Run one stage with one thread; its output goes to ROOT/STAGE.txt, its time, added up, to ROOT/minutes.json."""
     root.mkdir(parents=True, exist_ok=True)
     command = [sys.executable, "-m", f"stages.{stage}", "--params", str(params), "--root", str(root)]
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "UNDERSTUDY_TRACKING": "off"}
+    ledger = root / "minutes.json"
     start = time.monotonic()
     with (root / f"{stage}.txt").open("w") as output:
         code = subprocess.run(command, stdout=output, stderr=subprocess.STDOUT, env=environment).returncode
+    spent = (time.monotonic() - start) / 60
+    before = read_json(ledger) if ledger.exists() else {}
+    write_json(ledger, {**before, stage: round(before.get(stage, 0) + spent, 1)})
     if code:
         raise UserError(f"{stage} failed with code {code} in {root}; see {root / f'{stage}.txt'}", code)
-    print(f"{root.name}: {stage} done in {(time.monotonic() - start) / 60:.1f} min", flush=True)
-    return (time.monotonic() - start) / 60
+    print(f"{root.name}: {stage} done in {spent:.1f} min", flush=True)
 
 
 def _processor() -> str:
@@ -143,16 +160,18 @@ def _processor() -> str:
 
 def table(recipe: Path, found: Sequence[Mapping[str, Any]]) -> str:
     """Markdown: quality and cost by seed, then the two comparisons that decide, each with its 95 % interval."""
-    head = ["seed", *(f"{heading}, {model}" for heading, _ in QUALITY.values() for model in MODELS), "gate"]
+    head = ["seed", *(f"{heading}, {model}" for heading, _ in QUALITY.values() for model in MODELS)]
     lines = ["| " + " | ".join(head) + " |", "|" + " --- |" * len(head)]
     for result in found:
         cells = [_cell(result, model, metric) for metric in QUALITY for model in MODELS]
-        lines.append(_row([str(result["seed"]), *cells, "passed" if result["passed"] else "failed"]))
-    lines.append(_row(["mean", *(_mean(found, model, metric) for metric in QUALITY for model in MODELS), ""]))
+        lines.append(_row([str(result["seed"]), *cells]))
+    lines.append(_row(["mean", *(_mean(found, model, metric) for metric in QUALITY for model in MODELS)]))
     lines += ["", "| seed | metric | student - teacher | student - baseline |", "| --- | --- | --- | --- |"]
     for result in found:
         for metric, (heading, _) in QUALITY.items():
-            pair = [_difference(result, f"student_minus_{other}", metric) for other in ("teacher", "baseline")]
+            pair = [
+                reading(metric, result["differences"][f"student_minus_{other}"].get(metric)) for other in MODELS[::2]
+            ]
             lines.append(_row([str(result["seed"]), heading, *pair]))
     lines += ["", _costs(found), "", _origin(recipe, found)]
     return "\n".join(lines) + "\n"
@@ -183,14 +202,6 @@ def _mean(found: Sequence[Mapping[str, Any]], model: str, metric: str) -> str:
     return f"{_number(statistics.mean(values), metric)}{spread}"
 
 
-def _difference(result: Mapping[str, Any], name: str, metric: str) -> str:
-    entry = result["differences"][name].get(metric)
-    if not entry:
-        return "-"
-    low, high = _number(entry["low"], metric), _number(entry["high"], metric)
-    return f"{_number(entry['value'], metric)} [{low}, {high}]"
-
-
 def _costs(found: Sequence[Mapping[str, Any]]) -> str:
     """What students cost, over the seeds: pruning is by the teacher's norms, so each seed has its own architecture."""
     parts = []
@@ -209,7 +220,8 @@ def _origin(recipe: Path, found: Sequence[Mapping[str, Any]]) -> str:
     dates = " to ".join(sorted({result["date"] for result in found}))
     hardware = "; ".join(sorted({result["hardware"] for result in found}))
     return (
-        f"Intervals: 95 %, paired bootstrap over the test images. ±: standard deviation over seeds. The judge reads "
+        f"Intervals: 95 %, paired bootstrap over the test images; better and worse where they leave zero out. "
+        f"±: standard deviation over seeds. The judge reads "
         f"real test photos at mIoU {ceiling:.4f}. {minutes:.0f} minutes a seed. Made by "
         f"`python -m benchmarks.seeds --recipe {recipe}` on {dates}; {hardware}."
     )

@@ -57,7 +57,7 @@ def main() -> None:
                      padding=teacher.padding, encoding="onehot", input_channels=CLASSES,
                      size=params[Prepare].size)  # fmt: skip
     batch_size = teacher.schedule.batch_size
-    big = network(arch)
+    big = network(arch).to(place)
     prune = params[Prune]
     chosen = select(
         arch, read_scores(big.state_dict(), arch), prune.macs_budget_g * 1e9, prune.convention, prune.min_width

@@ -11,6 +11,7 @@ Networks run in fp32, whatever precision they were trained in: that is what ship
 
 import contextlib
 import csv
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -39,11 +40,23 @@ from understudy.weights import load_generator
 READS = (Base, Runtime, Evaluate)
 MODELS = {"teacher": "teacher", "student": "distill", "baseline": "baseline"}  # name: the stage that made it
 SHOWN = 8  # test images in the sample grid
+TIMED = 16  # images, to tell how long the test split will take
 
 
 def plan(job: Job) -> Plan:
     info = load_info(job.input("prepare/dataset.json"))
-    return {"test images": info.counts["test"], "models": ", ".join(MODELS), "expected time": "about 20 s at 64 px"}
+    models = _models(job, info)
+    counted = {name: cost(arch) for name, (arch, _) in models.items()}
+    return {
+        "test images": info.counts["test"],
+        "size": "x".join(map(str, info.size)),
+        **{
+            f"MACs.{name}": f"{costs.macs_true / 1e9:.4f} G true, {costs.macs_legacy / 1e9:.4f} G legacy"
+            for name, costs in counted.items()
+        },
+        "device": f"{device(job.params(Runtime))}, {threads()} threads",
+        "expected time": f"{_seconds(job, info, models):.0f} s (a batch, just timed), and the intervals' resampling",
+    }
 
 
 def run(job: Job) -> None:
@@ -52,11 +65,8 @@ def run(job: Job) -> None:
     place = device(job.params(Runtime))
     info = load_info(job.input("prepare/dataset.json"))
     pairs = load_pairs(job.input("prepare/test.zip"))
-    judge = load_judge(job.input("judge/judge.json").parent).to(place)
-    models = {
-        name: load_generator(job.input(f"{stage}/arch.json"), job.input(f"{stage}/weights.safetensors"))
-        for name, stage in MODELS.items()
-    }
+    judge = load_judge(job.input("judge/judge.json").parent, info.num_classes).to(place)
+    models = _models(job, info)
     photos = {
         name: translate(net.to(place).eval(), pairs.labels, arch.encoding, info, place, contextlib.nullcontext)
         for name, (arch, net) in models.items()
@@ -102,7 +112,35 @@ def run(job: Job) -> None:
     write_json(job.output("evaluate/metrics.json"), _flat(evaluation["models"]))
     _write_classes(per_class, job.output("evaluate/classes.csv"))
     _draw(pairs, coloured, photos, job.output("evaluate/samples.png"))
-    _time(models, pairs, info, params.latency_runs, place, job.scratch / "latency.json")
+    _time(job, models, pairs, info, place)
+
+
+def _models(job: Job, info: DatasetInfo) -> dict[str, tuple[Arch, Generator]]:
+    """The networks by name. Raises UserError when one is missing, damaged, or of data with other classes."""
+    models = {}
+    for name, stage in MODELS.items():
+        path = job.input(f"{stage}/arch.json")
+        arch, net = load_generator(path, job.input(f"{stage}/weights.safetensors"))
+        info.require_fit(arch.input_channels, arch.encoding, path)
+        models[name] = (arch, net)
+    return models
+
+
+def _seconds(job: Job, info: DatasetInfo, models: Mapping[str, tuple[Arch, Generator]]) -> float:
+    """What translating and judging the test split and timing the networks will take, by one batch of blank images."""
+    place, runs = device(job.params(Runtime)), job.params(Evaluate).latency_runs
+    judge = load_judge(job.input("judge/judge.json").parent, info.num_classes).to(place)
+    labels = torch.zeros(TIMED, *info.size, dtype=torch.uint8)
+    seconds = 0.0
+    for arch, net in models.values():
+        net.to(place).eval()
+        for part in (labels[:1], labels):  # the first passes pay for set-up
+            start = time.perf_counter()
+            photos = translate(net, part, arch.encoding, info, place, contextlib.nullcontext)
+            observe(judge, photos, part, info.ignore)
+            spent = time.perf_counter() - start
+        seconds += spent * (info.counts["test"] + 2 * runs) / TIMED
+    return seconds
 
 
 def _scored_files() -> list[str]:
@@ -162,18 +200,19 @@ def _draw(pairs: Pairs, coloured: torch.Tensor, photos: Mapping[str, torch.Tenso
 
 
 def _time(
-    models: Mapping[str, tuple[Arch, Generator]],
-    pairs: Pairs,
-    info: DatasetInfo,
-    runs: int,
-    place: torch.device,
-    path: Path,
+    job: Job, models: Mapping[str, tuple[Arch, Generator]], pairs: Pairs, info: DatasetInfo, place: torch.device
 ) -> None:
-    """Latency of one image, the models side by side in one run."""
+    """Latency of one image, the models side by side in one run; with the hashes that say which networks were timed."""
     times: dict[str, Any] = {}
+    runs = job.params(Evaluate).latency_runs
     for name, (arch, net) in models.items():
         times[name] = latency_ms(net, encode_labels(pairs.labels[:1].to(place), arch.encoding, info), runs)
-    write_json(path, {"threads": threads(), "device": str(place), "models": times})
+    weights = [f"{stage}/weights.safetensors" for stage in MODELS.values()]
+    files = {f"artifacts/{name}": sha256(job.input(name)) for name in weights}
+    write_json(
+        job.scratch / "latency.json",
+        {"threads": threads(), "device": str(place), "models": times, "files": files},
+    )
 
 
 if __name__ == "__main__":

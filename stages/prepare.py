@@ -11,8 +11,8 @@ import sys
 import time
 from pathlib import Path
 
-from understudy.data.prepare import open_source, prepare
-from understudy.data.source import SPLITS
+from understudy.data.prepare import expected_seconds, open_source, prepare
+from understudy.data.terms import SPLITS
 from understudy.params.prepare import Prepare
 from understudy.stage import Job, Plan, main
 
@@ -31,6 +31,7 @@ def plan(job: Job) -> Plan:
         "pairs": ", ".join(f"{count} {split}" for split, count in counts.items()),
         "size": "{} x {} (height x width)".format(*params.size),
         "classes": ", ".join(source.classes.names),
+        "expected time": f"{expected_seconds(source, params.size):.0f} s (by its first pairs, just timed)",
     }
 
 

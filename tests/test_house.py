@@ -14,9 +14,14 @@ import pytest
 import yaml
 
 from understudy.adapters.dvc import closure, is_code, stage_module
+from understudy.arch import inception
+from understudy.cost import cost
 from understudy.params.active import SECTIONS, load_all
 from understudy.params.gate import Gate
 from understudy.params.loader import read, section_name
+from understudy.params.prepare import Prepare
+from understudy.params.prune import Prune
+from understudy.params.teacher import Teacher
 
 REPO = Path(__file__).parents[1]
 STAGES: dict[str, Any] = yaml.safe_load((REPO / "dvc.yaml").read_text())["stages"]
@@ -132,6 +137,21 @@ def test_every_command_of_the_readme_parses(command):
 def test_the_two_commands_are_those_that_ci_runs():
     assert "make test" in (REPO / ".ci" / "run").read_text()
     assert {"make demo", "make test"} <= set(commands())
+    workflow = (REPO / ".github" / "workflows" / "ci.yml").read_text()
+    assert {"make lint", "make test", "make demo"} <= set(re.findall(r"run: (.+)", workflow))
+
+
+@pytest.mark.parametrize("path", sorted((REPO / "recipes").glob("*.yaml")), ids=lambda p: p.name)
+def test_every_recipe_asks_for_a_tenth_of_its_teacher_in_both_conventions(path):
+    params = load_all(path)
+    teacher, classes = params[Teacher], 13 if params[Prepare].source.endswith(".yaml") else 12  # street scenes, CamVid
+    whole = cost(
+        inception(teacher.ngf, teacher.blocks, teacher.reduction, teacher.norm, teacher.padding, teacher.encoding,
+                  classes, params[Prepare].size)
+    )  # fmt: skip
+    assert params[Prune].macs_budget_g * 1e10 <= whole.macs(params[Prune].convention)
+    assert params[Gate].policy["macs_true_g"]["max"] * 1e10 <= whole.macs_true
+    assert params[Gate].policy["macs_legacy_g"]["max"] * 1e10 <= whole.macs_legacy
 
 
 def test_no_telemetry():

@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
+from understudy.data.terms import Encoding
 from understudy.errors import UserError
 from understudy.files import read_json, write_json
 from understudy.params.loader import parse, require
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
 
 Norm = Literal["batch", "instance", "instance_affine"]
 Padding = Literal["reflect", "replicate", "zero"]
-Encoding = Literal["onehot", "rgb"]
 Kind = Literal["conv", "depthwise"]
 
 SCHEMA = 1

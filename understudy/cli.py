@@ -6,7 +6,7 @@ import sys
 from types import ModuleType
 
 from understudy.commands import clean, cost, gate, promote, recipe, run, summary, track, translate
-from understudy.errors import UserError
+from understudy.errors import BAD_INPUT, INTERRUPTED, UserError
 
 # In the order in which one meets them.
 VERBS: dict[str, ModuleType] = {
@@ -20,7 +20,7 @@ VERBS: dict[str, ModuleType] = {
     "track": track,
     "clean": clean,
 }
-INTERRUPTED, PIPE_CLOSED = 130, 141  # what shells report of a process that SIGINT or SIGPIPE ended
+PIPE_CLOSED = 141  # what shells report of a process that SIGPIPE ended
 EPILOG = """\
 exit codes:
   0  done            1  a fault of understudy itself          3  the gate did not pass
@@ -45,6 +45,9 @@ def main(argv: list[str] | None = None) -> int:
         # What is still buffered has no reader; the interpreter must not try to write it at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return PIPE_CLOSED
+    except OSError as error:  # a folder that may not be read or written, a full disk: it names its file itself
+        print(f"understudy {arguments.verb}: {error}", file=sys.stderr)
+        return BAD_INPUT
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -16,17 +16,21 @@ def atomic(path: Path) -> Iterator[Path]:
     """A temporary path beside `path`; renamed onto it when the block ends well, removed when it does not.
 
     The data is on the disk before the name is: after a crash the old file or the new one is there, never half of one.
+    Raises UserError, naming the file, when it cannot be written.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
     # The suffix is kept, since writers (Pillow, numpy) choose the format by it.
     temporary = path.with_name(f".{path.stem}.{os.getpid()}{path.suffix}")
     try:
-        yield temporary
-        with temporary.open("rb") as written:
-            os.fsync(written.fileno())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            yield temporary
+            with temporary.open("rb") as written:
+                os.fsync(written.fileno())
+            temporary.replace(path)
+        finally:
+            temporary.unlink(missing_ok=True)
+    except OSError as error:  # no permission, no space, a file where a folder should be
+        raise UserError(f"{path}: cannot be written: {error}") from error
 
 
 def write_text(path: Path, text: str) -> None:

@@ -12,17 +12,16 @@ from typing import Any
 
 from understudy.errors import DATA_FAILED, UserError
 from understudy.files import read_json, sha256
-from understudy.metrics.protocol import METRICS, SCORED, Metric
-from understudy.params.gate import INFORMATIONAL, Gate
-from understudy.verdict import Finding, Outcome, Verdict
+from understudy.metrics.protocol import L1_TO_TEACHER, METRICS, SCORED, Metric
+from understudy.params.gate import CHAMPION, CLEAR, CLEARLY_BETTER, EVALUATED, INFORMATIONAL, Gate
+from understudy.verdict import Finding, Outcome, Verdict, has_passed
 
 SCHEMA = 1  # of evaluation.json
 EVALUATION = "artifacts/evaluate/evaluation.json"  # under ROOT
 STUDENT = ("artifacts/distill/arch.json", "artifacts/distill/weights.safetensors")
 DATASET = "artifacts/prepare/dataset.json"
 TEST_SPLIT = "artifacts/prepare/test.zip"
-WORSE_THAN = "max_worse_than_"
-CHAMPION = f"{WORSE_THAN}champion"
+JUDGE = "artifacts/judge/weights.safetensors"
 DIMS = "feature_dims"  # in evaluation.json: how many features the judge gives, on which the least sample depends
 
 
@@ -35,7 +34,7 @@ def judge(gate: Gate, evaluation: Mapping[str, Any], evaluation_sha256: str) -> 
 
     evaluation: as read_evaluation returns it. evaluation_sha256: of its file.
     """
-    findings = _collapses(evaluation)
+    findings = _collapses(gate, evaluation)
     for metric, rules in gate.policy.items():
         for rule, bound in rules.items():
             source = f"{gate.source}.{metric}.{rule}"
@@ -43,15 +42,16 @@ def judge(gate: Gate, evaluation: Mapping[str, Any], evaluation_sha256: str) -> 
                 findings.append(_apply(METRICS[metric], rule, bound, evaluation, source))
             except Unusable as error:
                 message = f"{metric}: {error} (asked for by {source})"
-                findings.append(Finding(metric, rule, "failed", message, None if rule == INFORMATIONAL else bound))
+                findings.append(Finding(metric, rule, "failed", message, None if bound is True else bound))
     student = evaluation["models"].get("student", {})
     return Verdict(
-        passed=not any(finding.outcome == "failed" for finding in findings),
+        passed=has_passed(findings),
         rules=tuple(findings),
         policy=gate.policy,
         metrics={name: entry["value"] for name, entry in student.items() if _is_number(entry.get("value"))},
         evaluation_sha256=evaluation_sha256,
         data_sha256=evaluation["files"][TEST_SPLIT],
+        judge_sha256=evaluation["files"][JUDGE],
         files=evaluation["files"],
     )
 
@@ -72,15 +72,30 @@ def _apply(metric: Metric, rule: str, bound: float, evaluation: Mapping[str, Any
                     ("max", True): "is within", ("max", False): "is above"}[rule, passed]  # fmt: skip
         message = f"{stated} {relation} the {'least' if rule == 'min' else 'most'} allowed, {bound:.6g} {origins}"
         return Finding(metric.name, rule, _outcome(passed), message, bound, value)
-    other = rule.removeprefix(WORSE_THAN)
+    other = rule.rpartition("_")[2]
     reference = _value(metric, other, evaluation)
     interval = _interval(metric.name, other, evaluation)
     worse = worse_by(metric, value, reference)
-    passed = within(worse, bound)
+    if rule in CLEAR:
+        passed, asked = _clear(metric, rule, other, interval)
+    else:
+        passed, asked = within(worse, bound), allowance(bound)
     origins = f"[value: {_key('student', metric.name)}; reference: {_key(other, metric.name)}; bound: {source}]"
     spread = f", difference {interval[0]:.4g} to {interval[1]:.4g} at 95 %" if interval else ""
-    message = f"{stated} is {compared(worse)} than the {other}'s {reference:.6g}{spread}; {allowance(bound)} {origins}"
-    return Finding(metric.name, rule, _outcome(passed), message, bound, value, reference, interval)
+    message = f"{stated} is {compared(worse)} than the {other}'s {reference:.6g}{spread}; {asked} {origins}"
+    stored = None if bound is True else bound
+    return Finding(metric.name, rule, _outcome(passed), message, stored, value, reference, interval)
+
+
+def _clear(metric: Metric, rule: str, other: str, interval: tuple[float, float] | None) -> tuple[bool, str]:
+    """Whether a rule on the interval of the difference is kept, and what it asks for. Zero is no difference."""
+    if interval is None:
+        key = f"{EVALUATION}: differences.student_minus_{other}.{metric.name}"
+        raise Unusable(f"the 95 % interval of its difference to the {other} is missing or no interval ({key})")
+    least_worse, most_worse = sorted(worse_by(metric, end, 0) for end in interval)
+    if rule.startswith(CLEARLY_BETTER):
+        return most_worse < 0, "all of the difference's interval must be better"
+    return least_worse <= 0, "the difference's interval must not be worse as a whole"
 
 
 def _outcome(passed: bool) -> Outcome:
@@ -152,12 +167,16 @@ def _check_samples(metric: Metric, count: Any, model: str, evaluation: Mapping[s
 def _interval(metric: str, other: str, evaluation: Mapping[str, Any]) -> tuple[float, float] | None:
     entry = evaluation.get("differences", {}).get(f"student_minus_{other}", {}).get(metric, {})
     low, high = entry.get("low"), entry.get("high")
-    return (low, high) if _is_number(low) and _is_number(high) else None
+    return (low, high) if _is_number(low) and _is_number(high) and low <= high else None
 
 
-def _collapses(evaluation: Mapping[str, Any]) -> list[Finding]:
-    """A failure for each collapsed model, since neither its metrics nor a comparison with it mean what they say."""
+def _collapses(gate: Gate, evaluation: Mapping[str, Any]) -> list[Finding]:
+    """A finding for each collapsed model, since neither its metrics nor a comparison with it mean what they say.
+
+    A failure if it is the student or a rule compares the student with it; otherwise it is shown.
+    """
     findings = []
+    compared_with = _compared_with(gate)
     collapse = evaluation.get("collapse", {})
     if "student" not in collapse:
         message = f"collapse: the student was not checked: no {EVALUATION}: collapse.student"
@@ -165,8 +184,16 @@ def _collapses(evaluation: Mapping[str, Any]) -> list[Finding]:
     for model, failure in collapse.items():
         if failure is not None:
             message = f"collapse: the {model} has collapsed: {failure} [{EVALUATION}: collapse.{model}]"
-            findings.append(Finding("collapse", "none", "failed", message))
+            outcome: Outcome = "failed" if model in ("student", *compared_with) else INFORMATIONAL
+            findings.append(Finding("collapse", "none", outcome, message))
     return findings
+
+
+def _compared_with(gate: Gate) -> set[str]:
+    """The other models that the policy judges the student by, in a rule or in the metric itself."""
+    rules = [(metric, rule) for metric, rules in gate.policy.items() for rule in rules if rule != INFORMATIONAL]
+    found = {other for _, rule in rules for other in EVALUATED if rule.endswith(f"_{other}")}
+    return found | ({"teacher"} if any(metric == L1_TO_TEACHER for metric, _ in rules) else set())
 
 
 def _key(model: str, metric: str) -> str:
@@ -196,7 +223,7 @@ def read_evaluation(root: Path) -> tuple[dict[str, Any], str]:
     if not isinstance(files, dict) or not isinstance(evaluation.get("models"), dict):
         raise UserError(f"{path}: `models` or `files` is missing; run `dvc repro evaluate`", DATA_FAILED)
     needed = (*STUDENT, DATASET, TEST_SPLIT)
-    wrong = [f"{name}: not recorded" for name in needed if name not in files]
+    wrong = [f"{name}: not recorded" for name in (*needed, JUDGE) if name not in files]
     for name, recorded in files.items():
         if (name in needed or (root / name).exists()) and (problem := _mismatch(root / name, recorded)):
             wrong.append(f"{name}: {problem}")

@@ -11,17 +11,17 @@ CODE = Path(__file__).parent
 
 
 def lineage(root: Path) -> dict[str, str]:
-    """git_commit and git_dirty (`true` or `false`) of `root` or else of this code, and dvc_lock_sha256 of `root`.
+    """git_commit and git_dirty (`true` or `false`) of the code that runs, and dvc_lock_sha256 of `root`.
 
-    What does not exist is left out: a copy without git history has no commit, a run outside DVC has no lock.
+    What does not exist is left out: a copy without git history has no commit, a run outside DVC has no lock. The commit
+    is not `root`'s, which may lie in some other repository.
     """
     found = {}
-    # A run beside others has its files in a folder of their own, outside the repository whose code made them.
-    for folder in (root, CODE):
-        if (commit := _git(folder, "rev-parse", "HEAD")) is not None:
-            found["git_commit"] = commit
-            found["git_dirty"] = str(bool(_git(folder, "status", "--porcelain", "--untracked-files=no"))).lower()
-            break
+    # An environment inside a repository is not of it: git must know the code's own files.
+    tracked = _git(CODE, "ls-files", "--error-unmatch", Path(__file__).name) is not None
+    if tracked and (commit := _git(CODE, "rev-parse", "HEAD")) is not None:
+        found["git_commit"] = commit
+        found["git_dirty"] = str(bool(_git(CODE, "status", "--porcelain", "--untracked-files=no"))).lower()
     if (lock := root / "dvc.lock").exists():
         found["dvc_lock_sha256"] = sha256(lock)
     return found

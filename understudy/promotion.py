@@ -3,18 +3,24 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from understudy.gate import CHAMPION, EVALUATION, allowance, compared, within, worse_by
+from understudy.gate import EVALUATION, allowance, compared, within, worse_by
 from understudy.metrics.protocol import METRICS
+from understudy.params.gate import CHAMPION, Gate, Policy
 from understudy.verdict import Verdict
 
 
 @dataclass(frozen=True)
 class Champion:
-    """The student in production. metrics: its values when it was promoted. data_sha256: of its test split."""
+    """The student in production.
+
+    metrics: its values when it was promoted. data_sha256, judge_sha256: of the test split and of the judge that gave
+    them.
+    """
 
     version: str
     metrics: Mapping[str, float]
     data_sha256: str
+    judge_sha256: str
 
 
 @dataclass(frozen=True)
@@ -26,15 +32,21 @@ class Decision:
     notes: tuple[str, ...]
 
 
-def decide(verdict: Verdict, files: Mapping[str, str], evaluation_sha256: str, champion: Champion | None) -> Decision:
+def decide(
+    verdict: Verdict, gate: Gate, files: Mapping[str, str], evaluation_sha256: str, champion: Champion | None
+) -> Decision:
     """Whether the student at hand may be promoted.
 
-    files: path under ROOT -> SHA-256 of the very files that would be registered. evaluation_sha256: of the evaluation
-    at hand. champion: None when there has been none, which skips the champion's bounds and says so.
+    gate: the policy as it is now, which may be another than the verdict's. files: path under ROOT -> SHA-256 of the
+    very files that would be registered. evaluation_sha256: of the evaluation at hand. champion: None when there has
+    been none, which skips the champion's bounds and says so.
     """
     reasons = [f"the gate failed: {failure}" for failure in verdict.failures()]
     if verdict.evaluation_sha256 != evaluation_sha256:
         reasons.append(f"the verdict is about another {EVALUATION}; run `dvc repro gate`")
+    if changed := _changed(verdict.policy, gate.policy):
+        listed = ", ".join(f"{gate.source}.{rule}" for rule in changed)
+        reasons.append(f"the policy has changed since the verdict ({listed}); run `dvc repro gate`")
     for name, digest in files.items():
         judged = verdict.files.get(name)
         if judged is None:
@@ -47,10 +59,9 @@ def decide(verdict: Verdict, files: Mapping[str, str], evaluation_sha256: str, c
     if champion is None:
         notes = ("there is no champion yet: the bounds against it do not apply to a first student",) if bounds else ()
         return Decision(not reasons, tuple(reasons), notes)
-    if bounds and champion.data_sha256 != verdict.data_sha256:
+    if bounds and (unlike := _unlike(champion, verdict)):
         reasons.append(
-            f"the champion, version {champion.version}, was measured on another test split "
-            f"({champion.data_sha256[:12]}…, this one is {verdict.data_sha256[:12]}…), so they cannot be compared: "
+            f"the champion, version {champion.version}, was measured {unlike}, so they cannot be compared: "
             f"take {CHAMPION} out of the policy for this promotion, or register under another name (registry.model)"
         )
         return Decision(False, tuple(reasons), ())
@@ -59,6 +70,25 @@ def decide(verdict: Verdict, files: Mapping[str, str], evaluation_sha256: str, c
         said, kept = _against(champion, metric, bound, verdict)
         (notes_found if kept else reasons).append(said)
     return Decision(not reasons, tuple(reasons), tuple(notes_found))
+
+
+def _changed(then: Policy, now: Policy) -> list[str]:
+    """METRIC.RULE of every rule that is new, gone, or has another bound."""
+    before, after = (
+        {f"{metric}.{rule}": bound for metric, rules in policy.items() for rule, bound in rules.items()}
+        for policy in (then, now)
+    )
+    return [rule for rule in {**before, **after} if rule not in before or before[rule] != after.get(rule)]
+
+
+def _unlike(champion: Champion, verdict: Verdict) -> str:
+    """How the champion's values were measured otherwise than the student's; empty when they compare."""
+    pairs = {
+        "on another test split": (champion.data_sha256, verdict.data_sha256),
+        "by another judge": (champion.judge_sha256, verdict.judge_sha256),
+    }
+    found = [f"{what} ({then[:12]}…, this one is {now[:12]}…)" for what, (then, now) in pairs.items() if then != now]
+    return " and ".join(found)
 
 
 def _against(champion: Champion, metric: str, bound: float, verdict: Verdict) -> tuple[str, bool]:

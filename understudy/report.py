@@ -54,9 +54,13 @@ def tables(evaluation: Mapping[str, Any], latency: Mapping[str, Any] | None) -> 
     """Quality, differences and cost of one run.
 
     evaluation: the content of artifacts/evaluate/evaluation.json. latency: that of .understudy/evaluate/latency.json,
-    or None where nothing was timed. Raises KeyError, TypeError or AttributeError when they are something else.
+    or None where nothing was timed; left out when it is of other networks (DVC restores an evaluation that it has seen
+    before, while latencies stay those of the last run). Raises KeyError, TypeError or AttributeError when they are
+    something else.
     """
-    return [_quality(evaluation), _differences(evaluation), _cost(evaluation, latency)]
+    timed = (latency or {}).get("files") or {}  # path -> SHA-256 of the weights
+    current = latency if timed and timed.items() <= evaluation["files"].items() else None
+    return [_quality(evaluation), _differences(evaluation), _cost(evaluation, current)]
 
 
 def _quality(evaluation: Mapping[str, Any]) -> Table:
@@ -95,7 +99,9 @@ def _cost(evaluation: Mapping[str, Any], latency: Mapping[str, Any] | None) -> T
         _cost_row(COSTS[metric.name], [models[model].get(metric.name, {}).get("value") for model in MODELS])
         for metric in MEASURED
     ]
-    notes: tuple[str, ...] = ("latency: not measured on this machine; `dvc repro -sf evaluate` measures it",)
+    notes: tuple[str, ...] = (
+        "latency: these networks are not timed on this machine; `dvc repro -sf evaluate` times them",
+    )
     if latency is not None:
         timed = [latency["models"].get(model, {}) for model in MODELS]
         rows.append(_cost_row("median latency (ms)", [entry.get("median_ms") for entry in timed]))

@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from understudy.errors import OK, UNEXPECTED, UserError
+from understudy.errors import INTERRUPTED, OK, UNEXPECTED, UserError
 from understudy.files import write_json
 from understudy.params.loader import load, section_name
 
@@ -80,6 +80,9 @@ def main(
         run(job)
     except UserError as error:
         code, reason = error.code, str(error)
+        print(f"{stage}: {reason}", file=sys.stderr)
+    except KeyboardInterrupt:  # training stages save their state first, and say so themselves
+        code, reason = INTERRUPTED, "interrupted; run it again"
         print(f"{stage}: {reason}", file=sys.stderr)
     except Exception as error:
         traceback.print_exc()

@@ -21,24 +21,20 @@ BATCH = 16  # images translated at once: a matter of memory alone
 class Translator:
     """A generator with what it takes to feed it: `Translator.load(arch.json, weights.safetensors, dataset.json)`.
 
-    Computes in fp32, in eval mode, on `device`.
+    Computes in fp32, in eval mode, on the CPU: these students are small enough for it.
     """
 
-    def __init__(self, net: nn.Module, encoding: Encoding, info: DatasetInfo, device: str = "cpu") -> None:
-        self.net = net.to(device).eval()
-        self.encoding, self.info, self.device = encoding, info, device
+    def __init__(self, net: nn.Module, encoding: Encoding, info: DatasetInfo) -> None:
+        self.net = net.eval()
+        self.encoding, self.info = encoding, info
 
     @classmethod
-    def load(cls, arch: Path, weights: Path, info: Path, device: str = "cpu") -> "Translator":
+    def load(cls, arch: Path, weights: Path, info: Path) -> "Translator":
         """Read a stored generator. Raises UserError naming the file that is missing, damaged, or does not fit."""
         loaded, net = load_generator(arch, weights)
         description = load_info(info)
-        if loaded.input_channels != description.input_channels(loaded.encoding):
-            raise UserError(
-                f"{arch}: takes {loaded.input_channels} input channels, {info} gives "
-                f"{description.input_channels(loaded.encoding)} as {loaded.encoding}; they are not of one run"
-            )
-        return cls(net, loaded.encoding, description, device)
+        description.require_fit(loaded.input_channels, loaded.encoding, arch)
+        return cls(net, loaded.encoding, description)
 
     @torch.inference_mode()
     def __call__(self, labels: np.ndarray) -> np.ndarray:
@@ -57,8 +53,8 @@ class Translator:
         return np.ascontiguousarray(torch.cat(photos)[:, :, :height, :width].permute(0, 2, 3, 1).numpy())
 
     def _translate(self, labels: torch.Tensor) -> torch.Tensor:
-        inputs = encode_labels(labels.to(self.device), self.encoding, self.info)  # [n, H', W'] -> [n, C, H', W']
-        return to_bytes(self.net(inputs)).cpu()
+        inputs = encode_labels(labels, self.encoding, self.info)  # [n, H', W'] -> [n, C, H', W']
+        return to_bytes(self.net(inputs))
 
     def _check(self, labels: np.ndarray) -> None:
         if labels.dtype != np.uint8 or labels.ndim != 3 or 0 in labels.shape:

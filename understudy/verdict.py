@@ -1,6 +1,6 @@
 """What the gate found: verdict.json, the one value behind exit codes, reports, tags and promotion."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -19,8 +19,9 @@ Outcome = Literal["passed", "failed", "informational", "left to promotion"]
 class Finding:
     """One rule, applied to one metric.
 
-    value: the student's; reference: of the model that it was compared with; interval: 95 %, of their difference
-    (student minus reference). None where there is none. message: metric, value, bound, and where each came from.
+    bound: of a rule that has a number; value: the student's; reference: of the model that it was compared with;
+    interval: 95 %, of their difference (student minus reference). None where there is none. message: metric, value,
+    bound, and where each came from.
     """
 
     metric: str
@@ -38,7 +39,8 @@ class Verdict:
     """policy: as judged. metrics: all of the student's values. evaluation_sha256: of the file that was judged.
 
     files: path under ROOT -> SHA-256 of everything that the evaluation was computed from, the student and the data
-    included. data_sha256: of the test split, the one of `files` by which evaluations are comparable.
+    included. data_sha256, judge_sha256: of the test split and of the judge's weights, the two of `files` that two
+    evaluations must share to be comparable.
     """
 
     passed: bool
@@ -47,6 +49,7 @@ class Verdict:
     metrics: Mapping[str, float]
     evaluation_sha256: str
     data_sha256: str
+    judge_sha256: str
     files: Mapping[str, str]
 
     def failures(self) -> list[str]:
@@ -56,6 +59,12 @@ class Verdict:
     def plain(self) -> dict[str, Any]:
         """For JSON."""
         return {"schema": SCHEMA, **asdict(self)}
+
+
+def has_passed(findings: Iterable[Finding]) -> bool:
+    """Whether nothing failed and something was judged: a gate that judges nothing lets nobody through."""
+    outcomes = {finding.outcome for finding in findings}
+    return "passed" in outcomes and "failed" not in outcomes
 
 
 def read_verdict(path: Path) -> Verdict:
@@ -71,7 +80,7 @@ def read_verdict(path: Path) -> Verdict:
         verdict = Verdict(**fields | {"rules": tuple(_finding(rule) for rule in value["rules"])})
         if unknown := {finding.outcome for finding in verdict.rules} - set(get_args(Outcome)):
             raise ValueError(f"unknown outcome {', '.join(map(str, unknown))}")
-        if verdict.passed is not (bool(verdict.rules) and not verdict.failures()):
+        if verdict.passed is not has_passed(verdict.rules):
             raise ValueError(f"`passed` is {verdict.passed!r}, which its rules contradict")
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise UserError(f"{path}: not a verdict ({error}); run `dvc repro gate`", DATA_FAILED) from None

@@ -15,7 +15,12 @@ import yaml
 
 from stages import check as stage
 from understudy import stage as frame
+from understudy.data import expectations
+from understudy.data.leakage import duplicates
+from understudy.data.manifest import COLUMNS
+from understudy.data.pairs import DatasetInfo
 from understudy.errors import DATA_FAILED, OK, UserError
+from understudy.files import sha256
 from understudy.params.check import Check
 from understudy.params.loader import parse
 
@@ -58,8 +63,8 @@ def rows() -> list[Row]:
                 channel: f"{0.3 + 0.4 * generator.random():.6f}" for channel in ("brightness", "red", "green", "blue")
             }
             made.append({
-                "name": name, "split": split, "width": "24", "height": "16", "source_width": "24",
-                "source_height": "32", "source_mode": "RGB", "label_mode": "P",
+                "name": name, "path": f"{split}/photo/{index}.jpg", "split": split, "width": "24", "height": "16",
+                "source_width": "24", "source_height": "32", "source_mode": "RGB", "label_mode": "P",
                 "photo_sha256": hashlib.sha256(name.encode()).hexdigest(),
                 "label_sha256": hashlib.sha256(b"label" + name.encode()).hexdigest(), **tone, "contrast": "0.200000",
                 "dhash": f"{generator.getrandbits(64):016x}", "classes": "0 1", "licence": "CC0-1.0",
@@ -106,7 +111,7 @@ def flip(source: int, target: int, bits: int) -> Callable[[list[Row]], None]:
     """The target gets the source's tone and its difference hash with so many bits flipped."""
 
     def change(table: list[Row]) -> None:
-        copy(source, target, *stage.TONE)(table)
+        copy(source, target, *expectations.TONE)(table)
         table[target]["dhash"] = f"{int(table[source]['dhash'], 16) ^ (2**bits - 1):016x}"
 
     return change
@@ -131,29 +136,65 @@ def unseen(split: str) -> Callable[[list[Row]], None]:
 
 # Rows 0-11 are of train, 12-15 of val, 16-21 of test.
 VIOLATIONS = {
-    "column missing": (without_column, "columns.columns", "found ['name', 'split'"),
-    "not a number": (edit(1, width="wide"), "formats.width_format", "split=train  name=train ä1  width=wide"),
-    "missing partner": (edit(13, label_sha256=""), "formats.label_sha256_format", "name=val ä1  label_sha256="),
-    "unknown split": (edit(0, split="holdout"), "formats.split_format", "split=holdout  name=train ä0"),
+    "column missing": (without_column, "columns.columns", "found ['name', 'path', 'split'"),
+    "not a number": (
+        edit(1, width="wide"),
+        "formats.width_format",
+        "split=train  name=train ä1  path=train/photo/1.jpg  width=wide",
+    ),
+    "missing partner": (
+        edit(13, label_sha256=""),
+        "formats.label_sha256_format",
+        "name=val ä1  path=val/photo/1.jpg  label_sha256=",
+    ),
+    "unknown split": (
+        edit(0, split="holdout"),
+        "formats.split_format",
+        "split=holdout  name=train ä0  path=train/photo/0.jpg",
+    ),
     "pair twice": (copy(0, 1, "name"), "formats.names_unique", "split=train  name=train ä0"),
-    "wrong size": (edit(2, height="24"), "pairs.height", "name=train ä2  height=24"),
-    "enlarged": (edit(2, source_width="23"), "pairs.source_width", "name=train ä2  source_width=23"),
-    "wrong mode": (edit(20, source_mode="CMYK"), "pairs.photo_mode", "name=test ä4  source_mode=CMYK"),
-    "label mode": (edit(20, label_mode="RGB"), "pairs.label_mode", "name=test ä4  label_mode=RGB"),
-    "unknown class": (edit(3, classes="0 1 7"), "pairs.classes_known", "name=train ä3  highest_class=7"),
-    "other licence": (edit(3, licence="unknown"), "pairs.licence", "name=train ä3  licence=unknown"),
-    "too dark": (edit(4, brightness="0.010000"), "pairs.brightness", "name=train ä4  brightness=0.01"),
-    "colour cast": (edit(4, green="0.990000"), "pairs.green", "name=train ä4  green=0.99"),
-    "flat": (edit(4, contrast="0.000000"), "pairs.contrast", "name=train ä4  contrast=0.0"),
+    "wrong size": (edit(2, height="24"), "pairs.height", "name=train ä2  path=train/photo/2.jpg  height=24"),
+    "enlarged": (
+        edit(2, source_width="23"),
+        "pairs.source_width",
+        "name=train ä2  path=train/photo/2.jpg  source_width=23",
+    ),
+    "wrong mode": (
+        edit(20, source_mode="CMYK"),
+        "pairs.photo_mode",
+        "name=test ä4  path=test/photo/4.jpg  source_mode=CMYK",
+    ),
+    "label mode": (
+        edit(20, label_mode="RGB"),
+        "pairs.label_mode",
+        "name=test ä4  path=test/photo/4.jpg  label_mode=RGB",
+    ),
+    "unknown class": (
+        edit(3, classes="0 1 7"),
+        "pairs.classes_known",
+        "name=train ä3  path=train/photo/3.jpg  highest_class=7",
+    ),
+    "other licence": (
+        edit(3, licence="unknown"),
+        "pairs.licence",
+        "name=train ä3  path=train/photo/3.jpg  licence=unknown",
+    ),
+    "too dark": (
+        edit(4, brightness="0.010000"),
+        "pairs.brightness",
+        "name=train ä4  path=train/photo/4.jpg  brightness=0.01",
+    ),
+    "colour cast": (edit(4, green="0.990000"), "pairs.green", "name=train ä4  path=train/photo/4.jpg  green=0.99"),
+    "flat": (edit(4, contrast="0.000000"), "pairs.contrast", "name=train ä4  path=train/photo/4.jpg  contrast=0.0"),
     "leak": (
         copy(0, 16, "photo_sha256"),
         "pairs.no_duplicate_across_splits",
-        "split=test  name=test ä0  duplicate=train/train ä0",
+        "split=test  name=test ä0  path=test/photo/0.jpg  duplicate=train/train ä0",
     ),
     "near leak": (
         flip(5, 12, 3),
         "pairs.no_near_duplicate_across_splits",
-        "split=val  name=val ä0  near_duplicate=train/train ä5 (3 bits)",
+        "split=val  name=val ä0  path=val/photo/0.jpg  near_duplicate=train/train ä5 (3 bits)",
     ),
     "too few": (drop("test", 4), "splits.enough_images", "split=test  images=4  minimum=5"),
     "pair lost": (drop("train", 11), "splits.declared_images", "split=train  images=11  declared=12"),
@@ -212,7 +253,9 @@ def test_the_result_is_the_same_bytes_each_time_and_a_failure_takes_it_away(tmp_
     assert result(elsewhere).read_bytes() == first
 
     value = json.loads(first)
-    defined = sum(len(suite.expectations) for suite in defined_suites())
+    assert value["data"] == {f"prepare/{name}": sha256(tmp_path / "artifacts/prepare" / name)
+                             for name in ("manifest.csv", "dataset.json")}  # fmt: skip
+    defined = sum(len(suite.expectations) for suite in suites(rows()))
     assert value["expectations"] == len(value["results"]) == defined
     assert all(entry["success"] and entry["unexpected"] == 0 for entry in value["results"])
     assert {entry["checked"] for entry in value["results"]} == {22, 3, 6, None}  # pairs, splits, splits x classes
@@ -224,27 +267,17 @@ def test_the_result_is_the_same_bytes_each_time_and_a_failure_takes_it_away(tmp_
     assert not result(tmp_path).exists()
 
 
-def defined_suites() -> list:
-    info = stage.DatasetInfo("tiny", (16, 24), ("sky", "road", "void"), ((0, 0, 0),) * 3, 2, "CC0-1.0", COUNTS)
-    manifest = stage.pd.DataFrame(rows(), dtype=object)
-    return [suite for suites in stage.rounds(manifest, info, CHECK) for suite in suites]
+def suites(table: list[Row]) -> list[expectations.Suite]:
+    info = DatasetInfo("tiny", (16, 24), ("sky", "road", "void"), ((0, 0, 0),) * 3, 2, "CC0-1.0", COUNTS)
+    return [suite for group in expectations.rounds(columns(table), info, CHECK) for suite in group]
 
 
-def test_dry_run_prints_the_plan_and_does_nothing(tmp_path, capsys):
-    write(tmp_path, rows())
-    assert run(tmp_path, "--dry-run") == OK
-    printed = capsys.readouterr().out
-    assert "images.test: 6" in printed
-    assert "check.near_duplicate_bits: 3" in printed
-    assert not (tmp_path / ".understudy").exists()
-    assert not result(tmp_path).exists()
+def columns(table: list[Row]) -> expectations.Table:
+    return {column: [row[column] for row in table] for column in table[0]}
 
 
-def test_nothing_prepared_is_said(tmp_path, capsys):
-    write(tmp_path, rows())
-    (tmp_path / "artifacts/prepare/dataset.json").unlink()
-    assert run(tmp_path) == 2
-    assert "dvc repro prepare" in capsys.readouterr().err
+def test_the_columns_that_are_expected_are_those_that_are_written():
+    assert tuple(expectations.FORMATS) == COLUMNS
 
 
 @pytest.mark.parametrize(
@@ -263,31 +296,41 @@ def test_nothing_prepared_is_said(tmp_path, capsys):
 def test_near_duplicates_are_close_in_hash_and_in_tone(change, found):
     table = rows()
     change(table)
-    near = stage.near_duplicates(stage.parse(stage.pd.DataFrame(table, dtype=object)), 3, 0.01)
+    (suite, *_) = [s for s in suites(table) if s.name == "pairs"]
+    near = suite.table["near_duplicate"]
     assert near[0] == found
     assert near[2:12] == [None] * 10
+
+
+def duplicate_column(table: list[Row]) -> list[str | None]:
+    return duplicates(*(columns(table)[column] for column in ("split", "name", "photo_sha256")))
 
 
 def test_duplicates_are_named_from_both_sides_and_only_across_splits():
     table = rows()
     copy(0, 1, "photo_sha256")(table)
-    assert set(stage.duplicates(stage.pd.DataFrame(table))) == {None}
+    assert set(duplicate_column(table)) == {None}
     copy(0, 16, "photo_sha256")(table)
-    named = stage.duplicates(stage.pd.DataFrame(table))
+    named = duplicate_column(table)
     assert (named[0], named[1], named[16]) == ("test/test ä0", "test/test ä0", "train/train ä0")
     assert sum(place is not None for place in named) == 3
 
 
-@pytest.mark.parametrize(
-    ("content", "message"),
-    [(b"", "empty"), (b"name,split\na,b\nc\n", "row 3"), (b"name\n\xff\n", "cannot be read as a table")],
-)
-def test_what_is_no_table_is_refused(content, message, tmp_path):
-    path = tmp_path / "manifest.csv"
-    path.write_bytes(content)
-    with pytest.raises(UserError, match=message) as caught:
-        stage.read_manifest(path)
-    assert caught.value.code == DATA_FAILED
+def test_dry_run_prints_the_plan_and_does_nothing(tmp_path, capsys):
+    write(tmp_path, rows())
+    assert run(tmp_path, "--dry-run") == OK
+    printed = capsys.readouterr().out
+    assert "images.test: 6" in printed
+    assert "check.near_duplicate_bits: 3" in printed
+    assert not (tmp_path / ".understudy").exists()
+    assert not result(tmp_path).exists()
+
+
+def test_nothing_prepared_is_said(tmp_path, capsys):
+    write(tmp_path, rows())
+    (tmp_path / "artifacts/prepare/dataset.json").unlink()
+    assert run(tmp_path) == 2
+    assert "dvc repro prepare" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ import pytest
 
 from understudy.errors import BAD_INPUT, DATA_FAILED, OK
 from understudy.files import read_json, sha256, write_json
-from understudy.gate import DATASET, EVALUATION, STUDENT, TEST_SPLIT
+from understudy.gate import DATASET, EVALUATION, JUDGE, STUDENT, TEST_SPLIT
 from understudy.verdict import PATH, read_verdict
 
 REPO = Path(__file__).parents[2]
@@ -16,14 +16,15 @@ METRIC = "miou_judge_noresize_test"
 
 @pytest.fixture
 def root(tmp_path):
-    for name in (*STUDENT, DATASET, TEST_SPLIT):
+    files = (*STUDENT, DATASET, TEST_SPLIT, JUDGE)
+    for name in files:
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text(name)
     evaluation = {
         "schema": 1,
         "models": {"student": {METRIC: {"value": 0.4, "low": 0.3, "high": 0.5, "n": 100}}},
         "collapse": {"student": None},
-        "files": {name: sha256(tmp_path / name) for name in (*STUDENT, DATASET, TEST_SPLIT)},
+        "files": {name: sha256(tmp_path / name) for name in files},
     }
     write_json(tmp_path / EVALUATION, evaluation)
     return tmp_path

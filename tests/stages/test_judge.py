@@ -14,8 +14,12 @@ from PIL import Image
 
 from stages import judge
 from understudy import stage
+from understudy.data.checked import mark
+from understudy.data.manifest import write_manifest
+from understudy.errors import DATA_FAILED
 from understudy.files import write_json
 from understudy.metrics.judge import load_judge
+from understudy.train.log import read
 
 CLASSES = ["road", "sky", "void"]
 PARAMS = """
@@ -47,8 +51,15 @@ def root(tmp_path: Path) -> Path:
     })  # fmt: skip
     for seed, (name, count) in enumerate(counts.items()):
         split(prepared / f"{name}.zip", count, seed)
+    write_manifest(prepared / "manifest.csv", [])
+    passed(tmp_path)
     (tmp_path / "params.yaml").write_text(PARAMS)
     return tmp_path
+
+
+def passed(root: Path) -> None:
+    """The mark that the check leaves."""
+    write_json(root / "artifacts/check/result.json", {"data": mark(stage.Job("check", root, {}))})
 
 
 def arguments(root: Path) -> list[str]:
@@ -65,8 +76,17 @@ def test_makes_a_judge_and_says_how_good_it_is(root):
     assert 0 <= metrics["miou_val"] <= 1
     assert f"mIoU {metrics['miou_val']:.3f} on 6 real validation photos" in done.stdout
     assert "12/12  loss" in done.stdout
-    net = load_judge(root / "artifacts/judge")
+    net = load_judge(root / "artifacts/judge", 3)
     assert (net.num_classes, net.width) == (3, 4)
+    (log,) = (root / ".understudy/judge").glob("*/log.jsonl")
+    records = list(read(log))
+    assert records[0]["event"] == "start" and records[0]["stage"] == "judge" and records[0]["steps"] == 12
+    assert records[0]["fingerprint"] == log.parent.name and records[0]["params"]["judge"]["width"] == 4
+    assert [r["step"] for r in records if r["event"] == "step"] == [10, 12]
+    assert all(r["losses"]["cross_entropy"] > 0 and r["rate"] > 0 for r in records if r["event"] == "step")
+    scores = [r["metrics"]["miou_judge_noresize_val"] for r in records if r["event"] == "validation"]
+    assert records[-1]["event"] == "end" and max(scores) == metrics["miou_val"]
+    assert records[-1]["metrics"] == {"miou_judge_noresize_val": metrics["miou_val"]}
 
 
 def test_dry_run_prints_the_plan_and_writes_nothing(root, capsys):
@@ -76,6 +96,19 @@ def test_dry_run_prints_the_plan_and_writes_nothing(root, capsys):
     printed = capsys.readouterr().out
     assert "training pairs: 12" in printed
     assert "judge.steps: 12" in printed
+    assert " G a photo" in printed and "s a step, just timed" in printed
+    assert not (root / ".understudy").exists()
+    assert not (root / "artifacts/judge").exists()
+
+
+@pytest.mark.parametrize("changed", ["prepare/manifest.csv", "prepare/dataset.json"])
+def test_data_that_were_prepared_anew_are_to_be_checked_anew(changed, root, capsys):
+    path = root / "artifacts" / changed
+    path.write_text(path.read_text() + "\n")
+    with pytest.raises(SystemExit) as left:
+        stage.main("judge", judge.READS, judge.plan, judge.run, arguments(root))
+    assert left.value.code == DATA_FAILED
+    assert "dvc repro check" in capsys.readouterr().err
     assert not (root / "artifacts/judge").exists()
 
 

@@ -56,6 +56,8 @@ def ran(output: str) -> set[str]:
 def shrink(values: dict[str, Any]) -> dict[str, Any]:
     """The shipped parameters, as small as every stage can still do its work with."""
     schedule = {"constant_steps": 10, "decay_steps": 10, "batch_size": 4, "validate_every": 10, "checkpoint_every": 10}
+    # Twenty steps must move a network far enough from its first, constant output.
+    schedule |= {"learning_rate": 5.0e-3, "ema_decay": 0.0}
     values["runtime"] = {"device": "cpu", "precision": "fp32"}
     values["prepare"]["size"] = list(SIZE)
     values["check"] |= {
@@ -253,7 +255,7 @@ def test_one_command_ends_in_a_registered_student_and_delivered_runs(clone, firs
         check=False,
     )
     assert ended.returncode == 0, ended.stdout + ended.stderr
-    assert "PASSED" in ended.stdout and "latency" in ended.stdout
+    assert "PASSED" in ended.stdout and "median latency" in ended.stdout
     client = MlflowClient(f"sqlite:///{clone / 'mlflow.db'}")
     model = yaml.safe_load((clone / "params.yaml").read_text())["registry"]["model"]
     champion = client.get_model_version_by_alias(model, "champion")
@@ -262,6 +264,6 @@ def test_one_command_ends_in_a_registered_student_and_delivered_runs(clone, firs
     runs = client.search_runs([experiment.experiment_id], "tags.dvc_stage = 'distill'")
     steps = {run.info.run_id: len(client.get_metric_history(run.info.run_id, "loss/recon")) for run in runs}
     assert steps and set(steps.values()) == {2}, "records at steps 10 and 20 of each training, once"
-    assert {run.data.tags["dvc_stage"] for run in client.search_runs([experiment.experiment_id])} >= {
-        "teacher", "distill", "baseline",
+    assert {run.data.tags.get("dvc_stage") for run in client.search_runs([experiment.experiment_id])} >= {
+        "judge", "teacher", "distill", "baseline",
     }  # fmt: skip

@@ -16,7 +16,7 @@ from understudy.models.initialise import init_normal
 from understudy.params.prune import Prune
 from understudy.prune.surgery import inherit
 from understudy.stage import Job
-from understudy.weights import save_weights
+from understudy.tensors import save_weights
 
 SMALL = inception(8, 3, 4, "batch", "reflect", "onehot", 12, (32, 32))
 BUDGET = Prune(macs_budget_g=0.004, convention="true", min_width=4, inherit="all")

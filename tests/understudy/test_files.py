@@ -1,9 +1,11 @@
+import errno
 import hashlib
 import math
+import os
 
 import pytest
 
-from understudy.errors import UserError
+from understudy.errors import BAD_INPUT, UserError
 from understudy.files import atomic, read_json, sha256, write_json, write_text
 
 
@@ -27,9 +29,20 @@ def test_the_new_file_appears_whole_under_its_own_suffix(tmp_path):
 
 def test_a_writer_that_writes_nothing_is_an_error_and_changes_nothing(tmp_path):
     write_text(tmp_path / "a.txt", "old")
-    with pytest.raises(FileNotFoundError), atomic(tmp_path / "a.txt"):
+    with pytest.raises(UserError, match=r"a\.txt: cannot be written: .*No such file"), atomic(tmp_path / "a.txt"):
         pass
     assert (tmp_path / "a.txt").read_text() == "old"
+
+
+def test_a_file_that_cannot_be_written_is_named(tmp_path):
+    (tmp_path / "file").write_text("not a folder")
+    for path in (tmp_path / "file/a.txt", tmp_path / "file/deeper/a.txt"):
+        with pytest.raises(UserError, match=r"a\.txt: cannot be written: ") as refused:
+            write_text(path, "new")
+        assert refused.value.code == BAD_INPUT
+    with pytest.raises(UserError, match=r"full: cannot be written: .*No space left"), atomic(tmp_path / "full"):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])

@@ -1,16 +1,18 @@
 import json
 import math
+from dataclasses import asdict
 
 import pytest
 
 from understudy.errors import DATA_FAILED, UserError
 from understudy.files import sha256, write_json
-from understudy.gate import DATASET, EVALUATION, STUDENT, TEST_SPLIT, judge, read_evaluation
-from understudy.metrics.protocol import FRECHET, KID, MIOU
+from understudy.gate import DATASET, EVALUATION, JUDGE, STUDENT, TEST_SPLIT, judge, read_evaluation
+from understudy.metrics.protocol import FRECHET, KID, L1_TO_TEACHER, MIOU
 from understudy.params.gate import Gate
-from understudy.verdict import read_verdict, report
+from understudy.verdict import Finding, read_verdict, report
 
 MACS = "macs_true_g"
+RECORDED = (*STUDENT, DATASET, TEST_SPLIT, JUDGE)
 
 
 def evaluation(**changes):
@@ -26,7 +28,7 @@ def evaluation(**changes):
         "models": models,
         "differences": {"student_minus_teacher": {MIOU: {"value": -0.02, "low": -0.05, "high": 0.01}}},
         "collapse": {"teacher": None, "student": None, "baseline": None},
-        "files": dict.fromkeys((*STUDENT, DATASET, TEST_SPLIT), "0" * 64),
+        "files": dict.fromkeys(RECORDED, "0" * 64),
         **changes,
     }
 
@@ -78,11 +80,50 @@ def test_champion_bound_is_left_to_promotion_and_informational_never_fails():
     verdict, finding = found({FRECHET: {"max": 2, "max_worse_than_champion": 0.1}})
     assert verdict.passed
     assert finding.outcome == "left to promotion"
-    verdict, finding = found({KID: {"informational": True}})
+    verdict, finding = found({FRECHET: {"max": 2}, KID: {"informational": True}})
     assert verdict.passed
     assert "missing" in finding.message
-    verdict, finding = found({KID: {"max_worse_than_champion": 0.1}})
+    verdict, finding = found({FRECHET: {"max": 2}, KID: {"max_worse_than_champion": 0.1}})
     assert not verdict.passed
+
+
+@pytest.mark.parametrize(
+    ("metric", "interval", "better", "not_worse"),
+    [
+        (MIOU, (0.01, 0.05), True, True),
+        (MIOU, (0.0, 0.05), False, True),  # zero is no difference
+        (MIOU, (-0.02, 0.05), False, True),
+        (MIOU, (-0.05, 0.0), False, True),
+        (MIOU, (-0.05, -0.01), False, False),
+        (FRECHET, (-0.5, -0.1), True, True),
+        (FRECHET, (-0.5, 0.0), False, True),
+        (FRECHET, (-0.1, 0.5), False, True),
+        (FRECHET, (0.0, 0.5), False, True),
+        (FRECHET, (0.1, 0.5), False, False),
+    ],
+)
+@pytest.mark.parametrize("other", ["teacher", "baseline"])
+def test_rules_on_the_interval_of_a_difference(metric, interval, better, not_worse, other):
+    difference = {metric: {"value": sum(interval) / 2, "low": interval[0], "high": interval[1]}}
+    value = evaluation(differences={f"student_minus_{other}": difference})
+    for rule, passes in ((f"clearly_better_than_{other}", better), (f"not_clearly_worse_than_{other}", not_worse)):
+        verdict, finding = found({metric: {rule: True}}, value)
+        assert verdict.passed is passes
+        assert (finding.rule, finding.bound, finding.interval) == (rule, None, interval)
+        assert f"difference {interval[0]:.4g} to {interval[1]:.4g} at 95 %; " in finding.message
+        assert f"params.yaml: gate.{metric}.{rule}" in finding.message
+
+
+@pytest.mark.parametrize(
+    "difference", [None, {"value": 0.1}, {"low": 0.1, "high": math.nan}, {"low": 0.2, "high": 0.1}]
+)
+@pytest.mark.parametrize("rule", ["clearly_better_than_baseline", "not_clearly_worse_than_baseline"])
+def test_a_difference_without_interval_is_not_clear(difference, rule):
+    differences = {} if difference is None else {"student_minus_baseline": {MIOU: difference}}
+    verdict, finding = found({MIOU: {rule: True}}, evaluation(differences=differences))
+    assert not verdict.passed
+    assert f"({EVALUATION}: differences.student_minus_baseline.{MIOU})" in finding.message
+    assert finding.bound is None
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf, None, "0.9", True])
@@ -138,6 +179,28 @@ def test_collapse_fails():
 
 
 @pytest.mark.parametrize(
+    ("model", "policy", "passes"),
+    [
+        ("baseline", {MIOU: {"min": 0}}, True),
+        ("teacher", {MIOU: {"min": 0}}, True),
+        ("baseline", {MIOU: {"max_worse_than_teacher": 1}, L1_TO_TEACHER: {"informational": True}}, True),
+        ("teacher", {MIOU: {"max_worse_than_baseline": 1}, L1_TO_TEACHER: {"informational": True}}, True),
+        ("baseline", {MIOU: {"max_worse_than_baseline": 1}}, False),
+        ("teacher", {MIOU: {"not_clearly_worse_than_teacher": True}}, False),
+        ("teacher", {MIOU: {"min": 0}, L1_TO_TEACHER: {"max": 1}}, False),
+    ],
+)
+def test_another_model_s_collapse_fails_what_is_compared_with_it(model, policy, passes):
+    collapsed = evaluation(collapse={"student": None, model: "constant output"})
+    collapsed["models"]["student"][L1_TO_TEACHER] = {"value": 0.1, "n": 100}
+    verdict, _ = found(policy, collapsed)
+    assert verdict.passed is passes
+    said = next(finding for finding in verdict.rules if finding.metric == "collapse")
+    assert said.outcome == ("informational" if passes else "failed")
+    assert f"the {model} has collapsed: constant output" in said.message
+
+
+@pytest.mark.parametrize(
     ("section", "named"),
     [
         (None, "gate: expected a mapping with at least one metric"),
@@ -150,6 +213,12 @@ def test_collapse_fails():
         ({MIOU: {"min": True}}, f"gate.{MIOU}.min: expected a finite number"),
         ({MIOU: {"informational": False}}, f"gate.{MIOU}.informational: expected true"),
         ({MIOU: {"informational": True, "min": 0}}, "informational is never judged"),
+        ({MIOU: {"clearly_better_than_teacher": 0.1}}, f"gate.{MIOU}.clearly_better_than_teacher: expected true"),
+        ({MIOU: {"clearly_better_than_champion": True}}, f"gate.{MIOU}: unknown rule clearly_better_than_champion"),
+        ({MACS: {"not_clearly_worse_than_teacher": True}}, f"gate.{MACS}.not_clearly_worse_than_teacher: {MACS} is"),
+        # A gate that no student can fail is none.
+        ({MIOU: {"informational": True}, MACS: {"informational": True}}, "gate: no rule that a student can fail here"),
+        ({MIOU: {"max_worse_than_champion": 0.1}}, "gate: no rule that a student can fail here"),
     ],
 )
 def test_policy_errors_are_named(section, named):
@@ -170,7 +239,15 @@ def test_verdict_survives_its_file_and_reads_well(tmp_path):
 
 @pytest.mark.parametrize(
     "change",
-    [{"schema": 2}, {"passed": False}, {"passed": "yes"}, {"rules": []}, {"rules": [{"metric": "x"}]}, {"files": None}],
+    [
+        {"schema": 2},
+        {"passed": False},
+        {"passed": "yes"},
+        {"rules": []},
+        {"rules": [asdict(Finding(MIOU, "informational", "informational", "nothing was judged"))]},
+        {"rules": [{"metric": "x"}]},
+        {"files": None},
+    ],
 )
 def test_damaged_verdict_is_refused(tmp_path, change):
     verdict, _ = found({MIOU: {"min": 0.1}})
@@ -196,6 +273,7 @@ def test_evaluation_must_speak_of_the_files_at_hand(tmp_path):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text(name)
     value = evaluation(files={name: sha256(tmp_path / name) for name in (*STUDENT, DATASET, TEST_SPLIT)})
+    value["files"][JUDGE] = "0" * 64  # DVC does not pull what the gate does not read
     write_json(tmp_path / EVALUATION, value)
     read, digest = read_evaluation(tmp_path)
     assert read == json.loads(json.dumps(value))
@@ -220,7 +298,8 @@ def test_evaluation_must_speak_of_the_files_at_hand(tmp_path):
     with pytest.raises(UserError, match=f"{teacher}: has SHA-256"):
         read_evaluation(tmp_path)
 
-    del value["files"][DATASET]
-    write_json(tmp_path / EVALUATION, value)
-    with pytest.raises(UserError, match=f"{DATASET}: not recorded"):
-        read_evaluation(tmp_path)
+    for name in (DATASET, JUDGE):
+        without = {**value, "files": {other: value["files"][other] for other in value["files"] if other != name}}
+        write_json(tmp_path / EVALUATION, without)
+        with pytest.raises(UserError, match=f"{name}: not recorded"):
+            read_evaluation(tmp_path)

@@ -1,6 +1,7 @@
 """The command line, the exit code and the status file of a stage, as real processes of a stage written here."""
 
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -13,6 +14,7 @@ from understudy.stage import Job
 
 STAGE = '''
 """A stage that does what its parameter says."""
+import time
 from dataclasses import dataclass
 from understudy.errors import UserError
 from understudy.files import write_text
@@ -32,6 +34,9 @@ def run(job):
     ending = job.params(Small).ending
     if ending == "data":
         raise UserError("rows 3 and 4 are wrong", 4)
+    if ending == "long":
+        print("working", flush=True)
+        time.sleep(60)
     if ending == "bug":
         raise KeyError("who")
     write_text(job.output("small/out.txt"), ending)
@@ -95,6 +100,19 @@ def test_a_failure_leaves_its_code_and_its_reason(ending, code, reason, stage, t
         assert done.stderr == f"small: {reason}\n"
     assert read_json(tmp_path / STATUS) == {"stage": "small", "code": code, "reason": reason}
     assert files(tmp_path) == {STATUS}
+
+
+def test_ctrl_c_is_one_line_and_leaves_a_reason(stage, tmp_path, repo):
+    stage("long", "--dry-run")
+    process = subprocess.Popen([sys.executable, "small.py"], cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(repo)},
+                               stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)  # fmt: skip
+    assert process.stdout is not None
+    while "working" not in process.stdout.readline():
+        assert process.poll() is None
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=20)
+    assert process.returncode == 130 and errors == "small: interrupted; run it again\n"
+    assert read_json(tmp_path / STATUS) == {"stage": "small", "code": 130, "reason": "interrupted; run it again"}
 
 
 @pytest.mark.parametrize(("ending", "code"), [("well", 0), ("data", 0), ("no plan", 2)])

@@ -63,23 +63,27 @@ def bad_files(folder):
     Image.fromarray(LABELS + 9).save(folder / "class.png")
     Image.fromarray(paint(LABELS) + 1).save(folder / "colour.png")
     Image.fromarray(np.dstack([paint(LABELS), LABELS])).save(folder / "clear.png")
-    Image.fromarray(LABELS).convert("LA").save(folder / "mode.png")
-    announce(stored(folder / "huge.png", "grey"), 2**13, 2**13 + 1)
+    Image.fromarray(LABELS.astype(np.float32)).save(folder / "mode.tif")
+    announce(stored(folder / "huge.png", "grey"), 2**13, 2**14)
     announce(stored(folder / "bomb.png", "grey"), 2**15, 2**15)
     (folder / "text.png").write_text("no image")
     (folder / "empty.png").touch()
+    anew = Image.open(stored(folder / "sorted.png", "palette"))
+    anew.putpalette([channel for index in (0, 2, 1) for channel in PALETTE[index]])
+    anew.save(folder / "sorted.png")
     whole = stored(folder / "cut.png", "rgb").read_bytes()
     (folder / "cut.png").write_bytes(whole[: len(whole) // 2])
     return {
-        "class.png": "no such class: 9, 10, 11; toy has 0 to 2",
-        "colour.png": "no class has the colour #010101",
+        "class.png": "label value 9, 10, 11 out of range: classes are 0 to 2",
+        "colour.png": "colour (1, 1, 1), (71, 131, 181), (129, 65, 33) is not in the palette",
         "clear.png": "transparent",
-        "mode.png": "mode LA",
-        "huge.png": "8192x8193 pixels",
-        "bomb.png": "could be decompression bomb",
+        "mode.tif": "mode F",
+        "huge.png": "enormous",
+        "bomb.png": "enormous",
         "text.png": "not an image",
-        "empty.png": "not an image",
-        "cut.png": "cannot be read",
+        "empty.png": "empty file",
+        "cut.png": "corrupt or truncated",
+        "sorted.png": "index 1 (road) is drawn in the colour of sky",
     }
 
 
@@ -91,7 +95,7 @@ def test_every_bad_input_is_listed_and_nothing_is_written(tmp_path):
     with pytest.raises(UserError) as caught:
         list(translate_files([folder, tmp_path / "gone.png"], tmp_path / "out", INFO, paint))
     lines = str(caught.value).splitlines()
-    assert lines[0].startswith("10 bad input(s)") and len(lines) == 11
+    assert lines[0].startswith("11 bad input(s)") and len(lines) == 12
     for name, words in {**expected, "gone.png": "no such file"}.items():
         assert any(name in line and words in line for line in lines), name
     assert not (tmp_path / "out").exists()

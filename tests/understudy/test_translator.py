@@ -6,8 +6,8 @@ from understudy import arch as architecture
 from understudy.data.pairs import DatasetInfo, encode_labels, to_bytes
 from understudy.errors import UserError
 from understudy.files import write_json
+from understudy.tensors import save_weights
 from understudy.translator import Translator
-from understudy.weights import save_weights
 
 INFO = DatasetInfo("test", (24, 20), ("a", "b", "c"), ((0, 0, 0), (9, 9, 9), (255, 0, 0)), None, "CC0", {})
 

@@ -5,7 +5,8 @@ from safetensors.torch import load_file, save_file
 from understudy import arch as architecture
 from understudy.arch import inception
 from understudy.errors import UserError
-from understudy.weights import load_generator, load_weights, save_weights
+from understudy.tensors import load_weights, save_weights
+from understudy.weights import load_generator
 
 ARCH = inception(4, 3, 4, "batch", "zero", "rgb", 3, (16, 16))
 

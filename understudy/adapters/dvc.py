@@ -1,9 +1,8 @@
 """DVC: running the graph, and keeping its lists of code true.
 
-DVC does not follow imports, and a directory as a dependency changes whenever `__pycache__` does, so dvc.yaml lists
-the very
-files that each stage imports. `python -m understudy.adapters.dvc` (`make deps`) rewrites those lists; a test compares
-them.
+DVC does not follow imports, and a directory as a dependency changes whenever `__pycache__` does, so dvc.yaml lists the
+very files that each stage imports. `python -m understudy.adapters.dvc` (`make deps`) rewrites those lists, and a test
+compares them.
 """
 
 import ast

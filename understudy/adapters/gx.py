@@ -9,33 +9,9 @@ import shutil
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    import pandas as pd
-
-
-@dataclass(frozen=True)
-class Expectation:
-    """One sentence about a table.
-
-    name: unique in its suite. type: a built-in expectation, such as `expect_column_values_to_be_null`; arguments:
-    its own.
-    """
-
-    name: str
-    type: str
-    arguments: Mapping[str, Any]
-
-
-@dataclass(frozen=True)
-class Suite:
-    """What is expected of one table. identity: the columns that tell a reader which row is meant."""
-
-    name: str
-    table: "pd.DataFrame"
-    identity: tuple[str, ...]
-    expectations: tuple[Expectation, ...]
+from understudy.data.expectations import Suite
 
 
 @dataclass(frozen=True)
@@ -125,12 +101,22 @@ class Validator:
                 "return_unexpected_index_query": False,
             },
         )
-        report = self._context.checkpoints.add(checkpoint).run(batch_parameters={"dataframe": suite.table})
+        report = self._context.checkpoints.add(checkpoint).run(batch_parameters={"dataframe": _frame(suite)})
         results = [result for run in report.run_results.values() for result in run.results]
         return [
             _outcome(suite, expectation.name, result)
             for expectation, result in zip(suite.expectations, _in_order(suite, results), strict=True)
         ]
+
+
+def _frame(suite: Suite) -> Any:
+    from pandas import DataFrame, Series
+
+    def column(cells: Sequence[Any]) -> Series:
+        numbers = bool(cells) and all(isinstance(cell, int | float) for cell in cells)
+        return Series(list(cells), dtype=None if numbers else object)  # objects: text stays text and None stays None
+
+    return DataFrame({name: column(cells) for name, cells in suite.table.items()})
 
 
 def _in_order(suite: Suite, results: Sequence[Any]) -> list[Any]:

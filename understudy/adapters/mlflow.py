@@ -41,9 +41,10 @@ def connect(root: Path) -> Store:
     for name in ("alembic", "mlflow"):
         logging.getLogger(name).setLevel(logging.ERROR)
     uri = os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{(root / DATABASE).resolve()}"
-    client = MlflowClient(tracking_uri=uri, registry_uri=os.environ.get("MLFLOW_REGISTRY_URI") or uri)
-    # Two processes that meet an empty database would both try to create its tables, and then the experiment.
+    # Two processes that meet an empty database would both try to create its tables (the client does, as soon as it is
+    # made), and then the experiment.
     with _locked(root / ".understudy" / "mlflow.lock"):
+        client = MlflowClient(tracking_uri=uri, registry_uri=os.environ.get("MLFLOW_REGISTRY_URI") or uri)
         experiment = client.get_experiment_by_name(EXPERIMENT)
         if experiment is not None:
             return Store(client, uri, experiment.experiment_id)

@@ -20,6 +20,7 @@ from understudy.errors import GATE_FAILED, UserError
 from understudy.files import read_json, sha256
 from understudy.gate import DATASET, EVALUATION, STUDENT
 from understudy.lineage import lineage
+from understudy.params.gate import Gate
 from understudy.params.registry import Registry
 from understudy.promotion import Champion, Decision, decide
 
@@ -44,9 +45,10 @@ class Promotion:
     notes: tuple[str, ...]
 
 
-def promote(root: Path, registry: Registry) -> Promotion:
+def promote(root: Path, registry: Registry, gate: Gate) -> Promotion:
     """Register the student in `root` and make it champion, if its verdict and the champion's bounds allow it.
 
+    gate: the policy as it is now; a verdict by another one is out of date.
     A student that passed its gate and is worse than the champion allows stays registered, as challenger.
     Raises UserError with code GATE_FAILED and every reason when it is refused, DATA_FAILED without a readable verdict.
     """
@@ -58,7 +60,7 @@ def promote(root: Path, registry: Registry) -> Promotion:
         digests = {name: sha256(path) for name, path in copies.items()}
         files = {FILES[name]: digest for name, digest in digests.items()}
         evaluation = sha256(root / EVALUATION)
-        _require(decide(verdict, files, evaluation, champion=None), registry.model)
+        _require(decide(verdict, gate, files, evaluation, champion=None), registry.model)
 
         tags = {
             **lineage(root),
@@ -66,6 +68,7 @@ def promote(root: Path, registry: Registry) -> Promotion:
             "verdict_sha256": sha256(verdict_path),
             "evaluation_sha256": evaluation,
             "data_sha256": verdict.data_sha256,
+            "judge_sha256": verdict.judge_sha256,
             **{f"{METRIC_TAG}{name}": repr(value) for name, value in verdict.metrics.items()},
         }
         store = _connect(root)
@@ -77,7 +80,7 @@ def promote(root: Path, registry: Registry) -> Promotion:
     if found:
         _tag(store, registry.model, version, tags)
     store.client.set_registered_model_alias(registry.model, "challenger", version)
-    decision = decide(verdict, files, evaluation, before)
+    decision = decide(verdict, gate, files, evaluation, before)
     _require(decision, f"{registry.model} version {version} stays challenger")
     replaced = before.version if before else None
     now = datetime.now(UTC).isoformat(timespec="seconds")
@@ -139,7 +142,8 @@ def _champion(store: Store, model: str) -> Champion | None:
         return None
     version = store.client.get_model_version_by_alias(model, "champion")
     tagged = {k.removeprefix(METRIC_TAG): float(v) for k, v in version.tags.items() if k.startswith(METRIC_TAG)}
-    return Champion(str(version.version), tagged, version.tags.get("data_sha256", "unknown"))
+    data, judge = (version.tags.get(f"{what}_sha256", "unknown") for what in ("data", "judge"))
+    return Champion(str(version.version), tagged, data, judge)
 
 
 def _find(store: Store, model: str, digests: dict[str, str]) -> str | None:

@@ -2,7 +2,8 @@
 
 A finished run no longer needs its checkpoints: they are what a killed training would go on from.
 With --all the whole scratch folder goes: logs that were not delivered to MLflow yet, samples and
-latencies too. Results (artifacts/) are never touched. Asks first, unless --yes is given.
+latencies too. Results (artifacts/) are never touched, nor is .understudy/seeds, which holds those of
+a benchmark that may still be running. Asks first, unless --yes is given.
 """
 
 import argparse
@@ -14,6 +15,7 @@ from pathlib import Path
 from understudy.errors import OK, UserError
 
 CHECKPOINT = "checkpoint.safetensors"
+KEPT = "seeds"  # roots of their own, results included, made by benchmarks/seeds.py
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -24,9 +26,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     scratch = arguments.root / ".understudy"
-    # Also the temporary file that a kill in the middle of a write leaves beside a checkpoint.
-    pattern = f"*{Path(CHECKPOINT).stem}*{Path(CHECKPOINT).suffix}"
-    found = ([scratch] if scratch.exists() else []) if arguments.all else sorted(scratch.rglob(pattern))
+    found = _inside(scratch) if arguments.all else _checkpoints(scratch)
     if not found:
         print(f"{scratch}: nothing to remove")
         return OK
@@ -40,6 +40,17 @@ def run(arguments: argparse.Namespace) -> int:
     _remove(found)
     print("removed")
     return OK
+
+
+def _inside(scratch: Path) -> list[Path]:
+    """What the scratch folder holds, but for what is kept."""
+    return sorted(path for path in scratch.iterdir() if path.name != KEPT) if scratch.exists() else []
+
+
+def _checkpoints(scratch: Path) -> list[Path]:
+    # Also the temporary file that a kill in the middle of a write leaves beside a checkpoint.
+    pattern = f"*{Path(CHECKPOINT).stem}*{Path(CHECKPOINT).suffix}"
+    return [path for folder in _inside(scratch) for path in sorted(folder.rglob(pattern))]
 
 
 def _agreed() -> bool:

@@ -1,36 +1,45 @@
 """Run the whole pipeline: what is stale, then the verdict, the registry, and one table.
 
-`dvc repro`, delivery of the logs to MLflow, `understudy gate`, `understudy promote` when the gate passed, and
-`understudy summary`. Exits with the gate's code: 0 passed, 3 failed.
+`dvc repro` with ROOT/params.yaml (`understudy recipe use` puts another recipe there), `understudy gate`,
+`understudy promote` when the gate passed, `understudy track` unless UNDERSTUDY_TRACKING=off, and
+`understudy summary`. Exits with the gate's code, 0 passed or 3 failed, or with that of a promotion
+that was refused.
 """
 
 import argparse
+import os
+import sys
 from pathlib import Path
+from types import ModuleType
 
 from understudy.commands import gate, promote, summary, track
-from understudy.errors import OK
+from understudy.errors import OK, UserError
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--root", type=Path, default=Path(), help="the repository (default: this folder)")
-    parser.add_argument(
-        "--params", type=Path, default=Path("params.yaml"), help="parameter file (default: %(default)s)"
-    )
+    parser.set_defaults(params=None, markdown=False)  # what the verbs below are asked on their own
 
 
 def run(arguments: argparse.Namespace) -> int:
     from understudy.adapters.dvc import repro
 
     repro(arguments.root)
-    track.run(arguments)
-    print()
-    verdict = gate.run(arguments)
-    print()
+    code = _attempt(gate, arguments)
+    if code == OK:
+        code = _attempt(promote, arguments)
+    if os.environ.get("UNDERSTUDY_TRACKING") != "off" and _attempt(track, arguments) != OK:
+        print("the logs above are not delivered yet; that changes nothing about the student", file=sys.stderr)
+    # Last and in any case: a student that is refused has numbers that are wanted all the same.
+    shown = _attempt(summary, arguments)
+    return code or shown
+
+
+def _attempt(verb: ModuleType, arguments: argparse.Namespace) -> int:
+    """The verb's exit code. What it says in an error is said here, since the verbs after it still run."""
+    print(flush=True)
     try:
-        if verdict == OK:
-            promote.run(arguments)
-            print()
-    finally:  # a student that the champion beats is refused with an error; its numbers are wanted all the same
-        arguments.markdown = False
-        summary.run(arguments)
-    return verdict
+        return verb.run(arguments)
+    except UserError as error:
+        print(f"understudy {verb.__name__.rpartition('.')[2]}: {error}", file=sys.stderr)
+        return error.code

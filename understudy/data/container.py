@@ -7,11 +7,13 @@ reported all the same, since an archive that holds one was not made by a tool fo
 import bz2
 import gzip
 import lzma
+import os
 import stat
 import tarfile
 import tempfile
 import zipfile
 import zlib
+from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from typing import IO, Any, Protocol
 
@@ -45,8 +47,8 @@ def open_container(path: Path) -> Container:
             return _Zip(path)
         if tarfile.is_tarfile(path):
             return _Tar(path)
-    except (OSError, zipfile.BadZipFile, tarfile.TarError, EOFError, zlib.error, ValueError) as error:
-        raise UserError(f"prepare.source: {path}: damaged archive ({error}); fetch or make it again") from error
+    except (OSError, zipfile.BadZipFile, tarfile.TarError, EOFError, zlib.error, lzma.LZMAError, ValueError) as error:
+        raise UserError(f"prepare.source: {path}: damaged or unreadable ({error}); fetch or make it again") from error
     raise UserError(f"prepare.source: {path}: neither a folder nor a zip or tar archive, or its end is missing")
 
 
@@ -68,10 +70,7 @@ def _check_size(size: int) -> None:
 class _Folder:
     def __init__(self, path: Path) -> None:
         self._path = path
-        # Links are followed: DVC's cache and data on another disk are both reached through them.
-        self.paths = sorted(
-            file.relative_to(path).as_posix() for file in path.rglob("*") if not file.is_dir()
-        )  # fmt: skip
+        self.paths = sorted(file.relative_to(path).as_posix() for file in _files(path))
         self.problems: list[str] = []
 
     def read(self, path: str) -> bytes:
@@ -80,6 +79,22 @@ class _Folder:
             return (self._path / path).read_bytes()
         except OSError as error:
             raise Unreadable(f"cannot be read: {error.strerror}") from error
+
+
+def _files(folder: Path, above: tuple[str, ...] = ()) -> Iterator[Path]:
+    """Every file below a folder. Links are followed: DVC's cache and data on another disk are both reached through
+    them. One that leads back to a folder on the way to it is passed over, or the walk would never end.
+
+    above: the real paths of the folders on the way.
+    """
+    real = os.path.realpath(folder)
+    if real in above:
+        return
+    for path in folder.iterdir():
+        if path.is_dir():
+            yield from _files(path, (*above, real))
+        else:
+            yield path
 
 
 class _Zip:
@@ -99,7 +114,15 @@ class _Zip:
             _check_size(self._archive.getinfo(path).file_size)
             return self._archive.read(path)
         # RuntimeError: encrypted. NotImplementedError: a compression method that Python lacks.
-        except (OSError, EOFError, zipfile.BadZipFile, zlib.error, RuntimeError, NotImplementedError) as error:
+        except (
+            OSError,
+            EOFError,
+            zipfile.BadZipFile,
+            zlib.error,
+            lzma.LZMAError,
+            RuntimeError,
+            NotImplementedError,
+        ) as error:
             raise Unreadable(f"damaged in the archive: {error}") from error
 
 

@@ -11,7 +11,8 @@ from PIL import Image
 
 from understudy.data.container import Unreadable, open_container
 from understudy.data.pictures import BadImage, read_label, read_photo
-from understudy.data.source import SPLITS, BadPair, Classes, Pair
+from understudy.data.source import BadPair, Classes, Pair
+from understudy.data.terms import SPLITS
 from understudy.errors import UserError
 
 CLASSES = "classes.json"
@@ -22,10 +23,12 @@ UNKNOWN_LICENCE = "unknown"
 class PairedFiles:
     """A source that reads files in place (`understudy.data.source.Source`)."""
 
+    workers = 1
+
     def __init__(self, path: Path) -> None:
         """path: a folder, or a zip or tar archive. Raises UserError when it or its classes.json cannot be used."""
         self._files = open_container(path)
-        root = _root(path, self._files.paths)
+        self._root = root = _root(path, self._files.paths)
         self.name = path.name.split(".")[0] or path.name
         try:
             content = self._files.read(root + CLASSES)
@@ -79,7 +82,14 @@ class PairedFiles:
         # Lanczos weighs every source pixel, so that nothing aliases; a class index cannot be averaged.
         resized = photo.resize(target, Image.Resampling.LANCZOS) if photo.size != target else photo
         nearest = Image.fromarray(label).resize(target, Image.Resampling.NEAREST)
-        return Pair(np.asarray(resized), np.asarray(nearest), (height, width), photo_mode, label_mode)
+        return Pair(
+            photo_path.removeprefix(self._root),
+            np.asarray(resized),
+            np.asarray(nearest),
+            (height, width),
+            photo_mode,
+            label_mode,
+        )
 
     def _listed(self, folder: str) -> dict[str, str]:
         """The files of one folder by the name of their pair; what cannot be one is added to the problems."""

@@ -6,13 +6,13 @@ import io
 from collections.abc import Iterable
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from understudy.errors import UserError
+from understudy.data.source import Pair
+from understudy.errors import DATA_FAILED, UserError
 from understudy.files import write_text
 
 
@@ -20,13 +20,15 @@ from understudy.files import write_text
 class Row:
     """One prepared pair.
 
-    width, height: as stored. source_width, source_height, source_mode, label_mode: as the files came, modes in
-    Pillow's terms. photo_sha256, label_sha256: of the decoded pixels as stored. brightness, red, green, blue: means of
-    the photo, and contrast its standard deviation, in [0, 1]. dhash: difference hash, 16 hex digits. classes: ids that
-    occur in the label map, separated by spaces.
+    path: of the photo, from the folder of classes.json on; the pair's name where it was drawn. width, height: as
+    stored. source_width, source_height, source_mode, label_mode: as the files came, modes in Pillow's terms.
+    photo_sha256, label_sha256: of the decoded pixels as stored. brightness, red, green, blue: means of the photo, and
+    contrast its standard deviation, in [0, 1]. dhash: difference hash, 16 hex digits. classes: ids that occur in the
+    label map, separated by spaces.
     """
 
     name: str
+    path: str
     split: str
     width: int
     height: int
@@ -48,19 +50,17 @@ class Row:
 
 COLUMNS = tuple(field.name for field in fields(Row))
 _FLOATS = {"brightness", "red", "green", "blue", "contrast"}
-_INTEGERS = {"width", "height", "source_width", "source_height"}
 
 
-def describe(
-    name: str, split: str, photo: NDArray[np.uint8], label: NDArray[np.uint8],
-    source_size: tuple[int, int], source_mode: str, label_mode: str, licence: str,
-) -> Row:  # fmt: skip
-    """The row of a pair. photo: [H, W, 3]; label: [H, W]; source_size: height and width of the files."""
+def describe(name: str, split: str, pair: Pair, licence: str) -> Row:
+    """The row of a pair as it is stored."""
+    photo, label = pair.photo, pair.label
     unit = photo.astype(np.float64) / 255
     red, green, blue = (round(float(value), 6) for value in unit.mean(axis=(0, 1)))
     return Row(
-        name=name, split=split, width=photo.shape[1], height=photo.shape[0],
-        source_width=source_size[1], source_height=source_size[0], source_mode=source_mode, label_mode=label_mode,
+        name=name, path=pair.path, split=split, width=photo.shape[1], height=photo.shape[0],
+        source_width=pair.source_size[1], source_height=pair.source_size[0],
+        source_mode=pair.source_mode, label_mode=pair.label_mode,
         photo_sha256=hashlib.sha256(photo.tobytes()).hexdigest(),
         label_sha256=hashlib.sha256(label.tobytes()).hexdigest(),
         brightness=round(float(unit.mean()), 6), red=red, green=green, blue=blue,
@@ -79,11 +79,6 @@ def difference_hash(photo: NDArray[np.uint8]) -> str:
     return bits.tobytes().hex()
 
 
-def hash_distance(a: str, b: str) -> int:
-    """In how many of their 64 bits two difference hashes differ."""
-    return (int(a, 16) ^ int(b, 16)).bit_count()
-
-
 def write_manifest(path: Path, rows: Iterable[Row]) -> None:
     """Write the rows as CSV (UTF-8, header first, six decimals), atomically."""
     text = io.StringIO()
@@ -95,29 +90,26 @@ def write_manifest(path: Path, rows: Iterable[Row]) -> None:
     write_text(path, text.getvalue())
 
 
-def read_manifest(path: Path) -> list[Row]:
-    """Read what `write_manifest` wrote. Raises UserError, naming file and line, when it is missing or damaged."""
+def read_manifest(path: Path) -> dict[str, list[str]]:
+    """The columns of a manifest by name, every cell as the text that stands in the file.
+
+    Whether they are the right columns with the right content is `check`'s question, which has an answer for each cell.
+    Raises UserError, code DATA_FAILED, when it is no table.
+    """
+    advice = "run `dvc repro prepare`"
     try:
         with path.open(encoding="utf-8", newline="") as stream:
-            reader = csv.reader(stream)
-            if tuple(next(reader, ())) != COLUMNS:
-                raise UserError(f"{path}: not a manifest of this version; run `dvc repro prepare`")
-            rows = []
-            for values in reader:
-                try:
-                    pairs = zip(COLUMNS, values, strict=True)
-                    parsed: dict[str, Any] = {column: _parse(column, value) for column, value in pairs}
-                    rows.append(Row(**parsed))
-                except ValueError as error:
-                    raise UserError(f"{path}: line {reader.line_num}: {error}; run `dvc repro prepare`") from None
-            return rows
-    except OSError as error:
-        raise UserError(f"{path}: cannot be read: {error.strerror}; `dvc repro prepare` makes it") from error
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise UserError(f"{path}: not a manifest: {error}; run `dvc repro prepare`") from error
-
-
-def _parse(column: str, value: str) -> str | int | float:
-    if column in _INTEGERS:
-        return int(value)
-    return float(value) if column in _FLOATS else value
+            header, *rows = list(csv.reader(stream, strict=True)) or [[]]
+    except (OSError, ValueError, csv.Error) as error:
+        raise UserError(f"{path}: cannot be read as a table ({error}); {advice}", DATA_FAILED) from error
+    if not header:
+        raise UserError(f"{path}: empty; {advice}", DATA_FAILED)
+    if len(set(header)) < len(header):
+        raise UserError(f"{path}: two columns of one name in the header; {advice}", DATA_FAILED)
+    if ragged := [number for number, row in enumerate(rows, start=2) if len(row) != len(header)]:
+        raise UserError(
+            f"{path}: {len(header)} columns in the header, another number in {len(ragged)} rows, the first being "
+            f"row {ragged[0]}; {advice}",
+            DATA_FAILED,
+        )
+    return {column: [row[place] for row in rows] for place, column in enumerate(header)}

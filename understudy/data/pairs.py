@@ -9,7 +9,7 @@ import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
@@ -17,10 +17,10 @@ from PIL import Image
 from torch import Tensor
 from torch.nn import functional as F
 
+from understudy.data.terms import Encoding
 from understudy.errors import UserError
 from understudy.files import read_json
 
-Encoding = Literal["onehot", "rgb"]
 SCHEMA = 1
 
 
@@ -47,6 +47,14 @@ class DatasetInfo:
     def input_channels(self, encoding: Encoding) -> int:
         """Channels of an encoded label map."""
         return self.num_classes if encoding == "onehot" else 3
+
+    def require_fit(self, channels: int, encoding: Encoding, where: object) -> None:
+        """Raise UserError, naming `where`, when a network with so many input channels cannot take these label maps."""
+        if channels != (given := self.input_channels(encoding)):
+            raise UserError(
+                f"{where}: takes {channels} input channels, data set {self.name} gives {given} as {encoding}; "
+                "they are not of one run: `dvc repro` makes them fit"
+            )
 
 
 def load_info(path: Path) -> DatasetInfo:

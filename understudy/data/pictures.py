@@ -11,6 +11,8 @@ from understudy.data.source import Classes
 
 # What a camera, a scanner or an editor writes. Others are refused, those above all that Pillow hands to other programs.
 PHOTO_FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "PPM", "GIF")
+# Every mode in which Pillow gives such a photo and that has a defined way to RGB; CIE Lab and floats have none.
+PHOTO_MODES = ("RGB", "RGBA", "RGBX", "L", "LA", "P", "PA", "1", "I", "I;16", "I;16B", "CMYK", "YCbCr")
 LABEL_FORMATS = ("PNG",)  # lossless and the only one that everyone writes alike
 WHITE = (255, 255, 255)
 
@@ -22,28 +24,32 @@ class BadImage(Exception):
 def read_photo(content: bytes) -> tuple[Image.Image, str]:
     """Any image file -> (RGB image, upright, 8 bits a channel; the mode it was stored in). Raises BadImage.
 
-    Converted: greyscale, palette, CMYK, 16 bit (the high byte, rounded), EXIF orientation; transparency is laid on
-    white. Of several frames the first is taken.
+    Converted: greyscale, palette, CMYK, EXIF orientation; transparency is laid on white. Of 16 bits greyscale is
+    rounded to 8; of colours Pillow keeps the high byte. Of several frames the first is taken.
     """
     image = _open(content, PHOTO_FORMATS)
     mode = image.mode
+    if mode == "F":
+        raise BadImage("floating-point pixels have no agreed range; save it with 8 or 16 bits")
+    if mode not in PHOTO_MODES:
+        raise BadImage(f"pixels of mode {mode}; save it as RGB")
     image = ImageOps.exif_transpose(image)
     if mode.startswith("I"):
         return Image.fromarray(_eight_bits(np.asarray(image))).convert("RGB"), mode
-    if mode == "F":
-        raise BadImage("floating-point pixels have no agreed range; save it with 8 or 16 bits")
     if image.has_transparency_data:
         opaque = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", opaque.size, WHITE), opaque)
     return image.convert("RGB"), mode
 
 
-def read_label(content: bytes, classes: Classes) -> tuple[NDArray[np.uint8], str]:
-    """A PNG -> (class indices uint8 [H, W]; the mode it was stored in). Raises BadImage.
+def read_label(
+    content: bytes, classes: Classes, formats: tuple[str, ...] = LABEL_FORMATS
+) -> tuple[NDArray[np.uint8], str]:
+    """An image file of one of `formats` -> (class indices uint8 [H, W]; the mode it was stored in). Raises BadImage.
 
     Greyscale and palette pixels are indices; RGB ones are looked up in the palette of the classes.
     """
-    image = _open(content, LABEL_FORMATS)
+    image = _open(content, formats)
     mode = image.mode
     if mode == "RGBA" or mode == "LA":
         if image.getchannel("A").getextrema() != (255, 255):
@@ -95,7 +101,7 @@ def _from_colours(colours: NDArray[np.uint8], classes: Classes) -> NDArray[np.ui
     known = {r << 16 | g << 8 | b: index for index, (r, g, b) in enumerate(classes.palette)}
     present, inverse = np.unique(codes, return_inverse=True)
     if unknown := [tuple(int(code).to_bytes(3, "big")) for code in present if int(code) not in known]:
-        raise BadImage(f"colour {_some(unknown)} is not in the palette of classes.json")
+        raise BadImage(f"colour {_some(unknown)} is not in the palette of the classes")
     return np.array([known[int(code)] for code in present], np.uint8)[inverse.reshape(codes.shape)]
 
 

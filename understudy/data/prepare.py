@@ -1,6 +1,7 @@
 """A source of pairs -> one archive per split, a manifest and a description: all of it, or nothing."""
 
 import io
+import time
 from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
@@ -13,12 +14,14 @@ from understudy.data.archive import write_archive
 from understudy.data.drawn import DrawnSet
 from understudy.data.ingest import PairedFiles
 from understudy.data.manifest import Row, describe, write_manifest
-from understudy.data.source import SPLITS, BadPair, Pair, Source
+from understudy.data.source import BadPair, Pair, Source
+from understudy.data.terms import SPLITS
 from understudy.errors import UserError
 from understudy.files import atomic, write_json
 
 SCHEMA = 1
 SHEET_PAIRS = 12
+TIMED = 3  # pairs, to tell how long all of them will take
 Progress = Callable[[int, int], None]
 
 
@@ -26,7 +29,7 @@ def open_source(path: Path) -> Source:
     """A drawn set's description (.yaml), a folder, or a zip or tar archive. Raises UserError when it is neither."""
     if not path.exists():
         raise UserError(f"prepare.source: {path}: no such file or folder")
-    return DrawnSet.read(path) if path.suffix in (".yaml", ".yml") else PairedFiles(path)
+    return DrawnSet.describe(path) if path.suffix in (".yaml", ".yml") else PairedFiles(path)
 
 
 def prepare(source: Source, size: tuple[int, int], folder: Path, progress: Progress) -> None:
@@ -51,8 +54,7 @@ def prepare(source: Source, size: tuple[int, int], folder: Path, progress: Progr
                     continue
                 archive.add(f"photo/{name}.png", _png(pair.photo))
                 archive.add(f"label/{name}.png", _png(pair.label))
-                rows.append(describe(name, split, pair.photo, pair.label, pair.source_size, pair.source_mode,
-                                     pair.label_mode, source.classes.licence))  # fmt: skip
+                rows.append(describe(name, split, pair, source.classes.licence))
                 if name in shown and split == "train":
                     sheet.append(pair)
                 progress(len(rows), total)
@@ -75,6 +77,24 @@ def prepare(source: Source, size: tuple[int, int], folder: Path, progress: Progr
             "counts": {split: len(names[split]) for split in SPLITS},
         },
     )
+
+
+def expected_seconds(source: Source, size: tuple[int, int]) -> float:
+    """How long `prepare` will take, by the first pairs, which are read as it reads them and thrown away."""
+    reading, writing, timed = 0.0, 0.0, source.names("train")[: TIMED + 1]
+    for index, name in enumerate(timed):
+        if index == 1:  # the first one pays for set-up
+            reading, writing = 0.0, 0.0
+        start = time.perf_counter()
+        try:
+            pair = source.read("train", name, size)
+        except BadPair:  # prepare says why
+            continue
+        read = time.perf_counter()
+        describe(name, "train", pair, source.classes.licence), _png(pair.photo), _png(pair.label)
+        reading, writing = reading + read - start, writing + time.perf_counter() - read
+    total = sum(len(source.names(split)) for split in SPLITS)
+    return total * (reading / source.workers + writing) / max(len(timed) - 1, 1)
 
 
 def contact_sheet(pairs: list[Pair], palette: tuple[tuple[int, int, int], ...]) -> NDArray[np.uint8]:

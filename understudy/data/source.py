@@ -7,8 +7,6 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-SPLITS = ("train", "val", "test")
-
 
 class BadPair(Exception):
     """A pair that cannot be used. problems: one `file: reason` for each of its files that is at fault."""
@@ -22,10 +20,13 @@ class BadPair(Exception):
 class Pair:
     """A pair at the size that was asked for.
 
-    photo: uint8 [H, W, 3]. label: uint8 [H, W], class indices. source_size: height and width of the files before they
-    were resized. source_mode, label_mode: Pillow's names for how their pixels were stored.
+    path: of the photo, from the folder of classes.json on, or the pair's name where there is no file.
+    photo: uint8 [H, W, 3]. label: uint8 [H, W], class indices.
+    source_size: height and width of the files before they were resized.
+    source_mode, label_mode: Pillow's names for how their pixels were stored.
     """
 
+    path: str
     photo: NDArray[np.uint8]
     label: NDArray[np.uint8]
     source_size: tuple[int, int]
@@ -44,7 +45,10 @@ class Classes:
 
 
 class Source(Protocol):
-    """A data set that can be prepared. problems: what is wrong with its files before any is opened."""
+    """A data set that can be prepared. problems: what is wrong with its files before any is opened.
+
+    workers: how many pairs `load` makes at a time.
+    """
 
     @property
     def name(self) -> str: ...
@@ -55,8 +59,14 @@ class Source(Protocol):
     @property
     def problems(self) -> list[str]: ...
 
+    @property
+    def workers(self) -> int: ...
+
     def names(self, split: str) -> tuple[str, ...]:
         """The pairs of a split, sorted."""
 
+    def read(self, split: str, name: str, size: tuple[int, int]) -> Pair:
+        """One pair, brought to `size` (height, width). Raises BadPair."""
+
     def load(self, split: str, size: tuple[int, int]) -> Iterator[Pair | BadPair]:
-        """The pairs of a split by name, brought to `size` (height, width), or why they cannot be."""
+        """All pairs of a split by name, brought to `size` (height, width), or why they cannot be."""

@@ -11,13 +11,13 @@ is the costliest and gets few channels: it is there so that thin things keep the
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.utils.flop_counter import FlopCounterMode
 
 from understudy.errors import UserError
-from understudy.files import atomic, read_json, write_json
+from understudy.files import read_json, write_json
+from understudy.tensors import load_weights, save_weights
 
 SCHEMA = 1
 STRIDE = 16  # of the coarsest level: inputs are padded to a multiple of it
@@ -50,6 +50,12 @@ class JudgeNet(nn.Module):
     def dims(self) -> int:
         """D, the number of features of one photo."""
         return 3 * self.width
+
+    def macs(self, height: int, width: int) -> int:
+        """Multiply-accumulates for one photo. The network itself is left untouched."""
+        with torch.device("meta"), FlopCounterMode(display=False) as counter:
+            JudgeNet(self.num_classes, self.width)(torch.empty(1, 3, height, width))
+        return counter.get_total_flops() // 2
 
     def forward(self, photo: Tensor) -> Tensor:
         return self._levels(photo)[0]
@@ -97,24 +103,26 @@ def _double(x: Tensor) -> Tensor:
 def save_judge(net: JudgeNet, folder: Path) -> None:
     """Write judge.json and weights.safetensors into `folder`."""
     write_json(folder / "judge.json", {"schema": SCHEMA, "num_classes": net.num_classes, "width": net.width})
-    with atomic(folder / "weights.safetensors") as temporary:
-        save_file({name: value.cpu().contiguous() for name, value in net.state_dict().items()}, temporary)
+    save_weights(net, folder / "weights.safetensors")
 
 
-def load_judge(folder: Path) -> JudgeNet:
-    """The judge that `save_judge` wrote, in eval mode, on the CPU. Raises UserError when it is missing or damaged."""
-    description, weights = folder / "judge.json", folder / "weights.safetensors"
+def load_judge(folder: Path, num_classes: int) -> JudgeNet:
+    """The judge that `save_judge` wrote, in eval mode, on the CPU.
+
+    Raises UserError when it is missing, damaged, or knows another number of classes than the data.
+    """
+    description = folder / "judge.json"
     value = read_json(description)
     if not isinstance(value, dict) or value.get("schema") != SCHEMA:
         raise UserError(f"{description}: not a judge of schema {SCHEMA}; run `dvc repro judge`")
     try:
         net = JudgeNet(int(value["num_classes"]), int(value["width"]))
-        net.load_state_dict(load_file(weights))
     except (KeyError, TypeError, ValueError) as error:
         raise UserError(f"{description}: not a judge ({error!r}); run `dvc repro judge`") from None
-    except (OSError, SafetensorError, RuntimeError) as error:
-        raise UserError(f"{weights}: missing, damaged or of another judge ({error}); run `dvc repro judge`") from None
-    return net.eval().requires_grad_(False)
+    if net.num_classes != num_classes:
+        raise UserError(f"{description}: knows {net.num_classes} classes, the data have {num_classes}; "
+                        "run `dvc repro judge`")  # fmt: skip
+    return load_weights(net, folder / "weights.safetensors").eval().requires_grad_(False)
 
 
 def predict(logits: Tensor, ignore: int | None) -> Tensor:

@@ -18,6 +18,7 @@ from torch.nn import functional as F
 
 from understudy import runtime as machine
 from understudy.data.pairs import Pairs, batch_indices, mirror, to_unit
+from understudy.errors import UserError
 from understudy.metrics.judge import JudgeNet, predict
 from understudy.metrics.segmentation import confusion_matrices, mean_iou
 from understudy.params.judge import Judge
@@ -28,6 +29,7 @@ WARM_UP = 0.2  # share of the steps in which the learning rate rises
 VALIDATIONS = 8  # scores on the validation split, evenly spaced
 WEIGHT_DECAY = 0.02
 SMALLEST_CROP = 0.7  # of height and width
+TIMED_STEPS = 3
 CONTRAST, BRIGHTNESS, COLOUR = 0.25, 0.2, 0.08  # largest changes of a photo in [-1, 1]: a factor less 1, and offsets
 
 
@@ -46,6 +48,40 @@ class Progress:
     miou: float | None
 
 
+class Training:
+    """A judge in training on one split, from its seed: `step` by step."""
+
+    def __init__(self, pairs: Pairs, num_classes: int, ignore: int | None, params: Judge, runtime: Runtime) -> None:
+        """Seeds torch's global generators with `params.seed`."""
+        machine.seed_everything(params.seed)
+        self.pairs, self.params, self.runtime = pairs, params, runtime
+        self.device = machine.device(runtime)
+        self.net = JudgeNet(num_classes, params.width).to(self.device).train()
+        self.average = copy.deepcopy(self.net).eval().requires_grad_(False)
+        self.optimizer = torch.optim.AdamW(self.net.parameters(), params.learning_rate, weight_decay=WEIGHT_DECAY)
+        self.weights = class_weights(pairs.labels, num_classes, ignore).to(self.device)
+        self.generator = torch.Generator().manual_seed(params.seed)
+
+    def step(self, index: int) -> float:
+        """Take step `index` (from 0) and return its loss. Raises UserError when that is not finite."""
+        params = self.params
+        indices, flips = batch_indices(len(self.pairs), params.batch_size, params.seed, index)
+        photos, labels = mirror(self.pairs.photos[indices], flips), mirror(self.pairs.labels[indices], flips)
+        photos, labels = augment(to_unit(photos), labels, self.generator)
+        for group in self.optimizer.param_groups:
+            group["lr"] = params.learning_rate * one_cycle(index, params.steps)
+        self.optimizer.zero_grad()
+        with machine.autocast(self.runtime, self.device):
+            logits = self.net(photos.to(self.device))
+        loss = weighted_cross_entropy(logits.float(), labels.to(self.device), self.weights)
+        if not math.isfinite(value := loss.item()):
+            raise UserError(f"judge: the loss is {value} at step {index + 1}; lower judge.learning_rate")
+        loss.backward()
+        self.optimizer.step()
+        update_average(self.average, self.net, min(AVERAGING, (1 + index) / (10 + index)))
+        return value
+
+
 def train(
     training: Pairs,
     validation: Pairs,
@@ -57,40 +93,38 @@ def train(
 ) -> tuple[JudgeNet, float]:
     """The judge with the best mIoU on `validation`, in eval mode on the CPU, and that mIoU.
 
-    Deterministic for a seed, a machine and a number of threads. Seeds torch's global generators with `params.seed`.
+    Deterministic for a seed, a machine and a number of threads. Raises UserError when training diverges.
     """
-    machine.seed_everything(params.seed)
-    device = machine.device(runtime)
-    net = JudgeNet(num_classes, params.width).to(device).train()
-    average = copy.deepcopy(net).eval().requires_grad_(False)
-    optimizer = torch.optim.AdamW(net.parameters(), params.learning_rate, weight_decay=WEIGHT_DECAY)
-    weights = class_weights(training.labels, num_classes, ignore).to(device)
-    generator = torch.Generator().manual_seed(params.seed)
+    judge = Training(training, num_classes, ignore, params, runtime)
     validate_at = {params.steps * (index + 1) // VALIDATIONS for index in range(VALIDATIONS)}
-    best, best_state, started = -1.0, net.state_dict(), time.monotonic()
+    best, best_state, started = -1.0, judge.net.state_dict(), time.monotonic()
     for step in range(params.steps):
-        indices, flips = batch_indices(len(training), params.batch_size, params.seed, step)
-        photos, labels = mirror(training.photos[indices], flips), mirror(training.labels[indices], flips)
-        photos, labels = augment(to_unit(photos), labels, generator)
-        for group in optimizer.param_groups:
-            group["lr"] = params.learning_rate * one_cycle(step, params.steps)
-        optimizer.zero_grad()
-        with machine.autocast(runtime, device):
-            logits = net(photos.to(device))
-        loss = weighted_cross_entropy(logits.float(), labels.to(device), weights)
-        loss.backward()
-        optimizer.step()
-        update_average(average, net, min(AVERAGING, (1 + step) / (10 + step)))
+        loss = judge.step(step)
         miou = None
         if step + 1 in validate_at:
-            miou = validate(average, validation, ignore, params.batch_size, runtime)
+            miou = validate(judge.average, validation, ignore, params.batch_size, runtime)
             if miou > best:
-                best, best_state = miou, copy.deepcopy(average.state_dict())
+                best, best_state = miou, copy.deepcopy(judge.average.state_dict())
         seconds = (time.monotonic() - started) / (step + 1)
-        progress(Progress(step + 1, params.steps, loss.item(), params.batch_size / seconds,
+        progress(Progress(step + 1, params.steps, loss, params.batch_size / seconds,
                           seconds * (params.steps - step - 1), miou))  # fmt: skip
-    average.load_state_dict(best_state)
-    return average.cpu(), best
+    # The loss of a step says nothing of the update that follows it.
+    if not all(value.isfinite().all() for value in best_state.values()):
+        raise UserError("judge: weights that are not finite after training; lower judge.learning_rate")
+    judge.average.load_state_dict(best_state)
+    return judge.average.cpu(), best
+
+
+def seconds_per_step(
+    pairs: Pairs, num_classes: int, ignore: int | None, params: Judge, runtime: Runtime
+) -> float:  # fmt: skip
+    """What a step of training takes here, by a few steps of a judge that is thrown away."""
+    judge = Training(pairs, num_classes, ignore, params, runtime)
+    judge.step(0)  # the first step pays for set-up
+    started = time.perf_counter()
+    for index in range(TIMED_STEPS):
+        judge.step(index)
+    return (time.perf_counter() - started) / TIMED_STEPS
 
 
 def one_cycle(step: int, steps: int) -> float:

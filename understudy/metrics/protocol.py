@@ -17,7 +17,7 @@ L1_TO_TEACHER = "l1_to_teacher_test"
 
 @dataclass(frozen=True)
 class Metric:
-    """better: the direction. unit: of the value. smallest, largest: what the quantity can be at all; None: no bound.
+    """better: the direction. smallest, largest: what the quantity can be at all; None: no bound.
 
     images, images_per_dim: the least number of test images that the metric means something with is
     max(images, images_per_dim * feature dimensions).
@@ -25,8 +25,6 @@ class Metric:
 
     name: str
     better: Literal["higher", "lower"]
-    unit: str
-    about: str
     smallest: float | None = 0
     largest: float | None = None
     images: int = 1
@@ -38,22 +36,22 @@ class Metric:
 
 
 SCORED = (
-    Metric(MIOU, "higher", "share", "mean IoU of what the judge reads in the photo with the label map", largest=1),
-    Metric(PIXEL_ACCURACY, "higher", "share", "pixels in which the judge reads what the label map says", largest=1),
-    Metric(
-        FRECHET, "lower", "", "Frechet distance of the judge's features to those of the real photos", images_per_dim=2
-    ),
-    # The unbiased estimate of a distance of zero falls below zero half of the time.
-    Metric(
-        KID, "lower", "", "squared MMD of the judge's features to those of the real photos", smallest=None, images=2
-    ),
-    Metric(L1_TO_TEACHER, "lower", "share", "mean absolute difference to the teacher's photo, black to white = 1"),
+    # Mean IoU of what the judge reads in the photo with the label map.
+    Metric(MIOU, "higher", largest=1),
+    # Share of pixels in which the judge reads what the label map says.
+    Metric(PIXEL_ACCURACY, "higher", largest=1),
+    # Frechet distance of the judge's features to those of the real photos.
+    Metric(FRECHET, "lower", images_per_dim=2),
+    # Squared MMD of the same features. The unbiased estimate of a distance of zero falls below zero half of the time.
+    Metric(KID, "lower", smallest=None, images=2),
+    # Mean absolute difference to the teacher's photo; from black to white is 1.
+    Metric(L1_TO_TEACHER, "lower"),
 )
 MEASURED = (
-    Metric("macs_true_g", "lower", "G", "multiply-accumulates of one image"),
-    Metric("macs_legacy_g", "lower", "G", "the same as the papers count, transposed convolutions at output size"),
-    Metric("params_m", "lower", "M", "parameters"),
-    Metric("file_mb", "lower", "MB", "weights on disk"),
-    Metric("peak_activation_mb", "lower", "MB", "most memory that one image's activations take at once"),
+    Metric("macs_true_g", "lower"),  # multiply-accumulates of one image, in 1e9
+    Metric("macs_legacy_g", "lower"),  # the same as the papers count, transposed convolutions at output size
+    Metric("params_m", "lower"),  # parameters, in 1e6
+    Metric("file_mb", "lower"),  # weights on disk, in 1e6 bytes
+    Metric("peak_activation_mb", "lower"),  # most memory that one image's activations take at once, in 1e6 bytes
 )
 METRICS = {metric.name: metric for metric in (*SCORED, *MEASURED)}

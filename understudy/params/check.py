@@ -1,8 +1,7 @@
 from dataclasses import dataclass
 
+from understudy.data.terms import SPLITS
 from understudy.params.loader import require
-
-SPLITS = ("train", "val", "test")
 
 
 @dataclass(frozen=True)

@@ -6,21 +6,32 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from understudy.errors import UserError
-from understudy.metrics.protocol import METRICS
+from understudy.metrics.protocol import METRICS, SCORED
 
 INFORMATIONAL: Final = "informational"
-RULES = ("min", "max", "max_worse_than_teacher", "max_worse_than_baseline", "max_worse_than_champion", INFORMATIONAL)
+WORSE_THAN, CLEARLY_BETTER, NOT_CLEARLY_WORSE = "max_worse_than_", "clearly_better_than_", "not_clearly_worse_than_"
+CHAMPION: Final = f"{WORSE_THAN}champion"
+EVALUATED = ("teacher", "baseline")  # with whom the student is compared on the same images
+CLEAR = tuple(f"{rule}{other}" for rule in (CLEARLY_BETTER, NOT_CLEARLY_WORSE) for other in EVALUATED)
+RULES = ("min", "max", *(f"{WORSE_THAN}{other}" for other in EVALUATED), CHAMPION, *CLEAR, INFORMATIONAL)
 
 Policy = Mapping[str, Mapping[str, float | bool]]
 
 
 @dataclass(frozen=True)
 class Gate:
-    """policy: METRIC -> {RULE: bound}, or METRIC -> {informational: true}, which is shown and never judged.
+    """policy: METRIC -> {RULE: bound}. What is better belongs to the metric, not to the policy. The rules:
 
-    `max_worse_than_X: b` allows the student to be worse than X by at most b, in the metric's own unit; a negative b
-    asks it to be better by at least |b|. What is worse belongs to the metric, not to the policy. source: file and key
-    of the section, for messages.
+    `min: b`, `max: b`: the student's value is at least, at most b.
+    `max_worse_than_X: b`: the student is worse than X (teacher, baseline, champion) by at most b, in the metric's own
+        unit; a negative b asks it to be better by at least |b|. The value decides, whatever its interval.
+    `clearly_better_than_X: true`: the whole 95 % interval of the difference to X (teacher, baseline) is better.
+    `not_clearly_worse_than_X: true`: that interval is not worse as a whole. The fewer the images, the wider it is and
+        the more it lets pass; put a `max_worse_than_X` beside it.
+    `informational: true`, alone: the metric is shown and never judged.
+
+    At least one rule must be one that the gate itself can fail by: neither informational nor the champion's, which
+    waits for the promotion. source: file and key of the section, for messages.
     """
 
     policy: Policy
@@ -29,15 +40,20 @@ class Gate:
     @classmethod
     def parse(cls, value: Any, where: str) -> "Gate":
         """From plain YAML values. Raises UserError naming the key for an unknown metric or rule, or a bad bound."""
-        policy = {}
+        policy: dict[str, dict[str, float | bool]] = {}
         for metric, rules in _mapping(value, where, "metric").items():
             if metric not in METRICS:
                 raise UserError(f"{where}: unknown metric {metric}; known metrics: {', '.join(METRICS)}")
             policy[metric] = dict(_mapping(rules, f"{where}.{metric}", "rule"))
             for rule, bound in policy[metric].items():
-                _check(rule, bound, f"{where}.{metric}")
+                _check(metric, rule, bound, f"{where}.{metric}")
             if INFORMATIONAL in policy[metric] and len(policy[metric]) > 1:
                 raise UserError(f"{where}.{metric}: informational is never judged; remove it or the bounds beside it")
+        if not {rule for rules in policy.values() for rule in rules} - {INFORMATIONAL, CHAMPION}:
+            raise UserError(
+                f"{where}: no rule that a student can fail here ({INFORMATIONAL} never fails, {CHAMPION} is left to "
+                f"promotion); add one of {', '.join(rule for rule in RULES if rule not in (INFORMATIONAL, CHAMPION))}"
+            )
         return cls(policy, where)
 
 
@@ -48,12 +64,14 @@ def _mapping(value: Any, where: str, of: str) -> Mapping[Any, Any]:
     return value
 
 
-def _check(rule: Any, bound: Any, where: str) -> None:
+def _check(metric: str, rule: Any, bound: Any, where: str) -> None:
     if rule not in RULES:
         raise UserError(f"{where}: unknown rule {rule}; known rules: {', '.join(RULES)}")
-    if rule == INFORMATIONAL:
+    if rule in (INFORMATIONAL, *CLEAR):
         if bound is not True:
             raise UserError(f"{where}.{rule}: expected true, found {bound!r}")
+        if rule in CLEAR and METRICS[metric] not in SCORED:
+            raise UserError(f"{where}.{rule}: {metric} is counted, not estimated, and has no interval; bound its value")
     # A bound that is not a number would let everything pass or nothing.
     elif isinstance(bound, bool) or not isinstance(bound, int | float) or not math.isfinite(bound):
         raise UserError(f"{where}.{rule}: expected a finite number, found {bound!r}")

@@ -9,7 +9,7 @@ class Prepare:
     (docs/add-a-dataset.md).
 
     size: height and width in pixels that images are brought to; each a multiple of 4, as the generators down-sample
-    twice.
+    twice, and at least 24, below which nothing is left of an image in the discriminator.
     """
 
     source: str
@@ -17,5 +17,5 @@ class Prepare:
 
     def __post_init__(self) -> None:
         require(
-            all(s >= 16 and s % 4 == 0 for s in self.size), "size", f"multiples of 4, at least 16; found {self.size}"
+            all(s >= 24 and s % 4 == 0 for s in self.size), "size", f"multiples of 4, at least 24; found {self.size}"
         )

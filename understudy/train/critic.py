@@ -1,6 +1,7 @@
 """The discriminator that a teacher leaves behind: its architecture as data, and its weights.
 
 A student starts from the trained one or from a fresh one of the same architecture (CAT, released settings: the former).
+Deliberate difference: the released code keeps the discriminator of the best epoch, here it is the one of the last step.
 """
 
 from pathlib import Path
@@ -11,7 +12,7 @@ from understudy.errors import UserError
 from understudy.files import read_json, write_json
 from understudy.models.discriminators import PatchDiscriminator
 from understudy.models.initialise import init_normal
-from understudy.weights import load_weights, save_weights
+from understudy.tensors import load_weights, save_weights
 
 
 def save_critic(critic: PatchDiscriminator, folder: Path) -> None:

@@ -13,21 +13,22 @@ from torch import Tensor, nn
 from understudy import arch as architecture
 from understudy.arch import Arch
 from understudy.cost import cost
+from understudy.data.checked import RESULT, require_checked
 from understudy.data.pairs import batch_indices, encode_labels, load_info, load_pairs, mirror, to_unit
 from understudy.files import write_json
 from understudy.models.discriminators import PatchDiscriminator
 from understudy.params.schedule import Schedule
 from understudy.runtime import DETERMINISM, threads
 from understudy.stage import Job, Plan
+from understudy.tensors import save_weights
 from understudy.train import loop
 from understudy.train.checkpoint import fingerprint
 from understudy.train.log import Log, start_tracker, write_curves
 from understudy.train.pix2pix import Autocast, Batch, Terms, Weights, step
 from understudy.train.state import State
 from understudy.train.validation import SELECTION, Validation
-from understudy.weights import save_weights
 
-DATA = ("prepare/dataset.json", "prepare/train.zip", "prepare/val.zip", "check/result.json")
+DATA = ("prepare/dataset.json", "prepare/train.zip", "prepare/val.zip", RESULT)
 JUDGE = ("judge/judge.json", "judge/weights.safetensors")
 TIMED_STEPS = 3  # taken on copies to tell how long a training will take
 
@@ -55,8 +56,10 @@ class Session:
     def __init__(self, job: Job, setting: Setting) -> None:
         self.job, self.setting = job, setting
         inputs = [job.input(name) for name in (*DATA, *JUDGE, *setting.inputs)]
+        require_checked(job)
         self.fingerprint = fingerprint({section.__name__: asdict(v) for section, v in job.sections.items()}, inputs)
         self.info = load_info(job.input("prepare/dataset.json"))
+        self.info.require_fit(setting.arch.input_channels, setting.arch.encoding, f"{job.stage}'s generator")
         pairs = load_pairs(job.input("prepare/train.zip"))
         self.photos, self.labels = pairs.photos.to(setting.device), pairs.labels.to(setting.device)
         place = functools.partial(nn.Module.to, device=setting.device, memory_format=torch.channels_last)

@@ -27,7 +27,7 @@ class Validation:
     ) -> None:
         self.info, self.encoding, self.device, self.autocast = info, encoding, device, autocast
         self.pairs = load_pairs(job.input("prepare/val.zip"))
-        self.judge = load_judge(job.input("judge/judge.json").parent).to(device)
+        self.judge = load_judge(job.input("judge/judge.json").parent, info.num_classes).to(device)
         self.real = observe(self.judge, self.pairs.photos, self.pairs.labels, info.ignore)
 
     def score(self, generator: nn.Module) -> dict[str, float]:

@@ -4,14 +4,14 @@ import os
 from types import SimpleNamespace
 
 import numpy as np
-import pandas as pd
 import pytest
 
-from understudy.adapters.gx import Expectation, Outcome, Suite, Validator, _in_order
+from understudy.adapters.gx import Outcome, Validator, _in_order
+from understudy.data.expectations import Expectation, Suite
 
 pytestmark = pytest.mark.slow
 
-TABLE = pd.DataFrame({"split": ["train", "train", "val"], "name": ["a", "b", "a"], "value": [0.25, 1.5, np.nan]})
+TABLE = {"split": ["train", "train", "val"], "name": ["a", "b", "a"], "value": [0.25, 1.5, np.nan]}
 IN_RANGE = Expectation(
     "in_range", "expect_column_values_to_be_between", {"column": "value", "min_value": 0, "max_value": 1}
 )

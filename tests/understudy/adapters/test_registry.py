@@ -13,13 +13,13 @@ from understudy.adapters.mlflow import connect
 from understudy.adapters.registry import load_translator, promote
 from understudy.errors import DATA_FAILED, GATE_FAILED, UserError
 from understudy.files import read_json, sha256, write_json
-from understudy.gate import DATASET, EVALUATION, STUDENT, TEST_SPLIT, judge, read_evaluation
+from understudy.gate import DATASET, EVALUATION, JUDGE, STUDENT, TEST_SPLIT, judge, read_evaluation
 from understudy.metrics.protocol import FRECHET
 from understudy.params.gate import Gate
 from understudy.params.registry import Registry
+from understudy.tensors import save_weights
 from understudy.translator import Translator
 from understudy.verdict import PATH
-from understudy.weights import save_weights
 
 REGISTRY = Registry("street")
 SIZE = (24, 20)
@@ -32,8 +32,8 @@ np.save(sys.argv[2], model.predict(np.load(sys.argv[1])))
 """
 
 
-def make_student(root: Path, seed: int, frechet: float, bound: dict) -> None:
-    """A tiny student, as the stages leave it, with an evaluation and a verdict that speak of it."""
+def make_student(root: Path, seed: int, frechet: float, bound: dict, judge_sha256: str = "a" * 64) -> Gate:
+    """A tiny student, as the stages leave it, with an evaluation and a verdict that speak of it; and its policy."""
     torch.manual_seed(seed)
     arch = architecture.resnet(4, 3, "instance_affine", "reflect", "onehot", 3, SIZE)
     architecture.save(arch, root / STUDENT[0])
@@ -57,11 +57,12 @@ def make_student(root: Path, seed: int, frechet: float, bound: dict) -> None:
         "feature_dims": 8,
         "models": {"student": {FRECHET: {"value": frechet, "n": 100}}},
         "collapse": {"student": None},
-        "files": {name: sha256(root / name) for name in (*STUDENT, DATASET, TEST_SPLIT)},
+        "files": {name: sha256(root / name) for name in (*STUDENT, DATASET, TEST_SPLIT)} | {JUDGE: judge_sha256},
     }
     write_json(root / EVALUATION, evaluation)
     gate = Gate.parse({FRECHET: bound}, "params.yaml: gate")
     write_json(root / PATH, judge(gate, *read_evaluation(root)).plain())
+    return gate
 
 
 @pytest.fixture(scope="module")
@@ -84,24 +85,27 @@ def root(empty_store, tmp_path, monkeypatch):
 
 def test_refusals_come_before_the_store_is_touched(tmp_path):
     with pytest.raises(UserError, match=r"verdict\.json: no such file") as missing:
-        promote(tmp_path, REGISTRY)
+        promote(tmp_path, REGISTRY, Gate({FRECHET: {"max": 1.0}}, "params.yaml: gate"))
     assert missing.value.code == DATA_FAILED
-    make_student(tmp_path, 0, frechet=2.0, bound={"max": 1.0})
+    gate = make_student(tmp_path, 0, frechet=2.0, bound={"max": 1.0})
     with pytest.raises(UserError, match=r"the gate failed: frechet.*2 is above the most allowed, 1") as failed:
-        promote(tmp_path, REGISTRY)
+        promote(tmp_path, REGISTRY, gate)
     assert failed.value.code == GATE_FAILED
-    make_student(tmp_path, 0, frechet=0.5, bound={"max": 1.0})
+    gate = make_student(tmp_path, 0, frechet=0.5, bound={"max": 1.0})
     (tmp_path / STUDENT[1]).write_bytes(b"other weights")
     with pytest.raises(UserError, match=r"weights\.safetensors: has SHA-256") as swapped:
-        promote(tmp_path, REGISTRY)
+        promote(tmp_path, REGISTRY, gate)
     assert swapped.value.code == GATE_FAILED
+    make_student(tmp_path, 0, frechet=0.5, bound={"max": 1.0})
+    with pytest.raises(UserError, match=r"policy has changed since the verdict \(params.yaml: gate\.frechet.*\.max\)"):
+        promote(tmp_path, REGISTRY, Gate({FRECHET: {"max": 0.4}}, "params.yaml: gate"))
     assert not (tmp_path / "mlflow.db").exists()
 
 
 @pytest.mark.slow
 def test_promoted_student_serves_the_same_pixels_without_the_repository(root):
-    make_student(root, 0, frechet=0.5, bound={"max": 1.0, "max_worse_than_champion": 0.1})
-    promotion = promote(root, REGISTRY)
+    gate = make_student(root, 0, frechet=0.5, bound={"max": 1.0, "max_worse_than_champion": 0.1})
+    promotion = promote(root, REGISTRY, gate)
     assert (promotion.version, promotion.registered, promotion.replaced) == ("1", True, None)
     assert "no champion yet" in promotion.notes[0]
 
@@ -133,24 +137,24 @@ def test_promoted_student_serves_the_same_pixels_without_the_repository(root):
 @pytest.mark.slow
 def test_versions_aliases_and_tags(root):
     bound = {"max": 1.0, "max_worse_than_champion": 0.1}
-    make_student(root, 0, frechet=0.5, bound=bound)
-    promote(root, REGISTRY)
-    again = promote(root, REGISTRY)
+    gate = make_student(root, 0, frechet=0.5, bound=bound)
+    promote(root, REGISTRY, gate)
+    again = promote(root, REGISTRY, gate)
     assert (again.version, again.registered) == ("1", False)
 
-    make_student(root, 1, frechet=0.7, bound=bound)
+    gate = make_student(root, 1, frechet=0.7, bound=bound)
     with pytest.raises(
         UserError, match=r"version 2 stays challenger(.|\n)*0\.2 worse than the champion's 0\.5"
     ) as worse:
-        promote(root, REGISTRY)
+        promote(root, REGISTRY, gate)
     assert worse.value.code == GATE_FAILED
     client = connect(root).client
     aliases = {alias: str(number) for alias, number in client.get_registered_model("street").aliases.items()}
     assert aliases == {"champion": "1", "challenger": "2"}
 
     # The same files under a policy that allows it: the version is found again, not made again.
-    make_student(root, 1, frechet=0.7, bound={**bound, "max_worse_than_champion": 0.3})
-    better = promote(root, REGISTRY)
+    gate = make_student(root, 1, frechet=0.7, bound={**bound, "max_worse_than_champion": 0.3})
+    better = promote(root, REGISTRY, gate)
     assert (better.version, better.registered, better.replaced) == ("2", False, "1")
     assert len(client.search_model_versions("name = 'street'")) == 2
     version = client.get_model_version_by_alias("street", "champion")
@@ -159,16 +163,22 @@ def test_versions_aliases_and_tags(root):
     assert version.tags["weights_sha256"] == sha256(root / STUDENT[1])
     assert version.tags["data_sha256"] == read_json(root / EVALUATION)["files"][TEST_SPLIT]
     assert float(version.tags[f"metric.{FRECHET}"]) == 0.7
+    assert version.tags["judge_sha256"] == "a" * 64
     assert version.tags["replaced"] == "1"
+
+    # Scores by a judge that was trained anew do not compare with the champion's.
+    gate = make_student(root, 2, frechet=0.1, bound=bound, judge_sha256="b" * 64)
+    with pytest.raises(UserError, match=r"version 2, was measured by another judge \(a{12}…, this one is b{12}…\)"):
+        promote(root, REGISTRY, gate)
 
 
 @pytest.mark.slow
 def test_registry_that_is_down_is_named(root, monkeypatch):
-    make_student(root, 0, frechet=0.5, bound={"max": 1.0})
+    gate = make_student(root, 0, frechet=0.5, bound={"max": 1.0})
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
     with pytest.raises(UserError, match=r"the registry at http://127\.0\.0\.1:9 cannot be reached"):
-        promote(root, REGISTRY)
+        promote(root, REGISTRY, gate)
 
 
 @pytest.mark.slow

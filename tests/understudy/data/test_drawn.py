@@ -20,11 +20,13 @@ def describe(tmp_path: Path, **changes: object) -> Path:
 
 
 def test_names_and_pairs(tmp_path: Path) -> None:
-    source = DrawnSet.read(describe(tmp_path))
+    source = DrawnSet.describe(describe(tmp_path))
     assert source.names("train") == ("train-00000", "train-00001", "train-00002")
     pair = list(source.load("train", (32, 40)))[2]
     photo, label = draw(4, "train", 2, (32, 40))
     assert np.array_equal(pair.photo, photo) and np.array_equal(pair.label, label)
+    assert pair.path == "train-00002"
+    assert np.array_equal(source.read("train", "train-00002", (32, 40)).photo, photo)
 
 
 def test_prepared_set_reads_back_as_it_was_drawn(tmp_path: Path) -> None:
@@ -50,7 +52,7 @@ def test_description_is_checked(tmp_path: Path, changes: dict, message: str) -> 
 
 
 def test_contact_sheet_shows_labels_above_photos(tmp_path: Path) -> None:
-    source = DrawnSet.read(describe(tmp_path))
+    source = DrawnSet.describe(describe(tmp_path))
     pairs = list(source.load("train", (16, 20)))
     sheet = contact_sheet(pairs, source.classes.palette)
     assert sheet.shape == (32, 60, 3)

@@ -13,8 +13,11 @@ from PIL import Image
 from understudy.data.container import MAX_FILE
 from understudy.data.ingest import PairedFiles, parse_classes
 from understudy.data.manifest import read_manifest
-from understudy.data.prepare import open_source, prepare
+from understudy.data.pictures import PHOTO_MODES
+from understudy.data.prepare import expected_seconds, open_source, prepare
 from understudy.errors import BAD_INPUT, UserError
+from understudy.params.check import Check
+from understudy.params.loader import load
 
 OUTPUTS = ("train.zip", "val.zip", "test.zip", "manifest.csv", "dataset.json", "samples.png")
 
@@ -100,6 +103,7 @@ PHOTO_FAULTS = {
     "empty": (b"", "empty file"),
     "bomb": (huge_png(), "enormous"),
     "zero size": (zero_bmp(), "zero size"),
+    "Lab": (png(Image.new("LAB", (32, 24)), format="TIFF"), "pixels of mode LAB"),
     "float": (png(Image.new("F", (32, 24)), format="TIFF"), "floating-point"),
     "size": (png(photo(0, (24, 30))), "30 x 24"),
 }
@@ -181,6 +185,7 @@ PHOTO_CONVERSIONS = {
     "LA": (lambda: Image.new("LA", SIZE[::-1], (0, 0)), lambda: np.full((*SIZE, 3), 255), "PNG", 0),
     "RGBA": (lambda: Image.new("RGBA", SIZE[::-1], (255, 0, 0, 51)), lambda: np.full((*SIZE, 3), (255, 204, 204)),
              "PNG", 1),
+    "YCbCr": (lambda: photo(0).convert("YCbCr"), lambda: np.asarray(photo(0)), "TIFF", 3),
     "CMYK": (lambda: photo(0).convert("CMYK"), lambda: np.asarray(photo(0)), "TIFF", 2),
     "P": (lambda: photo(0).convert("L").convert("P"), lambda: np.stack([grey(0)] * 3, -1), "PNG", 0),
     "I;16": (lambda: Image.fromarray(grey(0).astype(np.uint16) * 257), lambda: np.stack([grey(0)] * 3, -1), "PNG", 0),
@@ -230,7 +235,7 @@ def test_names_with_spaces_and_unicode_survive(folder: Path, tmp_path: Path) -> 
     label(9).save(folder / "train" / "label" / "街 道.png")
     for source in (folder, zipped(folder, tmp_path / "set.zip"), tarred(folder, tmp_path / "set.tar")):
         out = run(source, tmp_path / f"out-{source.name}")
-        assert {row.name for row in read_manifest(out / "manifest.csv")} >= {composed, "街 道"}
+        assert set(read_manifest(out / "manifest.csv")["name"]) >= {composed, "街 道"}
         with zipfile.ZipFile(out / "train.zip") as archive:
             assert f"photo/{composed}.png" in archive.namelist()
 
@@ -279,13 +284,13 @@ def test_tar_entries_that_climb_out_are_refused(folder: Path, tmp_path: Path) ->
         assert expected in message
 
 
-@pytest.mark.parametrize("kind", ["zip", "tar.gz", "text"])
+@pytest.mark.parametrize("kind", ["zip", "tar.gz", "tar.xz", "text"])
 def test_damaged_archive_is_one_clear_error(folder: Path, tmp_path: Path, kind: str) -> None:
     path = tmp_path / f"set.{kind}"
     if kind == "zip":
         content = zipped(folder, path).read_bytes()
     else:
-        content = tarred(folder, path, "w:gz").read_bytes() if kind == "tar.gz" else b"text" * 200
+        content = tarred(folder, path, f"w:{kind[4:]}").read_bytes() if kind != "text" else b"text" * 200
     path.write_bytes(content[: len(content) // 2])
     message = refused(path)
     assert path.name in message and ("damaged" in message or "neither" in message)
@@ -327,6 +332,38 @@ def test_links_in_a_folder_are_followed_and_broken_ones_named(folder: Path, tmp_
     run(folder, tmp_path / "good")
     elsewhere.unlink()
     assert "train/photo/0.png: cannot be read" in refused(folder)
+
+
+def test_an_xz_archive_damaged_in_its_middle_is_one_clear_error(folder: Path, tmp_path: Path) -> None:
+    path = tarred(folder, tmp_path / "set.tar.xz", "w:xz")
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2 : len(content) // 2 + 64] = bytes(64)
+    path.write_bytes(content)
+    assert "set.tar.xz: damaged" in refused(path)
+
+
+def test_linked_folders_are_followed_and_a_loop_ends(folder: Path, tmp_path: Path) -> None:
+    plain = run(folder, tmp_path / "plain")
+    (folder / "val").rename(tmp_path / "elsewhere")
+    (folder / "val").symlink_to(tmp_path / "elsewhere")
+    (folder / "loop").symlink_to(folder)
+    linked = run(folder, tmp_path / "linked")
+    assert all((plain / name).read_bytes() == (linked / name).read_bytes() for name in OUTPUTS)
+
+
+def test_the_manifest_tells_the_path_of_each_photo(folder: Path, tmp_path: Path) -> None:
+    table = read_manifest(run(folder, tmp_path / "out") / "manifest.csv")
+    assert table["path"] == [f"{split}/photo/{i}.png" for split in ("train", "val", "test") for i in range(2)]
+
+
+def test_expected_time_grows_with_the_set_and_survives_bad_pairs(folder: Path) -> None:
+    (folder / "train" / "photo" / "0.png").write_bytes(b"")
+    assert 0 < expected_seconds(open_source(folder), SIZE) < 10
+
+
+@pytest.mark.parametrize("recipe", ["params.yaml", "recipes/camvid-64.yaml", "recipes/street-scenes-long.yaml"])
+def test_the_shipped_check_accepts_every_mode_that_is_converted(recipe: str, repo: Path) -> None:
+    assert tuple(load(repo / recipe, (Check,))[Check].photo_modes) == PHOTO_MODES
 
 
 def test_missing_split_is_named(folder: Path) -> None:

@@ -5,8 +5,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from understudy.data.manifest import Row, describe, difference_hash, hash_distance, read_manifest, write_manifest
-from understudy.errors import UserError
+from understudy.data.manifest import COLUMNS, Row, describe, difference_hash, read_manifest, write_manifest
+from understudy.data.source import Pair
+from understudy.errors import DATA_FAILED, UserError
 
 
 def smooth(seed: int, size: tuple[int, int] = (64, 64)) -> np.ndarray:
@@ -17,12 +18,13 @@ def smooth(seed: int, size: tuple[int, int] = (64, 64)) -> np.ndarray:
 def row(name: str = "a, b") -> Row:
     label = np.array([[0, 2], [2, 5]], np.uint8)
     photo = np.array([[[255, 0, 0], [0, 255, 0]], [[0, 0, 0], [0, 0, 255]]], np.uint8)
-    return describe(name, "train", photo, label, (240, 320), "CMYK", "P", 'CC "BY", 4')
+    return describe(name, "train", Pair("p/a, b.jpg", photo, label, (240, 320), "CMYK", "P"), 'CC "BY", 4')
 
 
 def test_row_says_what_the_pair_holds() -> None:
     made = row()
     assert (made.width, made.height, made.source_width, made.source_height) == (2, 2, 320, 240)
+    assert (made.path, made.source_mode, made.label_mode) == ("p/a, b.jpg", "CMYK", "P")
     assert made.classes == "0 2 5"
     assert (made.red, made.green, made.blue, made.brightness) == (0.25, 0.25, 0.25, 0.25)
     assert made.contrast == pytest.approx(np.sqrt(0.25 * 0.75), abs=1e-6)
@@ -31,20 +33,36 @@ def test_row_says_what_the_pair_holds() -> None:
 def test_manifest_comes_back_as_written(tmp_path: Path) -> None:
     rows = [row("a, b"), row("街 道"), replace(row("c"), split="test")]
     write_manifest(tmp_path / "manifest.csv", rows)
-    assert read_manifest(tmp_path / "manifest.csv") == rows
+    table = read_manifest(tmp_path / "manifest.csv")
+    assert tuple(table) == COLUMNS and COLUMNS[:3] == ("name", "path", "split")
+    floats = {"brightness", "red", "green", "blue", "contrast"}
+    for column, cells in table.items():
+        values = [getattr(row, column) for row in rows]
+        assert cells == [f"{value:.6f}" if column in floats else str(value) for value in values]
 
 
-def test_damaged_manifest_is_named_with_its_line(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", "empty"),
+        (b"name,split\na,b\nc\n", "row 3"),
+        (b"name\n\xff\n", "cannot be read as a table"),
+        (b"name,name\na,b\n", "two columns of one name"),
+        (None, "cannot be read as a table.*dvc repro prepare"),
+    ],
+)
+def test_what_is_no_table_is_refused(content: bytes | None, message: str, tmp_path: Path) -> None:
     path = tmp_path / "manifest.csv"
-    write_manifest(path, [row("first"), row("second")])
-    path.write_text(path.read_text().replace("second,train,2", "second,train,wide"))
-    with pytest.raises(UserError, match=r"manifest.csv: line 3: .*wide"):
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(UserError, match=message) as caught:
         read_manifest(path)
-    path.write_text("name,split\n")
-    with pytest.raises(UserError, match="not a manifest of this version"):
-        read_manifest(path)
-    with pytest.raises(UserError, match="dvc repro prepare"):
-        read_manifest(tmp_path / "none.csv")
+    assert caught.value.code == DATA_FAILED
+
+
+def hash_distance(a: str, b: str) -> int:
+    """In how many bits two difference hashes differ."""
+    return (int(a, 16) ^ int(b, 16)).bit_count()
 
 
 def test_hash_survives_resizing_and_brightness_and_tells_scenes_apart() -> None:

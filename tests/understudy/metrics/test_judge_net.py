@@ -38,7 +38,7 @@ def test_features_answer_to_blur(judge):
 
 def test_save_and_load(judge, tmp_path):
     save_judge(judge, tmp_path)
-    again = load_judge(tmp_path)
+    again = load_judge(tmp_path, 5)
     photos = torch.rand(2, 3, 32, 32)
     assert not again.training
     assert not any(parameter.requires_grad for parameter in again.parameters())
@@ -47,22 +47,24 @@ def test_save_and_load(judge, tmp_path):
 
 def test_missing_and_damaged_files_are_named(judge, tmp_path):
     with pytest.raises(UserError, match=r"judge\.json"):
-        load_judge(tmp_path)
+        load_judge(tmp_path, 5)
     save_judge(judge, tmp_path)
     weights = tmp_path / "weights.safetensors"
     weights.write_bytes(weights.read_bytes()[:-100])
-    with pytest.raises(UserError, match=r"weights\.safetensors: missing, damaged"):
-        load_judge(tmp_path)
+    with pytest.raises(UserError, match=r"weights\.safetensors: (no such file|damaged)"):
+        load_judge(tmp_path, 5)
     weights.unlink()
-    with pytest.raises(UserError, match=r"weights\.safetensors: missing, damaged"):
-        load_judge(tmp_path)
+    with pytest.raises(UserError, match=r"weights\.safetensors: (no such file|damaged)"):
+        load_judge(tmp_path, 5)
     save_judge(JudgeNet(5, 8), tmp_path)
     (tmp_path / "judge.json").write_text('{"schema": 1, "num_classes": 5, "width": 6}')
-    with pytest.raises(UserError, match="of another judge"):
-        load_judge(tmp_path)
+    with pytest.raises(UserError, match="not of the architecture beside it"):
+        load_judge(tmp_path, 5)
+    with pytest.raises(UserError, match=r"judge\.json: knows 5 classes, the data have 4"):
+        load_judge(tmp_path, 4)
     (tmp_path / "judge.json").write_text('{"schema": 7}')
     with pytest.raises(UserError, match="schema 1"):
-        load_judge(tmp_path)
+        load_judge(tmp_path, 5)
 
 
 def test_the_ignored_class_is_never_predicted():
@@ -70,6 +72,16 @@ def test_the_ignored_class_is_never_predicted():
     assert predict(logits, None).item() == 2
     assert predict(logits, 255).item() == 2
     assert predict(logits, 2).item() == 1
+
+
+def test_macs_are_counted_by_hand_and_grow_with_the_area(judge):
+    single = JudgeNet(num_classes=1, width=2)
+    kernels = {name: p for name, p in single.named_parameters() if p.dim() == 4}
+    places = {"fine": 1, "down1": 4, "down2": 16, "down3": 64, "down4": 256, "up3": 64, "up2": 16, "up1": 4, "up0": 1,
+              "logits": 1}  # fmt: skip
+    expected = sum(p.numel() * 32 * 32 // places[name.split(".")[0]] for name, p in kernels.items())
+    assert single.macs(32, 32) == expected + single.context.weight.numel()
+    assert judge.macs(64, 64) == pytest.approx(4 * judge.macs(32, 32), rel=0.01)
 
 
 def test_wrong_shape_is_named(judge):

@@ -5,11 +5,13 @@ import torch
 from torch.nn import functional as F
 
 from understudy.data.pairs import Pairs
+from understudy.errors import UserError
 from understudy.metrics.judge_training import (
     Progress,
     augment,
     class_weights,
     one_cycle,
+    seconds_per_step,
     train,
     weighted_cross_entropy,
 )
@@ -73,6 +75,17 @@ def test_augmentation_keeps_photo_and_label_together():
         grey = changed.mean(1)
         threshold = (grey.amax((1, 2)) + grey.amin((1, 2))) / 2
         assert ((grey > threshold[:, None, None]) == (moved == 1)).float().mean() > 0.97
+
+
+def test_a_judge_that_diverges_is_an_error_and_never_saved():
+    params = Judge(seed=5, width=2, steps=20, batch_size=2, learning_rate=1e30)
+    with pytest.raises(UserError, match=r"judge: .*finite|judge: the loss is (nan|inf) at step \d+; lower"):
+        train(blobs(4, 0), blobs(2, 1), 3, 2, params, FP32, lambda _: None)
+
+
+def test_a_step_is_timed():
+    params = Judge(seed=5, width=2, steps=20, batch_size=2, learning_rate=1e-3)
+    assert 0 < seconds_per_step(blobs(4, 0), 3, 2, params, FP32) < 5
 
 
 @pytest.mark.slow

@@ -12,8 +12,10 @@ from PIL import Image
 from stages import baseline
 from understudy import arch as architecture
 from understudy.arch import inception
+from understudy.data.checked import mark
+from understudy.data.manifest import write_manifest
 from understudy.data.pairs import load_info, load_pairs
-from understudy.errors import UserError
+from understudy.errors import DATA_FAILED, UserError
 from understudy.files import read_json, write_json
 from understudy.metrics.judge import JudgeNet, save_judge
 from understudy.models.discriminators import PatchDiscriminator
@@ -51,7 +53,8 @@ def root(tmp_path) -> Path:
     write_json(made / "prepare/dataset.json", {
         "schema": 1, "name": "tiny", "size": [32, 32], "classes": ["a", "b", "c"], "ignore": None, "licence": "CC0",
         "palette": [[255, 0, 0], [0, 255, 0], [0, 0, 255]], "counts": COUNTS})  # fmt: skip
-    write_json(made / "check/result.json", {})
+    write_manifest(made / "prepare/manifest.csv", [])
+    write_json(made / "check/result.json", {"data": mark(job(tmp_path))})
     save_judge(JudgeNet(3, 4), made / "judge")
     architecture.save(ARCH, made / "prune/arch.json")
     save_critic(PatchDiscriminator(6, 4, "batch"), made / "teacher")
@@ -100,7 +103,7 @@ def test_two_runs_are_the_same_and_leave_what_the_stage_promises(root):
 def test_the_fingerprint_is_that_of_parameters_and_inputs(root):
     first = baseline.session(job(root)).fingerprint
     assert baseline.session(job(root)).fingerprint == first != baseline.session(job(root, seed=1)).fingerprint
-    write_json(root / "artifacts/check/result.json", {"other": 1})
+    write_json(root / "artifacts/check/result.json", {"data": mark(job(root)), "other": 1})
     assert baseline.session(job(root)).fingerprint != first
 
 
@@ -124,6 +127,28 @@ def test_networks_draw_from_streams_of_their_own():
 def test_a_missing_input_is_named_with_its_maker(name, root):
     (root / "artifacts" / name).unlink()
     with pytest.raises(UserError, match=rf"artifacts/{name}: missing; `dvc repro {name.split('/')[0]}`"):
+        baseline.session(job(root))
+
+
+def test_data_that_were_prepared_anew_are_to_be_checked_anew(root):
+    path = root / "artifacts/prepare/manifest.csv"
+    path.write_text(path.read_text() + "\n")
+    with pytest.raises(UserError, match=r"result\.json: is about other data .*dvc repro check") as caught:
+        baseline.session(job(root))
+    assert caught.value.code == DATA_FAILED
+
+
+def test_networks_of_other_classes_are_named(root):
+    path = root / "artifacts/prepare/dataset.json"
+    info = read_json(path)
+    write_json(path, info | {"classes": [*info["classes"], "d"], "palette": [*info["palette"], [0, 0, 0]]})
+    write_json(root / "artifacts/check/result.json", {"data": mark(job(root))})
+    with pytest.raises(UserError, match="baseline's generator: takes 3 input channels, data set tiny gives 4"):
+        baseline.session(job(root))
+    write_json(path, info)
+    write_json(root / "artifacts/check/result.json", {"data": mark(job(root))})
+    save_judge(JudgeNet(4, 4), root / "artifacts/judge")
+    with pytest.raises(UserError, match=r"judge\.json: knows 4 classes, the data have 3"):
         baseline.session(job(root))
 
 

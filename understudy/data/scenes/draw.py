@@ -6,9 +6,9 @@ from numpy.typing import NDArray
 from understudy.data.scenes import layout, weather
 from understudy.data.scenes.paint import paint
 from understudy.data.scenes.view import Camera, Canvas
+from understudy.data.terms import SPLITS
 
 SUPERSAMPLING = 3
-SPLITS = ("train", "val", "test")
 
 
 def draw(seed: int, split: str, index: int, size: tuple[int, int]) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:

@@ -127,7 +127,7 @@ Thing = Tree | Car | Person | Lamp | Sign
 
 @dataclass(frozen=True)
 class Street:
-    """Everything in a scene. end: z where the street is closed by `closing`. centre: x of the centre line."""
+    """Everything in a scene. end: z where the street ends. closed: by houses. centre: x of the centre line."""
 
     district: District
     left: Side
