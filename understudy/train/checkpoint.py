@@ -35,7 +35,7 @@ def save(path: Path, checkpoint: Checkpoint) -> None:
     try:
         with atomic(path) as temporary:
             save_file(tensors, temporary, metadata={"notes": json.dumps(checkpoint.notes)})
-    except (OSError, SafetensorError) as error:
+    except SafetensorError as error:  # what the library makes of a full disk
         raise UserError(f"{path}: the checkpoint cannot be written ({error}); free some space and run again") from error
 
 

@@ -44,7 +44,7 @@ def test_a_damaged_one_is_ignored_and_named(damage, tmp_path, capsys):
 
 def test_a_disk_that_refuses_is_named(tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(UserError, match=r"c\.safetensors: the checkpoint cannot be written.*run again"):
+    with pytest.raises(UserError, match=r"c\.safetensors: cannot be written"):
         save(tmp_path / "file/c.safetensors", Checkpoint({"a": torch.rand(1)}, {}))
 
 
