@@ -4,6 +4,8 @@ Makes    artifacts/baseline/: arch.json, weights.safetensors, curves.csv, metric
 Reads    artifacts/prepare, artifacts/check/result.json, artifacts/judge, artifacts/prune/arch.json, and of the teacher
          the discriminator's architecture alone; params base, runtime, student
 Run      dvc repro baseline, or python -m stages.baseline [--params FILE] [--root DIR] [--dry-run]
+Takes    about 0.15 s a step on one CPU core with the shipped settings
+Expect   a validation mIoU below the distilled student's
 Nothing is inherited, the discriminator is fresh, and every distillation term is absent.
 """
 

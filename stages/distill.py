@@ -4,6 +4,9 @@ Makes    artifacts/distill/: arch.json, weights.safetensors, curves.csv, metrics
 Reads    artifacts/prepare, artifacts/check/result.json, artifacts/judge, artifacts/teacher, artifacts/prune;
          params base, runtime, student, distill
 Run      dvc repro distill, or python -m stages.distill [--params FILE] [--root DIR] [--dry-run]
+Takes    about 0.3 s a step on one CPU core with the shipped settings, half of it for the teacher
+Expect   a validation KID below the teacher's after 1,600 steps, and an mIoU within about 0.02 of it
+Differs  from CAT in what it inherits (the pruned weights; the released code draws new ones) and in added terms
 Killed, it goes on from its last checkpoint when it is run again.
 """
 

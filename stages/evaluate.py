@@ -1,11 +1,11 @@
 """evaluate: teacher, student and baseline on the test split, by the same code on the same images.
 
-Makes    artifacts/evaluate/: evaluation.json (everything, with intervals), metrics.json (values alone, for `dvc
-metrics`),
-         classes.csv (IoU by class), samples.png; and .understudy/evaluate/latency.json, which is no output of the
-         graph: it belongs to a machine and a moment
+Makes    artifacts/evaluate/: evaluation.json (everything, with intervals), metrics.json (values alone, for
+         `dvc metrics`), classes.csv (IoU by class), samples.png; and .understudy/evaluate/latency.json, which is no
+         output of the graph: it belongs to a machine and a moment
 Reads    artifacts/prepare, artifacts/judge, artifacts/{teacher,distill,baseline}; params base, runtime, evaluate
 Run      dvc repro evaluate, or python -m stages.evaluate [--params FILE] [--root DIR] [--dry-run]
+Takes    about a minute for 1,000 test images of 64 px on one CPU core, a third of it for the intervals
 Networks run in fp32, whatever precision they were trained in: that is what ships.
 """
 
