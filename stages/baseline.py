@@ -28,6 +28,7 @@ READS = (Base, Runtime, Student)
 INPUTS = ("teacher/discriminator.json", "prune/arch.json")
 
 
+@functools.cache  # the plan and the run of one job look at the same one
 def session(job: Job) -> Session:
     """The training, ready to start."""
     base, params = job.params(Base), job.params(Student)

@@ -38,6 +38,7 @@ INPUTS = (
 )
 
 
+@functools.cache  # the plan and the run of one job look at the same one
 def session(job: Job) -> Session:
     """The training, ready to start."""
     base, params, distill = job.params(Base), job.params(Student), job.params(Distill)

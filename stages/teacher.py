@@ -30,6 +30,7 @@ from understudy.train.session import Session, Setting, seeded
 READS = (Base, Runtime, Teacher)
 
 
+@functools.cache  # the plan and the run of one job look at the same one
 def session(job: Job) -> Session:
     """The training, ready to start."""
     base, runtime, params = job.params(Base), job.params(Runtime), job.params(Teacher)

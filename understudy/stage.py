@@ -21,7 +21,7 @@ Section = TypeVar("Section")
 Plan = Mapping[str, Any]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)  # a job is itself and no other: what is made for it can be kept by it
 class Job:
     """One run of one stage: where its files are, and its parameters.
 
