@@ -476,11 +476,12 @@ def test_a_promoted_student_translates_like_the_one_that_was_promoted(run, tmp_p
 
 
 @pytest.fixture
-def graph(run):
+def graph(run, repo):
     """The files of a finished run, under a graph of one stage that does nothing."""
     subprocess.run([sys.executable, "-m", "dvc", "init", "-q", "--no-scm"], cwd=run, check=True)
     (run / "dvc.yaml").write_text("stages: {nothing: {cmd: echo nothing}}\n")
-    (run / "params.yaml").write_text(PARAMS)
+    shipped = yaml.safe_load((repo / "params.yaml").read_text(encoding="utf-8"))
+    (run / "params.yaml").write_text(yaml.safe_dump(shipped | yaml.safe_load(PARAMS)))
     write_evaluation(run)
     write_verdict(run, finding("passed", "miou reaches 0.5"))
     return run
@@ -527,3 +528,11 @@ def test_track_delivers_what_is_pending(tmp_path, capsys, monkeypatch):
     code, out, _ = understudy(capsys, "track", "--root", tmp_path)
     assert code == OK and "teacher abcdef01: delivered" in out
     assert (tmp_path / "mlflow.db").stat().st_size > 0
+
+
+def test_run_reads_every_parameter_before_anything_starts(repo, tmp_path, capsys):
+    text = (repo / "params.yaml").read_text(encoding="utf-8")
+    (tmp_path / "params.yaml").write_text(text.replace("max_worse_than_baseline", "max_worse_than_basline"))
+    assert main(["run", "--root", str(tmp_path)]) == 2
+    assert "max_worse_than_basline" in capsys.readouterr().err
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["params.yaml"]

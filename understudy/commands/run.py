@@ -23,7 +23,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     from understudy.adapters.dvc import repro
+    from understudy.params.active import load_all
 
+    load_all(arguments.root / "params.yaml")  # a misspelt bound of the gate is found now, not after the training
     repro(arguments.root)
     code = _attempt(gate, arguments)
     if code == OK:
