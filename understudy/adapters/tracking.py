@@ -24,13 +24,8 @@ from understudy.errors import OK, UserError
 from understudy.lineage import dependencies, lineage
 
 POLL_SECONDS = 2.0  # between two looks at a log that is being written
-BACKOFF_SECONDS = (
-    1.0,
-    2.0,
-    4.0,
-    8.0,
-    16.0,
-)  # between attempts at a store that is down; the last one repeats while live
+# Between attempts at a store that is down; the last one repeats while the training lives.
+BACKOFF_SECONDS = (1.0, 2.0, 4.0, 8.0, 16.0)
 BATCH = 1000  # metrics in one call, MLflow's limit
 PARAMS = 100  # parameters in one call, MLflow's limit
 FINGERPRINT = "understudy.fingerprint"

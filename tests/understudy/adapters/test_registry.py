@@ -1,5 +1,4 @@
 import os
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -63,24 +62,6 @@ def make_student(root: Path, seed: int, frechet: float, bound: dict, judge_sha25
     gate = Gate.parse({FRECHET: bound}, "params.yaml: gate")
     write_json(root / PATH, judge(gate, *read_evaluation(root)).plain())
     return gate
-
-
-@pytest.fixture(scope="module")
-def empty_store(tmp_path_factory):
-    """A folder with an initialised store: making the database takes ten seconds."""
-    root = tmp_path_factory.mktemp("store")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.delenv("MLFLOW_TRACKING_URI", raising=False)
-        connect(root)
-    return root
-
-
-@pytest.fixture
-def root(empty_store, tmp_path, monkeypatch):
-    """A folder of its own with an empty store in it. The experiment's artifact folder stays the shared one."""
-    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    shutil.copy(empty_store / "mlflow.db", tmp_path / "mlflow.db")
-    return tmp_path
 
 
 def test_refusals_come_before_the_store_is_touched(tmp_path):

@@ -1,5 +1,4 @@
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -17,24 +16,6 @@ from understudy.train.log import Log
 REPO = Path(__file__).parents[3]
 FINGERPRINT = "f00dfeed" * 8
 PARAMS = {"base": {"seed": 3}, "teacher": {"ngf": 8, "schedule": {"batch_size": 4}}}
-
-
-@pytest.fixture(scope="module")
-def empty_store(tmp_path_factory):
-    """A folder with an initialised store: making the database takes ten seconds."""
-    root = tmp_path_factory.mktemp("store")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.delenv("MLFLOW_TRACKING_URI", raising=False)
-        connect(root)
-    return root
-
-
-@pytest.fixture
-def root(empty_store, tmp_path, monkeypatch):
-    """A folder of its own with an empty store in it."""
-    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    shutil.copy(empty_store / "mlflow.db", tmp_path / "mlflow.db")
-    return tmp_path
 
 
 def log_path(root, stage="teacher"):
