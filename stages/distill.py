@@ -1,6 +1,6 @@
 """distill: the pruned architecture, trained to meet the data and its teacher.
 
-Makes    artifacts/distill/: arch.json, weights.safetensors, curves.csv, metrics.json, samples.png
+Makes    artifacts/distill/: arch.json, weights.safetensors, curves.csv, validation.csv, metrics.json, samples.png
 Reads    artifacts/prepare, artifacts/check/result.json, artifacts/judge, artifacts/teacher, artifacts/prune;
          params base, runtime, student, distill
 Run      dvc repro distill, or python -m stages.distill [--params FILE] [--root DIR] [--dry-run]
@@ -19,7 +19,6 @@ from understudy.params.distill import Distill
 from understudy.params.runtime import Runtime
 from understudy.params.student import Student
 from understudy.prune.surgery import inherit
-from understudy.runtime import autocast, device, seed_everything
 from understudy.stage import Job, Plan, main
 from understudy.train.critic import fresh_critic, trained_critic
 from understudy.train.distill import Distillation, adapters
@@ -42,9 +41,6 @@ INPUTS = (
 def session(job: Job) -> Session:
     """The training, ready to start."""
     base, params, distill = job.params(Base), job.params(Student), job.params(Distill)
-    seed_everything(base.seed)
-    place = device(job.params(Runtime))
-    precision = functools.partial(autocast, job.params(Runtime), place)
     paths = {name: job.input(name) for name in INPUTS}
     teacher_arch, teacher = load_generator(paths["teacher/arch.json"], paths["teacher/weights.safetensors"])
     arch = architecture.load(paths["prune/arch.json"])
@@ -63,13 +59,10 @@ def session(job: Job) -> Session:
             generator=generator,
             discriminator=critic,
             adapters=learned,
-            terms=Distillation(teacher.to(place), distill, arch.taps, arch.middle, learned, precision),
+            terms=Distillation(teacher, distill, arch.taps, arch.middle, learned),
             weights=Weights(params.lambda_gan, params.lambda_recon),
             schedule=params.schedule,
             inputs=INPUTS,
-            seed=base.seed,
-            device=place,
-            autocast=precision,
         ),
     )
 

@@ -5,14 +5,16 @@ Makes    artifacts/evaluate/: evaluation.json (everything, with intervals), metr
          output of the graph: it belongs to a machine and a moment
 Reads    artifacts/prepare, artifacts/judge, artifacts/{teacher,distill,baseline}; params base, runtime, evaluate
 Run      dvc repro evaluate, or python -m stages.evaluate [--params FILE] [--root DIR] [--dry-run]
-Takes    about a minute for 1,000 test images of 64 px on one CPU core, a third of it for the intervals
+Takes    about a minute and a half for 1,000 test images of 64 px on one CPU core, a third of it for the intervals
 Networks run in fp32, whatever precision they were trained in: that is what ships.
 """
 
 import contextlib
 import csv
+import functools
 import time
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +27,7 @@ from understudy.files import atomic, sha256, write_json
 from understudy.grid import grid
 from understudy.measure import latency_ms, peak_activation_bytes
 from understudy.metrics.collapse import find_collapse
-from understudy.metrics.judge import load_judge
+from understudy.metrics.judge import JudgeNet, load_judge
 from understudy.metrics.protocol import L1_TO_TEACHER
 from understudy.metrics.score import Estimate, Scorer, differences, observe
 from understudy.models.generator import Generator
@@ -43,10 +45,37 @@ SHOWN = 8  # test images in the sample grid
 TIMED = 16  # images, to tell how long the test split will take
 
 
-def plan(job: Job) -> Plan:
+@dataclass(frozen=True)
+class Scene:
+    """What is scored, and by whom. models: architecture and network by name."""
+
+    info: DatasetInfo
+    judge: JudgeNet
+    models: Mapping[str, tuple[Arch, Generator]]
+    device: torch.device
+
+
+@functools.cache  # the plan and the run of one job look at the same one
+def scene(job: Job) -> Scene:
+    """Everything loaded. Raises UserError when a network is missing, damaged, or of data with other classes."""
+    seed_everything(job.params(Base).seed)
+    place = device(job.params(Runtime))
     info = load_info(job.input("prepare/dataset.json"))
-    models = _models(job, info)
-    counted = {name: cost(arch) for name, (arch, _) in models.items()}
+    judge = load_judge(job.input("judge/judge.json").parent, info.num_classes).to(place)
+    models = {}
+    for name, stage in MODELS.items():
+        path = job.input(f"{stage}/arch.json")
+        arch, net = load_generator(path, job.input(f"{stage}/weights.safetensors"))
+        info.require_fit(arch.input_channels, arch.encoding, path)
+        models[name] = (arch, net.to(place).eval())
+    return Scene(info, judge, models, place)
+
+
+def plan(job: Job) -> Plan:
+    ready = scene(job)
+    info = ready.info
+    seconds = _seconds(ready, job.params(Evaluate).latency_runs)
+    counted = {name: cost(arch) for name, (arch, _) in ready.models.items()}
     return {
         "test images": info.counts["test"],
         "size": "x".join(map(str, info.size)),
@@ -54,21 +83,17 @@ def plan(job: Job) -> Plan:
             f"MACs.{name}": f"{costs.macs_true / 1e9:.4f} G true, {costs.macs_legacy / 1e9:.4f} G legacy"
             for name, costs in counted.items()
         },
-        "device": f"{device(job.params(Runtime))}, {threads()} threads",
-        "expected time": f"{_seconds(job, info, models):.0f} s (a batch, just timed), and the intervals' resampling",
+        "device": f"{ready.device}, {threads()} threads",
+        "expected time": f"{seconds:.0f} s (a batch, just timed), and the intervals' resampling",
     }
 
 
 def run(job: Job) -> None:
-    params = job.params(Evaluate)
-    seed_everything(job.params(Base).seed)
-    place = device(job.params(Runtime))
-    info = load_info(job.input("prepare/dataset.json"))
+    params, ready = job.params(Evaluate), scene(job)
+    info, judge, models = ready.info, ready.judge, ready.models
     pairs = load_pairs(job.input("prepare/test.zip"))
-    judge = load_judge(job.input("judge/judge.json").parent, info.num_classes).to(place)
-    models = _models(job, info)
     photos = {
-        name: translate(net.to(place).eval(), pairs.labels, arch.encoding, info, place, contextlib.nullcontext)
+        name: translate(net, pairs.labels, arch.encoding, info, ready.device, contextlib.nullcontext)
         for name, (arch, net) in models.items()
     }
     print("evaluate: translated the test split; scoring", flush=True)
@@ -112,34 +137,21 @@ def run(job: Job) -> None:
     write_json(job.output("evaluate/metrics.json"), _flat(evaluation["models"]))
     _write_classes(per_class, job.output("evaluate/classes.csv"))
     _draw(pairs, coloured, photos, job.output("evaluate/samples.png"))
-    _time(job, models, pairs, info, place)
+    _time(job, ready, pairs.labels[:1])
 
 
-def _models(job: Job, info: DatasetInfo) -> dict[str, tuple[Arch, Generator]]:
-    """The networks by name. Raises UserError when one is missing, damaged, or of data with other classes."""
-    models = {}
-    for name, stage in MODELS.items():
-        path = job.input(f"{stage}/arch.json")
-        arch, net = load_generator(path, job.input(f"{stage}/weights.safetensors"))
-        info.require_fit(arch.input_channels, arch.encoding, path)
-        models[name] = (arch, net)
-    return models
-
-
-def _seconds(job: Job, info: DatasetInfo, models: Mapping[str, tuple[Arch, Generator]]) -> float:
+def _seconds(ready: Scene, latency_runs: int) -> float:
     """What translating and judging the test split and timing the networks will take, by one batch of blank images."""
-    place, runs = device(job.params(Runtime)), job.params(Evaluate).latency_runs
-    judge = load_judge(job.input("judge/judge.json").parent, info.num_classes).to(place)
+    info = ready.info
     labels = torch.zeros(TIMED, *info.size, dtype=torch.uint8)
     seconds = 0.0
-    for arch, net in models.values():
-        net.to(place).eval()
+    for arch, net in ready.models.values():
         for part in (labels[:1], labels):  # the first passes pay for set-up
             start = time.perf_counter()
-            photos = translate(net, part, arch.encoding, info, place, contextlib.nullcontext)
-            observe(judge, photos, part, info.ignore)
+            photos = translate(net, part, arch.encoding, info, ready.device, contextlib.nullcontext)
+            observe(ready.judge, photos, part, info.ignore)
             spent = time.perf_counter() - start
-        seconds += spent * (info.counts["test"] + 2 * runs) / TIMED
+        seconds += spent * (info.counts["test"] + 2 * latency_runs) / TIMED
     return seconds
 
 
@@ -199,19 +211,21 @@ def _draw(pairs: Pairs, coloured: torch.Tensor, photos: Mapping[str, torch.Tenso
     grid(rows, list(columns), path)
 
 
-def _time(
-    job: Job, models: Mapping[str, tuple[Arch, Generator]], pairs: Pairs, info: DatasetInfo, place: torch.device
-) -> None:
-    """Latency of one image, the models side by side in one run; with the hashes that say which networks were timed."""
-    times: dict[str, Any] = {}
+def _time(job: Job, ready: Scene, labels: torch.Tensor) -> None:
+    """Latency of one image, the models side by side in one run; with the hashes that say which networks were timed.
+
+    labels: uint8 [1, H, W].
+    """
     runs = job.params(Evaluate).latency_runs
-    for name, (arch, net) in models.items():
-        times[name] = latency_ms(net, encode_labels(pairs.labels[:1].to(place), arch.encoding, info), runs)
+    times: dict[str, Any] = {
+        name: latency_ms(net, encode_labels(labels.to(ready.device), arch.encoding, ready.info), runs)
+        for name, (arch, net) in ready.models.items()
+    }
     weights = [f"{stage}/weights.safetensors" for stage in MODELS.values()]
     files = {f"artifacts/{name}": sha256(job.input(name)) for name in weights}
     write_json(
         job.scratch / "latency.json",
-        {"threads": threads(), "device": str(place), "models": times, "files": files},
+        {"threads": threads(), "device": str(ready.device), "models": times, "files": files},
     )
 
 

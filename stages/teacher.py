@@ -1,7 +1,7 @@
 """teacher: CAT's inception generator, trained with PatchGAN and the pix2pix objective.
 
-Makes    artifacts/teacher/: arch.json, weights.safetensors, discriminator.{json,safetensors}, curves.csv, metrics.json,
-         samples.png
+Makes    artifacts/teacher/: arch.json, weights.safetensors, discriminator.json, discriminator.safetensors, curves.csv,
+         validation.csv, metrics.json, samples.png
 Reads    artifacts/prepare, artifacts/check/result.json, artifacts/judge; params base, runtime, teacher
 Run      dvc repro teacher, or python -m stages.teacher [--params FILE] [--root DIR] [--dry-run]
 Takes    about 0.3 s a step on one CPU core with the shipped settings (64 px, ngf 32, batch 8, bf16)
@@ -21,7 +21,6 @@ from understudy.models.initialise import init_normal
 from understudy.params.base import Base
 from understudy.params.runtime import Runtime
 from understudy.params.teacher import Teacher
-from understudy.runtime import autocast, device, seed_everything
 from understudy.stage import Job, Plan, main
 from understudy.train.critic import save_critic
 from understudy.train.pix2pix import NoTerms, Weights
@@ -33,9 +32,7 @@ READS = (Base, Runtime, Teacher)
 @functools.cache  # the plan and the run of one job look at the same one
 def session(job: Job) -> Session:
     """The training, ready to start."""
-    base, runtime, params = job.params(Base), job.params(Runtime), job.params(Teacher)
-    seed_everything(base.seed)
-    place = device(runtime)
+    base, params = job.params(Base), job.params(Teacher)
     info = load_info(job.input("prepare/dataset.json"))
     arch = architecture.inception(
         ngf=params.ngf,
@@ -63,9 +60,6 @@ def session(job: Job) -> Session:
             weights=Weights(params.lambda_gan, params.lambda_recon),
             schedule=params.schedule,
             inputs=(),
-            seed=base.seed,
-            device=place,
-            autocast=functools.partial(autocast, runtime, place),
         ),
     )
 

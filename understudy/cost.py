@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from typing import Literal
 
 from understudy.arch import Arch, InceptionArch
-from understudy.errors import UserError
 
 Convention = Literal["true", "legacy"]
 Size = tuple[int, int]
@@ -57,13 +56,10 @@ class Cost:
         return self.macs_true if convention == "true" else self.macs_legacy
 
 
-def cost(arch: Arch, size: Size | None = None) -> Cost:
-    """The cost at `size` (height and width, multiples of 4), by default the architecture's own. Raises UserError."""
-    size = size or arch.size
-    if any(side < 4 or side % 4 for side in size):
-        raise UserError(f"size {size[0]}x{size[1]}: the generators take multiples of 4")
+def cost(arch: Arch) -> Cost:
+    """The cost at the architecture's own size."""
     true = legacy = params = 0
-    for conv in convolutions(arch, size):
+    for conv in convolutions(arch):
         true += conv.macs_true
         legacy += conv.macs_legacy
         params += conv.weights + (conv.cout if conv.bias else 0)
@@ -72,8 +68,9 @@ def cost(arch: Arch, size: Size | None = None) -> Cost:
     return Cost(true, legacy, params)
 
 
-def convolutions(arch: Arch, size: Size) -> Iterator[Convolution]:
+def convolutions(arch: Arch) -> Iterator[Convolution]:
     """Every convolution of the network, in the order of its modules."""
+    size = arch.size
     full, half, quarter = size, (size[0] // 2, size[1] // 2), (size[0] // 4, size[1] // 4)
     bias, (first, second, trunk), (up_half, up_full) = arch.norm != "batch", arch.stem, arch.head
     yield Convolution("down.0.conv", arch.input_channels, first, 7, full, full, bias)

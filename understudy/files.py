@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -31,6 +32,13 @@ def atomic(path: Path) -> Iterator[Path]:
             temporary.unlink(missing_ok=True)
     except OSError as error:  # no permission, no space, a file where a folder should be
         raise UserError(f"{path}: cannot be written: {error}") from error
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Remove the temporary files that killed writers left anywhere below `folder`. Nobody may be writing there."""
+    for path in folder.rglob(".*"):
+        if re.fullmatch(r"\..+\.\d+(\.\w+)?", path.name) and path.is_file():
+            path.unlink(missing_ok=True)
 
 
 def write_text(path: Path, text: str) -> None:

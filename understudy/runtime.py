@@ -3,6 +3,7 @@
 import contextlib
 import os
 import random
+from collections.abc import Mapping
 from contextlib import AbstractContextManager
 
 import numpy as np
@@ -41,6 +42,21 @@ def seed_everything(seed: int) -> None:
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     torch.use_deterministic_algorithms(True, warn_only=True)
     torch.backends.cudnn.benchmark = False
+
+
+def random_state() -> dict[str, torch.Tensor]:
+    """The states of torch's generators, by device: what a layer that draws depends on beside its inputs."""
+    states = {"cpu": torch.get_rng_state()}
+    if torch.cuda.is_available():
+        states |= {f"cuda{index}": state for index, state in enumerate(torch.cuda.get_rng_state_all())}
+    return states
+
+
+def restore_random_state(states: Mapping[str, torch.Tensor]) -> None:
+    """Take over what `random_state()` gave."""
+    torch.set_rng_state(states["cpu"])
+    for index in range(torch.cuda.device_count()):
+        torch.cuda.set_rng_state(states[f"cuda{index}"], index)
 
 
 def threads() -> int:

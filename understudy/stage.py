@@ -6,16 +6,27 @@ DVC's outputs, where commands and flows read it.
 """
 
 import argparse
+import errno
+import os
+import signal
 import sys
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from types import FrameType
 from typing import Any, TypeVar
 
-from understudy.errors import INTERRUPTED, OK, UNEXPECTED, UserError
-from understudy.files import write_json
+from understudy import locks
+from understudy.errors import BAD_INPUT, INTERRUPTED, OK, PREEMPTED, UNEXPECTED, UserError
+from understudy.files import remove_leftovers, write_json
+from understudy.orphans import Unread, end_with_parent
 from understudy.params.loader import load, section_name
+
+PATIENCE = 60.0  # seconds that a stage waits for another run of it: one that was stopped needs some to save its state
+# What a disk or a folder answers that the user has to mend; any other OSError is a bug.
+REFUSALS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM)
 
 Section = TypeVar("Section")
 Plan = Mapping[str, Any]
@@ -64,32 +75,80 @@ def main(
     """Run `python -m stages.STAGE [--params FILE] [--root DIR] [--dry-run]`, and exit with a code of errors.py."""
     parser = argparse.ArgumentParser(prog=f"python -m stages.{stage}", description=sys.modules["__main__"].__doc__,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)  # fmt: skip
-    parser.add_argument(
-        "--params", type=Path, default=Path("params.yaml"), help="parameter file (default: %(default)s)"
-    )
-    parser.add_argument("--root", type=Path, default=Path(), help="folder that holds artifacts/ (default: this one)")
+    parser.add_argument("--params", type=Path, help="parameter file (default: params.yaml in DIR)", metavar="FILE")
+    parser.add_argument("--root", type=Path, default=Path(), metavar="DIR",
+                        help="folder that holds artifacts/ (default: this one)")  # fmt: skip
     parser.add_argument("--dry-run", action="store_true", help="print the plan and stop")
     arguments = parser.parse_args(argv)
+    if "DVC_STAGE" in os.environ:  # set by DVC for what it runs; a stage that was started by hand may outlive its shell
+        end_with_parent()
     status = arguments.root / ".understudy" / "status" / f"{stage}.json"
-    code, reason = OK, "done"
-    try:
-        job = Job(stage, arguments.root, load(arguments.params, sections))
-        _print_plan(job, plan(job))
-        if arguments.dry_run:
-            sys.exit(OK)
-        run(job)
-    except UserError as error:
-        code, reason = error.code, str(error)
-        print(f"{stage}: {reason}", file=sys.stderr)
-    except KeyboardInterrupt:  # training stages save their state first, and say so themselves
-        code, reason = INTERRUPTED, "interrupted; run it again"
-        print(f"{stage}: {reason}", file=sys.stderr)
-    except Exception as error:
-        traceback.print_exc()
-        code, reason = UNEXPECTED, f"{type(error).__name__}: {error}"
-    if not arguments.dry_run:
-        write_json(status, {"stage": stage, "code": code, "reason": reason})
+    sys.stdout, sys.stderr = Unread(sys.stdout), Unread(sys.stderr)  # type: ignore[assignment]
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) != signal.SIG_IGN:  # nohup wants the closed terminal ignored
+            signal.signal(number, _stop)
+    with ExitStack() as until_the_end:  # the lock is let go of once the status is written
+
+        def work() -> None:
+            job = Job(stage, arguments.root, load(arguments.params or arguments.root / "params.yaml", sections))
+            if not arguments.dry_run:
+                until_the_end.enter_context(_sole_writer(job))
+            _print_plan(job, plan(job))
+            if not arguments.dry_run:
+                run(job)
+
+        code, reason = _outcome(work)
+        if code:
+            print(f"{stage}: {reason}", file=sys.stderr)
+        if not arguments.dry_run:
+            try:
+                write_json(status, {"stage": stage, "code": code, "reason": reason})
+            except UserError as error:  # of the disk that failed the stage; the exit code still tells
+                print(f"{stage}: {error}", file=sys.stderr)
+                code = code or error.code
     sys.exit(code)
+
+
+def _outcome(work: Callable[[], None]) -> tuple[int, str]:
+    """Do the work; the exit code, and the reason for it. A bug's traceback is printed."""
+    try:
+        work()
+    except UserError as error:
+        return error.code, str(error)
+    except KeyboardInterrupt:  # training stages save their state first, and say so themselves
+        return INTERRUPTED, "interrupted; run it again"
+    except _Stopped as stopped:
+        return PREEMPTED, f"stopped by {stopped}; run it again"
+    except Exception as error:
+        if isinstance(error, OSError) and error.errno in REFUSALS:
+            return BAD_INPUT, f"{error}; free some space or mend the permissions, and run it again"
+        traceback.print_exc()
+        return UNEXPECTED, f"{type(error).__name__}: {error}"
+    return OK, "done"
+
+
+class _Stopped(BaseException):
+    """A signal to end, on its way out through every `finally` that removes a half-written file."""
+
+
+def _stop(number: int, _: FrameType | None) -> None:
+    raise _Stopped(signal.Signals(number).name)
+
+
+@contextmanager
+def _sole_writer(job: Job) -> Iterator[None]:
+    """Keep every other run of this stage in this root out, and tidy what one that was killed left half-written."""
+    path = job.scratch / "lock"
+    if (other := locks.holder(path)) is not None:
+        print(f"{job.stage}: process {other} still works here; waiting {PATIENCE:.0f} s for its end", flush=True)
+    with locks.held(path, PATIENCE) as mine:
+        if not mine:
+            raise UserError(
+                f"{path}: held by process {locks.holder(path)}, another run of {job.stage} in this folder;"
+                " wait for it or stop it, and run this again", PREEMPTED)  # fmt: skip
+        for folder in (job.scratch, job.output(job.stage)):
+            remove_leftovers(folder)
+        yield
 
 
 def _print_plan(job: Job, plan: Plan) -> None:

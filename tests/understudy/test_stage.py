@@ -1,6 +1,7 @@
 """The command line, the exit code and the status file of a stage, as real processes of a stage written here."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -10,6 +11,7 @@ import pytest
 
 from understudy.errors import UserError
 from understudy.files import read_json
+from understudy.locks import held
 from understudy.stage import Job
 
 STAGE = '''
@@ -63,7 +65,7 @@ def files(root: Path) -> set[str]:
     return {p.relative_to(root).as_posix() for p in root.rglob("*") if p.is_file()} - {"small.py", "params.yaml"}
 
 
-STATUS = ".understudy/status/small.json"
+STATUS, LOCK = ".understudy/status/small.json", ".understudy/small/lock"
 
 
 def test_a_stage_that_succeeds_shows_its_plan_and_says_so(stage, tmp_path):
@@ -71,13 +73,16 @@ def test_a_stage_that_succeeds_shows_its_plan_and_says_so(stage, tmp_path):
     assert done.returncode == 0 and done.stderr == ""
     assert done.stdout.splitlines() == [
         "small: plan", "  small.ending: well", "  small.sizes: [1, 2]", "  expected time: a moment"]  # fmt: skip
-    assert files(tmp_path) == {STATUS, "artifacts/small/out.txt", ".understudy/small/note.txt"}
+    assert files(tmp_path) == {STATUS, LOCK, "artifacts/small/out.txt", ".understudy/small/note.txt"}
     assert read_json(tmp_path / STATUS) == {"stage": "small", "code": 0, "reason": "done"}
 
 
 def test_root_and_params_may_be_elsewhere(stage, tmp_path):
+    stage("well", "--dry-run")  # writes params.yaml
+    (tmp_path / "far/away").mkdir(parents=True)
+    shutil.copy(tmp_path / "params.yaml", tmp_path / "far/away")
     assert stage("well", "--root", "far/away").returncode == 0
-    assert files(tmp_path / "far/away") == {STATUS, "artifacts/small/out.txt", ".understudy/small/note.txt"}
+    assert files(tmp_path / "far/away") == {STATUS, LOCK, "artifacts/small/out.txt", ".understudy/small/note.txt"}
     (tmp_path / "params.yaml").rename(tmp_path / "mine.yaml")
     done = stage("well", "--params", "none.yaml", "--root", "far")
     assert done.returncode == 2 and "none.yaml: no such parameter file" in done.stderr
@@ -99,7 +104,7 @@ def test_a_failure_leaves_its_code_and_its_reason(ending, code, reason, stage, t
     if code != 1:
         assert done.stderr == f"small: {reason}\n"
     assert read_json(tmp_path / STATUS) == {"stage": "small", "code": code, "reason": reason}
-    assert files(tmp_path) == {STATUS}
+    assert files(tmp_path) - {LOCK} == {STATUS}
 
 
 def test_ctrl_c_is_one_line_and_leaves_a_reason(stage, tmp_path, repo):
@@ -133,3 +138,71 @@ def test_an_input_that_nobody_made_is_named_with_its_maker(tmp_path):
         job.input("prune/arch.json")
     assert job.output("distill/a") == tmp_path / "artifacts/distill/a"
     assert job.scratch == tmp_path / ".understudy/distill"
+
+
+def start(tmp_path, repo, **options) -> subprocess.Popen[str]:
+    """The stage, working for a minute."""
+    (tmp_path / "params.yaml").write_text("small: {ending: long, sizes: []}\n")
+    process = subprocess.Popen(
+        [sys.executable, "small.py"], cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(repo)},
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **options)  # fmt: skip
+    assert process.stdout is not None
+    while "working" not in process.stdout.readline():
+        assert process.poll() is None
+    return process
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_to_end_leaves_a_reason_and_nothing_half_written(number, stage, tmp_path, repo):
+    stage("long", "--dry-run")
+    process = start(tmp_path, repo)
+    process.send_signal(number)
+    _, errors = process.communicate(timeout=20)
+    assert process.returncode == 75 and errors == f"small: stopped by {number.name}; run it again\n"
+    assert read_json(tmp_path / STATUS)["code"] == 75 and files(tmp_path) == {STATUS, LOCK}
+
+
+def test_a_terminal_that_closes_does_not_end_what_runs_under_nohup(stage, tmp_path, repo):
+    stage("long", "--dry-run")
+    process = start(tmp_path, repo, preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_IGN))
+    process.send_signal(signal.SIGHUP)
+    with pytest.raises(subprocess.TimeoutExpired):
+        process.wait(0.5)
+    process.kill()
+    process.communicate()
+
+
+def test_a_second_run_of_a_stage_waits_and_then_says_who_is_in_the_way(stage, tmp_path, repo):
+    stage("long", "--dry-run")
+    process = start(tmp_path, repo)
+    (tmp_path / "small.py").write_text("import understudy.stage\nunderstudy.stage.PATIENCE = 0.3\n" + STAGE)
+    refused = stage("well")
+    assert refused.returncode == 75
+    assert f"process {process.pid} still works here; waiting" in refused.stdout
+    assert f"held by process {process.pid}, another run of small in this folder" in refused.stderr
+    assert stage("well", "--dry-run").returncode == 0  # a plan touches nothing
+    (tmp_path / "small.py").write_text(STAGE)
+    process.kill()
+    process.communicate()
+    leftover = tmp_path / "artifacts/small/.weights.123.safetensors"
+    leftover.parent.mkdir(parents=True)
+    leftover.touch()
+    assert stage("well").returncode == 0
+    assert not leftover.exists() and (tmp_path / "artifacts/small/out.txt").exists()
+
+
+def test_under_dvc_a_stage_ends_with_its_parent(stage, tmp_path, repo):
+    stage("long", "--dry-run")
+    parent = "import subprocess, sys; subprocess.run([sys.executable, 'small.py'])"
+    (tmp_path / "params.yaml").write_text("small: {ending: long, sizes: []}\n")
+    process = subprocess.Popen(
+        [sys.executable, "-c", parent], cwd=tmp_path, stdout=subprocess.PIPE, text=True,
+        env={**os.environ, "PYTHONPATH": str(repo), "DVC_STAGE": "small"})  # fmt: skip
+    assert process.stdout is not None
+    while "working" not in process.stdout.readline():
+        assert process.poll() is None
+    process.kill()
+    process.wait()
+    with held(tmp_path / LOCK, wait=20) as free:
+        assert free
+    assert read_json(tmp_path / STATUS)["reason"] == "stopped by SIGTERM; run it again"

@@ -21,6 +21,7 @@ from ruamel.yaml import YAML
 
 from understudy.errors import UNEXPECTED, UserError
 from understudy.files import atomic, read_json
+from understudy.orphans import end_with_parent
 
 PACKAGES = ("understudy", "stages")
 DATA = "artifacts/"
@@ -29,6 +30,8 @@ DATA = "artifacts/"
 def repro(root: Path, targets: Iterable[str] = ()) -> None:
     """`dvc repro` in `root`, in a process group of its own, which gets every SIGINT and SIGTERM that this process gets.
 
+    When this process is killed outright, the system ends DVC, and with it the stage. (On Linux that happens when the
+    calling thread ends: call this from one that lives as long as the run should.)
     Raises UserError with the code and the reason of the stage that failed: DVC hides both behind its own exit code.
     """
     status = root / ".understudy" / "status"
@@ -37,7 +40,9 @@ def repro(root: Path, targets: Iterable[str] = ()) -> None:
     command = [sys.executable, "-m", "dvc", "repro", *targets]
     # The stages' `python` must be the one that runs this, whether or not its environment is activated.
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
-    process = subprocess.Popen(command, cwd=root, env={**os.environ, "PATH": path}, start_new_session=True)
+    process = subprocess.Popen(
+        command, cwd=root, env={**os.environ, "PATH": path}, start_new_session=True, preexec_fn=end_with_parent
+    )
 
     def forward(number: int, _: FrameType | None) -> None:
         os.killpg(process.pid, number)

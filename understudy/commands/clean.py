@@ -14,7 +14,6 @@ from pathlib import Path
 
 from understudy.errors import OK, UserError
 
-CHECKPOINT = "checkpoint.safetensors"
 KEPT = "seeds"  # roots of their own, results included, made by benchmarks/seeds.py
 
 
@@ -49,8 +48,7 @@ def _inside(scratch: Path) -> list[Path]:
 
 def _checkpoints(scratch: Path) -> list[Path]:
     # Also the temporary file that a kill in the middle of a write leaves beside a checkpoint.
-    pattern = f"*{Path(CHECKPOINT).stem}*{Path(CHECKPOINT).suffix}"
-    return [path for folder in _inside(scratch) for path in sorted(folder.rglob(pattern))]
+    return [path for folder in _inside(scratch) for path in sorted(folder.rglob("*checkpoint-*.safetensors"))]
 
 
 def _agreed() -> bool:

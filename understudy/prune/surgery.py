@@ -54,7 +54,7 @@ def cut(weights: Mapping[str, Tensor], student: InceptionArch, kept: Kept, mode:
             state[f"{name}.num_batches_tracked"] = batches.clone()
     if mode == "norm":
         return state
-    for conv in convolutions(student, student.size):
+    for conv in convolutions(student):
         reads, writes = _neighbours(conv.name)
         weight, bias = weights[f"{conv.name}.weight"], weights.get(f"{conv.name}.bias")
         inputs, outputs = (1, 0) if not conv.transposed else (0, 1)  # dimensions of the weight

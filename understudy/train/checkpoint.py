@@ -2,54 +2,80 @@
 
 They are kept under `.understudy/STAGE/FINGERPRINT/`, outside DVC's outputs, which DVC deletes before it runs a stage.
 The fingerprint covers code, parameters and input files, so a checkpoint is only ever taken up by the very same
-training. A checkpoint is a safetensors file: reading one runs no code.
+training. A checkpoint is a safetensors file: reading one runs no code. Its name holds the step and the start of its
+own SHA-256, so that one rename publishes content and checksum together; one that does not match its name is damaged,
+and the one before it, which is kept for that, is taken up instead.
 """
 
 import hashlib
 import json
+import re
 import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+import safetensors
+import safetensors.torch
 from torch import Tensor
 
 from understudy.errors import UserError
 from understudy.files import atomic, sha256
 
+KEPT = 2  # the newest, and the one before it in case the newest is damaged
+DIGITS = 16  # of the checksum in a name
+PATTERN = "checkpoint-*.safetensors"
+
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """tensors: by name. notes: plain values that are not tensors (the step, the best score so far)."""
+    """step: optimiser steps taken. tensors: by name. notes: plain values that are not tensors."""
 
+    step: int
     tensors: dict[str, Tensor]
     notes: Mapping[str, Any]
 
 
-def save(path: Path, checkpoint: Checkpoint) -> None:
-    """Write a checkpoint, atomically. Raises UserError when the disk refuses it."""
+def save(folder: Path, checkpoint: Checkpoint) -> None:
+    """Write a checkpoint, atomically, and remove all older ones but the last. Raises UserError for a disk's refusal."""
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in checkpoint.tensors.items()}
-    try:
-        with atomic(path) as temporary:
-            save_file(tensors, temporary, metadata={"notes": json.dumps(checkpoint.notes)})
-    except SafetensorError as error:  # what the library makes of a full disk
-        raise UserError(f"{path}: the checkpoint cannot be written ({error}); free some space and run again") from error
+    content = safetensors.torch.save(tensors, metadata={"notes": json.dumps(checkpoint.notes)})
+    digest = hashlib.sha256(content).hexdigest()[:DIGITS]
+    with atomic(folder / f"checkpoint-{checkpoint.step:08d}-{digest}.safetensors") as temporary:
+        temporary.write_bytes(content)
+    tidy(folder, KEPT)
 
 
-def load(path: Path) -> Checkpoint | None:
-    """Read a checkpoint; None when there is none, or when it is damaged (training then starts again, and says so)."""
-    if not path.exists():
-        return None
-    try:
-        with safe_open(path, framework="pt") as stream:
-            tensors = {name: stream.get_tensor(name) for name in stream.keys()}  # noqa: SIM118 - not a mapping
-            return Checkpoint(tensors, json.loads(stream.metadata()["notes"]))
-    except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
-        print(f"{path}: damaged checkpoint ignored ({error}); training starts again", file=sys.stderr)
-        return None
+def load(folder: Path) -> Checkpoint | None:
+    """The newest checkpoint that is whole; None when there is none. Damaged ones are named on standard error."""
+    for path in _newest_first(folder):
+        try:
+            return _read(path)
+        except (UserError, ValueError) as error:
+            print(f"{path}: damaged checkpoint ignored ({error}); going on from the one before, or from the start",
+                  file=sys.stderr)  # fmt: skip
+    return None
+
+
+def tidy(folder: Path, kept: int = 1) -> None:
+    """Remove all checkpoints but the newest."""
+    for path in _newest_first(folder)[kept:]:
+        path.unlink(missing_ok=True)
+
+
+def _newest_first(folder: Path) -> list[Path]:
+    return sorted(folder.glob(PATTERN), key=lambda path: path.name.split("-")[1], reverse=True)
+
+
+def _read(path: Path) -> Checkpoint:
+    """Raises ValueError when the content is not what the name says."""
+    named = re.fullmatch(rf"checkpoint-(\d+)-([0-9a-f]{{{DIGITS}}})\.safetensors", path.name)
+    if named is None or sha256(path)[:DIGITS] != named[2]:
+        raise ValueError("its checksum is not the one in its name")
+    with safetensors.safe_open(path, framework="pt") as stream:
+        tensors = {name: stream.get_tensor(name) for name in stream.keys()}  # noqa: SIM118 - not a mapping
+        return Checkpoint(int(named[1]), tensors, json.loads(stream.metadata()["notes"]))
 
 
 def fingerprint(params: Mapping[str, Any], inputs: Iterable[Path]) -> str:

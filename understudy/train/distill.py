@@ -32,7 +32,6 @@ class Distillation:
         taps: tuple[str, ...],
         middle: str,
         adapters: nn.Module,
-        autocast: Autocast,
     ) -> None:
         self.teacher = teacher.eval().requires_grad_(False)
         self.params = params
@@ -41,14 +40,19 @@ class Distillation:
         related = (middle,) if params.relation.weight else ()
         self.taps = tuple(dict.fromkeys(self.compared + related))
         self.adapters = adapters
-        self.autocast = autocast
 
-    def __call__(self, batch: Batch, fake: Tensor, features: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    def to(self, device: torch.device) -> None:
+        """Move the teacher. The adapters are trained with the generator, and move with it."""
+        self.teacher.to(device)
+
+    def __call__(
+        self, batch: Batch, fake: Tensor, features: Mapping[str, Tensor], autocast: Autocast
+    ) -> dict[str, Tensor]:
         """Weighted losses by name. fake: [B, 3, H, W]; features: the student's, by tap, each [B, C, H', W']."""
         params = self.params
         if not (self.taps or params.output_weight):
             return {}
-        target, teacher = self._watch(batch)
+        target, teacher = self._watch(batch, autocast)
         losses = {}
         if params.alignment.weight:
             alignment = alignment_loss(
@@ -67,9 +71,9 @@ class Distillation:
         return losses
 
     @torch.no_grad()
-    def _watch(self, batch: Batch) -> tuple[Tensor, Mapping[str, Tensor]]:
+    def _watch(self, batch: Batch, autocast: Autocast) -> tuple[Tensor, Mapping[str, Tensor]]:
         """The teacher's image [B, 3, H, W] and its features, without a gradient."""
-        with self.autocast():
+        with autocast():
             output = self.teacher(batch.inputs, taps=self.taps)
         image, features = output if self.taps else (output, {})
         return image.float(), features

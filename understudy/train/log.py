@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from understudy.errors import UserError
 from understudy.files import atomic, write_text
 
 
@@ -29,8 +30,12 @@ class Log:
 
     def write(self, event: str, **values: Any) -> None:
         """Append one record, with the time, and hand it to the operating system before returning."""
-        with self.path.open("a", encoding="utf-8") as stream:
-            stream.write(json.dumps({"event": event, **values, "time": round(time.time(), 3)}) + "\n")
+        line = json.dumps({"event": event, **values, "time": round(time.time(), 3)}) + "\n"
+        try:
+            with self.path.open("a", encoding="utf-8") as stream:
+                stream.write(line)
+        except OSError as error:
+            raise UserError(f"{self.path}: cannot be written: {error}; free some space and run it again") from error
 
 
 def read(path: Path) -> Iterator[dict[str, Any]]:
@@ -44,15 +49,18 @@ def read(path: Path) -> Iterator[dict[str, Any]]:
             return
 
 
-def write_curves(log: Path, path: Path) -> None:
-    """The losses by step as a CSV table: what `dvc plots` draws. Without times: equal runs give equal files."""
-    steps = [record for record in read(log) if record["event"] == "step"]
-    names = list(dict.fromkeys(name for record in steps for name in record["losses"]))
+def write_curve(log: Path, event: str, values: str, path: Path) -> None:
+    """What the records of one event hold under `values`, by step, as a CSV table: what `dvc plots` draws.
+
+    Without times: equal runs give equal files.
+    """
+    records = [record for record in read(log) if record["event"] == event]
+    names = list(dict.fromkeys(name for record in records for name in record[values]))
     with atomic(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as stream:
         writer = csv.DictWriter(stream, ["step", *names], lineterminator="\n")
         writer.writeheader()
-        for record in steps:
-            writer.writerow({"step": record["step"], **{k: f"{v:.6g}" for k, v in record["losses"].items()}})
+        for record in records:
+            writer.writerow({"step": record["step"], **{k: f"{v:.6g}" for k, v in record[values].items()}})
 
 
 def start_tracker(root: Path, stage: str, log: Path) -> None:

@@ -8,12 +8,14 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from understudy.errors import PREEMPTED, UserError
 from understudy.params.schedule import LOG_EVERY, Schedule
+from understudy.runtime import random_state, restore_random_state
 from understudy.train import checkpoint
 from understudy.train.log import Log
 from understudy.train.state import State, set_learning_rate, update_average
@@ -53,7 +55,7 @@ def train(task: Task, folder: Path, log_start: Callable[[Log], None]) -> Best:
     """Run the task to its last step, from its last checkpoint if there is one, and return the best weights.
 
     folder: scratch for checkpoint, log and samples. log_start: called once with the open log.
-    SIGTERM and SIGINT end training after the step at hand with its state saved: UserError with code PREEMPTED.
+    SIGTERM, SIGINT and SIGHUP end training after the step at hand with its state saved: UserError with code PREEMPTED.
     """
     state, schedule = task.state, task.schedule
     best = _resume(task, folder)
@@ -109,26 +111,34 @@ def _mean(window: list[Mapping[str, Tensor]], name: str, step: int) -> dict[str,
 
 
 def _save(task: Task, folder: Path, best: Best) -> None:
-    tensors = {f"state.{key}": value for key, value in task.state.tensors().items()}
+    """Everything that the next step depends on; after the last one, only what the outputs are made of."""
+    state = task.state
+    kept = state.outcome() if state.step == task.schedule.steps else state.tensors()
+    tensors = {f"state.{key}": value for key, value in kept.items()}
     tensors |= {f"best.{key}": value for key, value in best.weights.items()}
-    notes = {"step": task.state.step, "best_step": best.step, "best_metrics": best.metrics}
+    tensors |= {f"random.{key}": value for key, value in random_state().items()}
+    notes: dict[str, Any] = {"best_step": best.step, "best_metrics": best.metrics}
     if best.weights:
         notes["best_score"] = best.score
-    checkpoint.save(folder / "checkpoint.safetensors", checkpoint.Checkpoint(tensors, notes))
+    checkpoint.save(folder, checkpoint.Checkpoint(state.step, tensors, notes))
 
 
 def _resume(task: Task, folder: Path) -> Best:
     """Take up the last checkpoint, if there is one."""
-    saved = checkpoint.load(folder / "checkpoint.safetensors")
+    saved = checkpoint.load(folder)
     if saved is None:
         return Best()
-    tensors, notes = saved.tensors, saved.notes
-    task.state.restore(
-        {k.removeprefix("state."): v for k, v in tensors.items() if k.startswith("state.")}, notes["step"]
-    )
-    print(f"{task.name}: going on from step {notes['step']}", flush=True)
-    weights = {k.removeprefix("best."): v for k, v in tensors.items() if k.startswith("best.")}
+    restore = task.state.restore_outcome if saved.step == task.schedule.steps else task.state.restore
+    restore(_below(saved.tensors, "state."), saved.step)
+    restore_random_state(_below(saved.tensors, "random."))
+    print(f"{task.name}: going on from step {saved.step}", flush=True)
+    notes = saved.notes
+    weights = _below(saved.tensors, "best.")
     return Best(notes.get("best_score", float("inf")), notes["best_step"], notes["best_metrics"], weights)
+
+
+def _below(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    return {key.removeprefix(prefix): value for key, value in tensors.items() if key.startswith(prefix)}
 
 
 class Progress:
@@ -155,13 +165,18 @@ class Progress:
 
 
 class _Signals:
-    """Remembers SIGTERM and SIGINT instead of dying of them, so that the state can be saved between two steps."""
+    """Remembers SIGTERM, SIGINT and SIGHUP instead of dying of them, so that the state can be saved between two steps.
+
+    One that is ignored (nohup ignores SIGHUP) stays so.
+    """
 
     def __init__(self) -> None:
         self.received = False
 
     def __enter__(self) -> "_Signals":
-        self.before = {number: signal.signal(number, self._note) for number in (signal.SIGTERM, signal.SIGINT)}
+        numbers = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+        heard = [number for number in numbers if signal.getsignal(number) != signal.SIG_IGN]
+        self.before = {number: signal.signal(number, self._note) for number in heard}
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -41,8 +41,14 @@ class Terms(Protocol):
 
     taps: tuple[str, ...]  # the generator's features that the terms look at
 
-    def __call__(self, batch: Batch, fake: Tensor, features: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """Weighted scalar losses by name."""
+    def to(self, device: torch.device) -> object:
+        """Move what the terms hold, in place."""
+        ...
+
+    def __call__(
+        self, batch: Batch, fake: Tensor, features: Mapping[str, Tensor], autocast: Autocast
+    ) -> dict[str, Tensor]:
+        """Weighted scalar losses by name. autocast: in what precision further networks run."""
         ...
 
 
@@ -51,7 +57,12 @@ class NoTerms:
 
     taps: tuple[str, ...] = ()
 
-    def __call__(self, batch: Batch, fake: Tensor, features: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    def to(self, device: torch.device) -> None:
+        pass
+
+    def __call__(
+        self, batch: Batch, fake: Tensor, features: Mapping[str, Tensor], autocast: Autocast
+    ) -> dict[str, Tensor]:
         return {}
 
 
@@ -93,7 +104,7 @@ def _generator_step(
     terms: Terms,
     autocast: Autocast,
 ) -> dict[str, Tensor]:
-    losses = dict(terms(batch, fake.float(), features))
+    losses = dict(terms(batch, fake.float(), features, autocast))
     if weights.recon:
         losses["recon"] = weights.recon * F.l1_loss(fake.float(), batch.photos)
     if weights.gan:

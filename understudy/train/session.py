@@ -17,13 +17,15 @@ from understudy.data.checked import RESULT, require_checked
 from understudy.data.pairs import batch_indices, encode_labels, load_info, load_pairs, mirror, to_unit
 from understudy.files import write_json
 from understudy.models.discriminators import PatchDiscriminator
+from understudy.params.base import Base
+from understudy.params.runtime import Runtime
 from understudy.params.schedule import Schedule
-from understudy.runtime import DETERMINISM, threads
+from understudy.runtime import DETERMINISM, autocast, device, seed_everything, threads
 from understudy.stage import Job, Plan
 from understudy.tensors import save_weights
-from understudy.train import loop
+from understudy.train import checkpoint, loop
 from understudy.train.checkpoint import fingerprint
-from understudy.train.log import Log, start_tracker, write_curves
+from understudy.train.log import Log, start_tracker, write_curve
 from understudy.train.pix2pix import Autocast, Batch, Terms, Weights, step
 from understudy.train.state import State
 from understudy.train.validation import SELECTION, Validation
@@ -35,7 +37,10 @@ TIMED_STEPS = 3  # taken on copies to tell how long a training will take
 
 @dataclass(frozen=True)
 class Setting:
-    """What one stage chose. inputs: names under artifacts/ that the training depends on, data and judge aside."""
+    """What one stage chose. inputs: names under artifacts/ that the training depends on, data and judge aside.
+
+    The networks come initialised and on the CPU; the session moves them to the device of the `runtime` section.
+    """
 
     arch: Arch
     generator: nn.Module
@@ -45,37 +50,40 @@ class Setting:
     weights: Weights
     schedule: Schedule
     inputs: tuple[str, ...]
-    seed: int
-    device: torch.device
-    autocast: Autocast
 
 
 class Session:
-    """One training, ready to start: data loaded, networks built, nothing trained yet."""
+    """One training, ready to start: data loaded, networks built, nothing trained yet. Reads sections Base, Runtime."""
 
     def __init__(self, job: Job, setting: Setting) -> None:
         self.job, self.setting = job, setting
+        self.seed = job.params(Base).seed
+        seed_everything(self.seed)
+        runtime = job.params(Runtime)
+        self.device = device(runtime)
+        self.autocast: Autocast = functools.partial(autocast, runtime, self.device)
         inputs = [job.input(name) for name in (*DATA, *JUDGE, *setting.inputs)]
         require_checked(job)
         self.fingerprint = fingerprint({section.__name__: asdict(v) for section, v in job.sections.items()}, inputs)
         self.info = load_info(job.input("prepare/dataset.json"))
         self.info.require_fit(setting.arch.input_channels, setting.arch.encoding, f"{job.stage}'s generator")
         pairs = load_pairs(job.input("prepare/train.zip"))
-        self.photos, self.labels = pairs.photos.to(setting.device), pairs.labels.to(setting.device)
-        place = functools.partial(nn.Module.to, device=setting.device, memory_format=torch.channels_last)
+        self.photos, self.labels = pairs.photos.to(self.device), pairs.labels.to(self.device)
+        place = functools.partial(nn.Module.to, device=self.device, memory_format=torch.channels_last)
         self.state = State.start(
             place(setting.generator),
             place(setting.discriminator),
             place(setting.adapters),
             setting.schedule.learning_rate,
         )
-        self.validation = Validation(job, self.info, setting.arch.encoding, setting.device, setting.autocast)
+        setting.terms.to(self.device)
+        self.validation = Validation(job, self.info, setting.arch.encoding, self.device, self.autocast)
 
     def batch(self, index: int) -> Batch:
         """The batch of step `index` (from 0): the same for every network that trains with this seed and batch size."""
         setting = self.setting
-        chosen, flips = batch_indices(len(self.labels), setting.schedule.batch_size, setting.seed, index)
-        chosen, flips = chosen.to(setting.device), flips.to(setting.device)
+        chosen, flips = batch_indices(len(self.labels), setting.schedule.batch_size, self.seed, index)
+        chosen, flips = chosen.to(self.device), flips.to(self.device)
         labels, photos = mirror(self.labels[chosen], flips), mirror(self.photos[chosen], flips)
         inputs = encode_labels(labels, setting.arch.encoding, self.info)
         channels_last = torch.channels_last
@@ -86,7 +94,7 @@ class Session:
     def step(self, index: int, state: State | None = None) -> Mapping[str, Tensor]:
         """Take one step, on the session's own state unless another is given."""
         setting = self.setting
-        return step(state or self.state, self.batch(index), setting.weights, setting.terms, setting.autocast)
+        return step(state or self.state, self.batch(index), setting.weights, setting.terms, self.autocast)
 
     def plan(self) -> Plan:
         """What training would do, with the time it would take: a few steps are timed, on copies."""
@@ -99,7 +107,7 @@ class Session:
             "MACs": f"{counted.macs_true / 1e9:.4f} G true, {counted.macs_legacy / 1e9:.4f} G legacy",
             "parameters": f"{counted.params:,}",
             "steps": setting.schedule.steps,
-            "device": f"{setting.device}, {threads()} threads",
+            "device": f"{self.device}, {threads()} threads",
             "expected time": f"{seconds * setting.schedule.steps / 60:.1f} min ({seconds:.3f} s a step, just timed)",
         }
 
@@ -114,7 +122,8 @@ class Session:
         return (time.perf_counter() - start) / TIMED_STEPS
 
     def run(self) -> None:
-        """Train, and write arch.json, weights.safetensors, curves.csv, samples.png and metrics.json for the stage."""
+        """Train, and write the stage's arch.json, weights.safetensors, curves.csv, validation.csv, samples.png and
+        metrics.json."""
         setting, job = self.setting, self.job
         folder = job.scratch / self.fingerprint
         task = loop.Task(
@@ -130,11 +139,14 @@ class Session:
         self.state.average.load_state_dict(best.weights)
         architecture.save(setting.arch, job.output(f"{job.stage}/arch.json"))
         save_weights(self.state.average, job.output(f"{job.stage}/weights.safetensors"))
-        write_curves(folder / "log.jsonl", job.output(f"{job.stage}/curves.csv"))
+        write_curve(folder / "log.jsonl", "step", "losses", job.output(f"{job.stage}/curves.csv"))
+        write_curve(folder / "log.jsonl", "validation", "metrics", job.output(f"{job.stage}/validation.csv"))
         self.validation.draw(self.state.average, job.output(f"{job.stage}/samples.png"))
         metrics = {"best_step": best.step, "determinism": DETERMINISM, **best.metrics}
         write_json(job.output(f"{job.stage}/metrics.json"), metrics)
         Log(folder / "log.jsonl", setting.schedule.steps).write("end", metrics=best.metrics)
+        # What the outputs were made of stays until `understudy clean`: DVC has not recorded them yet.
+        checkpoint.tidy(folder)
 
     def _start_log(self, log: Log) -> None:
         job = self.job

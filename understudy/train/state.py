@@ -62,6 +62,16 @@ class State:
             optimizer.load_state_dict({**optimizer.state_dict(), "state": moments})
         self.step = step
 
+    def outcome(self) -> dict[str, Tensor]:
+        """What of a finished training is still wanted, the best weights aside: the discriminator, which students take
+        over."""
+        return {f"discriminator.{key}": value for key, value in self.discriminator.state_dict().items()}
+
+    def restore_outcome(self, tensors: dict[str, Tensor], step: int) -> None:
+        """Take over what `outcome()` gave after the last step."""
+        self.discriminator.load_state_dict(_below(tensors, "discriminator"))
+        self.step = step
+
     def _modules(self) -> Iterator[tuple[str, nn.Module]]:
         for name in ("generator", "discriminator", "adapters", "average"):
             yield name, getattr(self, name)

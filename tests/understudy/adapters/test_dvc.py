@@ -13,6 +13,8 @@ import yaml
 
 from understudy.adapters.dvc import closure, is_code, stage_module, write_dependencies
 from understudy.errors import UserError
+from understudy.files import read_json
+from understudy.locks import held
 
 SOURCES = {
     "stages/make.py": "import understudy.deep.one\nfrom understudy import two\nimport json, torch\n",
@@ -182,12 +184,18 @@ def test_the_failed_stage_s_own_code_and_reason_come_through(repository):
     assert (repository.root / "artifacts/own/out.txt").read_text() == "well"
 
 
-@pytest.mark.slow
-def test_a_signal_reaches_the_stage_and_its_end_is_waited_for(repository):
+def waiting(repository: Repository) -> subprocess.Popen[str]:
+    """`repro`, at the point where its stage waits to be stopped."""
     process = repository.start("waits")
     deadline = time.monotonic() + 120
     while not (repository.root / "waiting").exists() and time.monotonic() < deadline:
         time.sleep(0.05)
+    return process
+
+
+@pytest.mark.slow
+def test_a_signal_reaches_the_stage_and_its_end_is_waited_for(repository):
+    process = waiting(repository)
     process.send_signal(signal.SIGTERM)
     _, errors = process.communicate(timeout=120)
     assert process.returncode == 75, errors
@@ -195,3 +203,33 @@ def test_a_signal_reaches_the_stage_and_its_end_is_waited_for(repository):
     process = repository.start("well")  # and nothing is left locked
     _, errors = process.communicate(timeout=120)
     assert process.returncode == 0, errors
+
+
+@pytest.mark.slow
+def test_killed_outright_it_takes_dvc_and_the_stage_with_it(repository):
+    process = waiting(repository)
+    process.kill()
+    process.communicate()
+    with held(repository.root / ".understudy/own/lock", wait=60) as free:
+        assert free
+    left = read_json(repository.root / ".understudy/status/own.json")
+    assert left == {"stage": "own", "code": 75, "reason": "stopped with its state saved"}
+    process = repository.start("well")
+    _, errors = process.communicate(timeout=120)
+    assert process.returncode == 0, errors
+
+
+@pytest.mark.slow
+def test_a_run_that_fails_leaves_the_one_before_to_be_checked_out(repository):
+    output = repository.root / "artifacts/own/out.txt"
+    assert repository.start("well").wait(120) == 0
+    before = {name: (repository.root / name).read_bytes() for name in ("params.yaml", "dvc.lock")}
+    assert repository.start("fails").wait(120) == 4
+    assert not output.exists()  # DVC removes outputs before it runs a stage
+    for name, content in before.items():
+        (repository.root / name).write_bytes(content)
+    command = [sys.executable, "-m", "dvc"]
+    subprocess.run([*command, "checkout"], cwd=repository.root, env=repository.place, check=True, capture_output=True)
+    assert output.read_text() == "well"
+    status = subprocess.run([*command, "status"], cwd=repository.root, env=repository.place, capture_output=True)
+    assert b"up to date" in status.stdout

@@ -46,7 +46,7 @@ def test_a_damaged_description_is_named(spoilt, message, tmp_path):
 
 
 def test_initial_weights_are_those_of_the_papers():
-    """cat.md, invariant 17."""
+    """Initial weights are N(0, 0.02) (CAT, released code), from a stream of their own."""
     generator = torch.Generator().manual_seed(0)
     batch, instance = PatchDiscriminator(3, 64, "batch"), PatchDiscriminator(3, 64, "instance_affine")
     for net in (batch, instance):

@@ -6,7 +6,7 @@ import time
 import pytest
 
 from understudy.train import log as training_log
-from understudy.train.log import Log, read, start_tracker, write_curves
+from understudy.train.log import Log, read, start_tracker, write_curve
 
 
 @pytest.fixture
@@ -69,12 +69,12 @@ def test_a_last_line_that_a_kill_cut_short_is_left_out(cut, path):
 
 def test_curves_are_the_losses_by_step_and_the_same_for_equal_runs(path, tmp_path):
     filled(path)
-    write_curves(path, tmp_path / "curves.csv")
+    write_curve(path, "step", "losses", tmp_path / "curves.csv")
     assert (tmp_path / "curves.csv").read_text() == "step,d,recon\n10,0.1,20\n20,0.05,40\n30,0.0333333,60\n"
     path.unlink()
     time.sleep(0.01)  # another time stamp
     filled(path)
-    write_curves(path, tmp_path / "again.csv")
+    write_curve(path, "step", "losses", tmp_path / "again.csv")
     assert (tmp_path / "again.csv").read_bytes() == (tmp_path / "curves.csv").read_bytes()
 
 

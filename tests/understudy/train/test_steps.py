@@ -74,7 +74,7 @@ def distillation(params: Distill, state: State, arch: architecture.Arch = WIDE, 
     learned = adapters(params, arch.tap_widths, ARCH.tap_widths)
     state.adapters = learned
     state.optimizer_g = torch.optim.Adam([*state.generator.parameters(), *learned.parameters()], 1e-3, (0.5, 0.999))
-    return Distillation(teacher or network(arch, 5), params, ARCH.taps, ARCH.middle, learned, fp32)
+    return Distillation(teacher or network(arch, 5), params, ARCH.taps, ARCH.middle, learned)
 
 
 def test_a_step_moves_both_players_and_counts(state, batch):
@@ -118,7 +118,7 @@ def test_the_discriminator_s_loss_gives_the_generator_no_gradient(state, batch):
 
 
 def test_hinge_losses_have_the_halved_and_the_plain_form(state, batch):
-    """cat.md, invariant 15: logits of zero cost the discriminator (1 + 1) / 2 and the generator 0."""
+    """CAT, released code: logits of zero cost the discriminator (1 + 1) / 2 and the generator 0."""
     last = state.discriminator.layers.conv4
     nn.init.zeros_(last.weight)
     nn.init.zeros_(last.bias)
@@ -195,17 +195,17 @@ def test_the_teacher_teaches_and_learns_nothing(state, batch):
 
 
 def test_a_student_that_is_its_teacher_is_aligned_at_every_tap(state, batch):
-    """cat.md, invariant 13: -1 for each of the four taps, and nothing left to learn from any other term."""
+    """CAT, kernel alignment: -1 for each of the four taps, and nothing left to learn from any other term."""
     state.generator.eval()  # as the teacher is: batch statistics would tell the two apart
     terms = distillation(ALL, state, ARCH, network())
     fake, features = state.generator(batch.inputs, taps=terms.taps)
-    losses = terms(batch, fake, features)
+    losses = terms(batch, fake, features, fp32)
     torch.testing.assert_close(losses["alignment"], torch.tensor(-4.0), rtol=0, atol=1e-5)
     assert losses["output"] == 0 and losses["relation"] < 1e-5
 
 
 def test_the_learning_rate_is_constant_and_then_falls_to_its_last_fraction():
-    """cat.md, invariant 15."""
+    """CAT, released settings: 1 / (decay + 1) at the last step."""
     factors = [linear_decay(step, 5, 4) for step in range(9)]
     assert factors[:5] == [1.0] * 5 and factors[-1] == pytest.approx(1 / 5)
     assert factors[5:] == pytest.approx([4 / 5, 3 / 5, 2 / 5, 1 / 5])

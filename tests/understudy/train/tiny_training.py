@@ -26,11 +26,13 @@ SCORE = "score"
 
 
 class Tiny(nn.Module):
-    """[N, 2, H, W] -> [N, 3, H, W]: a convolution with a norm, whose running statistics must survive too."""
+    """[N, 2, H, W] -> [N, 3, H, W]: with a norm's running statistics and a layer that draws, which must survive too."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.layers = nn.Sequential(nn.Conv2d(2, 6, 3, padding=1), nn.BatchNorm2d(6), nn.ReLU(), nn.Conv2d(6, 3, 1))
+        self.layers = nn.Sequential(
+            nn.Conv2d(2, 6, 3, padding=1), nn.BatchNorm2d(6), nn.ReLU(), nn.Dropout2d(0.2), nn.Conv2d(6, 3, 1)
+        )
 
     def forward(self, x: torch.Tensor, taps: tuple[str, ...] = ()) -> torch.Tensor:
         return self.layers(x).tanh()

@@ -1,0 +1,93 @@
+"""The shipped pipeline, shrunk by its parameters alone, in a git and DVC repository of its own."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from understudy.arch import inception
+from understudy.cost import cost
+
+SIZE = (32, 32)
+CLASSES = 13  # of the street scenes
+IMAGES = {"train": 24, "val": 8, "test": 16}
+
+
+def environment() -> dict[str, str]:
+    """The stages' `python` and `dvc` are those of this test's environment; one thread; nothing is tracked."""
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+    quiet = {"UNDERSTUDY_TRACKING": "off", "DVC_NO_ANALYTICS": "true", "GIT_CONFIG_GLOBAL": os.devnull}
+    return {**os.environ, **quiet, "PATH": path, "OMP_NUM_THREADS": "1"}
+
+
+def run(root: Path, *command: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(command, cwd=root, env=environment(), capture_output=True, text=True, check=False)
+
+
+def done(root: Path, *command: str) -> str:
+    """Standard output of a command that must succeed."""
+    ended = run(root, *command)
+    assert ended.returncode == 0, f"{command}\n{ended.stdout}\n{ended.stderr}"
+    return ended.stdout
+
+
+def commit(root: Path, message: str) -> None:
+    done(root, "git", "add", "-A")
+    done(root, "git", "-c", "user.name=t", "-c", "user.email=t@localhost", "commit", "-q", "-m", message)
+
+
+def ran(output: str) -> set[str]:
+    return set(re.findall(r"Running stage '(\w+)'", output))
+
+
+def shrink(values: dict[str, Any]) -> dict[str, Any]:
+    """The shipped parameters, as small as every stage can still do its work with."""
+    schedule = {"constant_steps": 10, "decay_steps": 10, "batch_size": 4, "validate_every": 10, "checkpoint_every": 10}
+    # Twenty steps must move a network far enough from its first, constant output.
+    schedule |= {"learning_rate": 5.0e-3, "ema_decay": 0.0}
+    values["runtime"] = {"device": "cpu", "precision": "fp32"}
+    values["prepare"]["size"] = list(SIZE)
+    values["check"] |= {
+        "min_images": dict(IMAGES),
+        "min_class_images": dict.fromkeys(IMAGES, 0),
+        "near_duplicate_bits": 0,
+        "near_duplicate_tone": 0.0,
+    }
+    values["judge"] |= {"width": 8, "steps": 30, "batch_size": 8}
+    teacher = values["teacher"] | {"ngf": 12, "ndf": 8}
+    teacher["schedule"] |= schedule
+    values["teacher"] = teacher
+    values["student"]["schedule"] |= schedule
+    shape = {key: teacher[key] for key in ("ngf", "blocks", "reduction", "norm", "padding", "encoding")}
+    macs = cost(inception(**shape, input_channels=CLASSES, size=SIZE)).macs_legacy
+    values["prune"] |= {"macs_budget_g": round(macs / 4e9, 6), "convention": "legacy", "min_width": 4}
+    values["evaluate"] = {"resamples": 40, "latency_runs": 2}
+    # 16 test images are too few for a Frechet distance: evaluate leaves it out, and a bound on it would fail.
+    values["gate"] = {
+        "miou_judge_noresize_test": {"min": 0.0, "max_worse_than_teacher": 1.0},
+        "macs_legacy_g": {"max": macs / 4e9},
+        "frechet_distance_judge_noresize_test": {"informational": True},
+    }
+    return values
+
+
+def make(repo: Path, root: Path) -> None:
+    """Copy this repository's files to `root`, with shrunk parameters and no output of any stage, and commit them."""
+    listed = subprocess.run(
+        ["git", "ls-files", "-coz", "--exclude-standard"], cwd=repo, capture_output=True, text=True, check=True
+    )
+    for name in filter(None, listed.stdout.split("\0")):
+        if (repo / name).is_file() and name != "dvc.lock" and not name.startswith(("artifacts/", "tests/")):
+            (root / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(repo / name, root / name)
+    (root / "params.yaml").write_text(yaml.safe_dump(shrink(yaml.safe_load((repo / "params.yaml").read_text()))))
+    description = root / yaml.safe_load((root / "params.yaml").read_text())["prepare"]["source"]
+    drawn = yaml.safe_load(description.read_text()) | IMAGES
+    description.write_text(yaml.safe_dump(drawn))
+    done(root, "git", "init", "-q")
+    commit(root, "start")

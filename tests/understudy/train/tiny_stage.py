@@ -1,0 +1,56 @@
+"""Everything that the baseline's stage reads, as small as can be: random pairs of 32 px and an untrained judge."""
+
+import io
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import yaml
+from PIL import Image
+
+from understudy import arch as architecture
+from understudy.arch import inception
+from understudy.data.checked import mark
+from understudy.data.manifest import write_manifest
+from understudy.files import write_json
+from understudy.metrics.judge import JudgeNet, save_judge
+from understudy.models.discriminators import PatchDiscriminator
+from understudy.stage import Job
+from understudy.train.critic import save_critic
+
+ARCH = inception(4, 3, 4, "batch", "zero", "onehot", 3, (32, 32))
+COUNTS = {"train": 6, "val": 4, "test": 1}
+
+
+def png(array: np.ndarray) -> bytes:
+    stream = io.BytesIO()
+    Image.fromarray(array).save(stream, "PNG")
+    return stream.getvalue()
+
+
+def write_inputs(root: Path) -> None:
+    """Make `root`/artifacts as prepare, check, judge, teacher and prune would leave it."""
+    made, random = root / "artifacts", np.random.default_rng(0)
+    (made / "prepare").mkdir(parents=True)
+    for split, count in COUNTS.items():
+        with zipfile.ZipFile(made / "prepare" / f"{split}.zip", "w") as archive:
+            for i in range(count):
+                archive.writestr(f"photo/{i}.png", png(random.integers(0, 256, (32, 32, 3), np.uint8)))
+                archive.writestr(f"label/{i}.png", png(random.integers(0, 3, (32, 32), np.uint8)))
+    write_json(made / "prepare/dataset.json", {
+        "schema": 1, "name": "tiny", "size": [32, 32], "classes": ["a", "b", "c"], "ignore": None, "licence": "CC0",
+        "palette": [[255, 0, 0], [0, 255, 0], [0, 0, 255]], "counts": COUNTS})  # fmt: skip
+    write_manifest(made / "prepare/manifest.csv", [])
+    write_json(made / "check/result.json", {"data": mark(Job("baseline", root, {}))})
+    save_judge(JudgeNet(3, 4), made / "judge")
+    architecture.save(ARCH, made / "prune/arch.json")
+    save_critic(PatchDiscriminator(6, 4, "batch"), made / "teacher")
+
+
+def write_params(root: Path, steps: int) -> None:
+    """`root`/params.yaml, with a checkpoint every 10 steps."""
+    schedule = {"constant_steps": steps, "decay_steps": 0, "batch_size": 2, "learning_rate": 1.0e-3, "ema_decay": 0.9,
+                "validate_every": 20, "checkpoint_every": 10}  # fmt: skip
+    student = {"lambda_gan": 1.0, "lambda_recon": 10.0, "schedule": schedule}
+    values = {"base": {"seed": 0}, "runtime": {"device": "cpu", "precision": "fp32"}, "student": student}
+    (root / "params.yaml").write_text(yaml.safe_dump(values))
