@@ -13,6 +13,7 @@ import argparse
 import datetime
 import hashlib
 import json
+import math
 import os
 import platform
 import re
@@ -27,13 +28,14 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from scipy.stats import t
 
 from understudy.errors import UserError
 from understudy.files import read_json, write_json, write_text
 from understudy.lineage import lineage
 from understudy.params.active import load_all
 from understudy.params.loader import read
-from understudy.report import reading
+from understudy.report.tables import reading
 
 SHARED = ("prepare", "check", "judge")
 OWN = ("teacher", "prune", "distill", "baseline", "evaluate")
@@ -169,12 +171,31 @@ def table(recipe: Path, found: Sequence[Mapping[str, Any]]) -> str:
     lines += ["", "| seed | metric | student - teacher | student - baseline |", "| --- | --- | --- | --- |"]
     for result in found:
         for metric, (heading, _) in QUALITY.items():
-            pair = [
-                reading(metric, result["differences"][f"student_minus_{other}"].get(metric)) for other in MODELS[::2]
-            ]
+            pair = [reading(metric, _difference(result, other, metric)) for other in MODELS[::2]]
             lines.append(_row([str(result["seed"]), heading, *pair]))
+    if len(found) > 1:
+        for metric, (heading, _) in QUALITY.items():
+            pair = [
+                reading(metric, over_seeds([_difference(r, other, metric) for r in found])) for other in MODELS[::2]
+            ]
+            lines.append(_row(["all", heading, *pair]))
     lines += ["", _costs(found), "", _origin(recipe, found)]
     return "\n".join(lines) + "\n"
+
+
+def _difference(result: Mapping[str, Any], other: str, metric: str) -> Mapping[str, float] | None:
+    """The student's metric minus the other model's, with its interval over the test images of one seed."""
+    return result["differences"][f"student_minus_{other}"].get(metric)
+
+
+def over_seeds(differences: Sequence[Mapping[str, float] | None]) -> dict[str, float] | None:
+    """The mean difference with Student's 95 % interval: what another seed may be expected to show."""
+    values = [difference["value"] for difference in differences if difference]
+    if len(values) < 2:
+        return None
+    mean = statistics.mean(values)
+    half = float(t.ppf(0.975, len(values) - 1)) * statistics.stdev(values) / math.sqrt(len(values))
+    return {"value": mean, "low": mean - half, "high": mean + half}
 
 
 def _row(cells: Sequence[str]) -> str:
@@ -220,8 +241,8 @@ def _origin(recipe: Path, found: Sequence[Mapping[str, Any]]) -> str:
     dates = " to ".join(sorted({result["date"] for result in found}))
     hardware = "; ".join(sorted({result["hardware"] for result in found}))
     return (
-        f"Intervals: 95 %, paired bootstrap over the test images; better and worse where they leave zero out. "
-        f"±: standard deviation over seeds. The judge reads "
+        "Intervals: 95 %, of a seed by paired bootstrap over the test images, of all by Student's t over the seeds; "
+        "better and worse where they leave zero out. ±: standard deviation over seeds. The judge reads "
         f"real test photos at mIoU {ceiling:.4f}. {minutes:.0f} minutes a seed. Made by "
         f"`python -m benchmarks.seeds --recipe {recipe}` on {dates}; {hardware}."
     )

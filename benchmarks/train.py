@@ -9,18 +9,20 @@ Takes    about two minutes on two CPU cores
 """
 
 import argparse
+import contextlib
 import functools
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import nn
 from torch.nn import functional as F
 
 from understudy import arch as architecture
-from understudy.arch import Arch, inception
+from understudy.arch import Arch, InceptionArch, inception
 from understudy.cost import cost
 from understudy.data.pairs import DatasetInfo, batch_indices, encode_labels, mirror, to_unit
 from understudy.losses.adversarial import hinge_discriminator, hinge_generator
@@ -50,33 +52,36 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--params", type=Path, default=Path("params.yaml"))
     params = load(parser.parse_args().params, (Base, Runtime, Prepare, Teacher, Prune, Distill))
-    base, runtime, teacher = params[Base], params[Runtime], params[Teacher]
-    seed_everything(base.seed)
+    runtime, teacher = params[Runtime], params[Teacher]
+    seed_everything(params[Base].seed)
     place = device(runtime)
-    arch = inception(ngf=teacher.ngf, blocks=teacher.blocks, reduction=teacher.reduction, norm=teacher.norm,
-                     padding=teacher.padding, encoding="onehot", input_channels=CLASSES,
-                     size=params[Prepare].size)  # fmt: skip
+    arch, student = architectures(params)
     batch_size = teacher.schedule.batch_size
-    big = network(arch).to(place)
-    prune = params[Prune]
-    chosen = select(
-        arch, read_scores(big.state_dict(), arch), prune.macs_budget_g * 1e9, prune.convention, prune.min_width
-    )
     ours = functools.partial(autocast, runtime, place)
-    distillation = functools.partial(terms_of, big, arch, chosen.arch, params[Distill])
+    distillation = functools.partial(terms_of, arch, student, params[Distill], place)
     rate = matrix_rate(runtime)
     print(f"{place}, {threads()} threads, batch {batch_size} of {arch.size[0]}x{arch.size[1]}, {runtime.precision}")
     print(f"matrix products: {rate / 1e9:.0f} GMAC/s\n")
     print("| step | ours, images/s | plain loop, images/s | ratio | of the matrix rate | data, of a step |")
     print("| --- | --- | --- | --- | --- | --- |")
     data = data_seconds(arch, batch_size)
-    for name, made, terms in (("teacher", arch, None), ("student", chosen.arch, distillation)):
+    for name, made, terms in (("teacher", arch, NoTerms), ("student", student, distillation)):
         fast, plain = both(made, teacher, terms, ours, place, batch_size)
-        macs = batch_size * step_macs(made, teacher.ndf, arch if terms else None)
+        macs = batch_size * step_macs(made, teacher.ndf, arch if made is student else None)
         print(
             f"| {name} | {batch_size / fast:.1f} | {batch_size / plain:.1f} | {plain / fast:.2f} | "
             f"{macs / fast / rate:.0%} | {data / fast:.1%} |"
         )
+
+
+def architectures(params: Mapping[type, Any]) -> tuple[InceptionArch, InceptionArch]:
+    """The teacher that the parameters describe, and the student that is pruned from it, untrained as it is."""
+    teacher, prune = params[Teacher], params[Prune]
+    arch = inception(ngf=teacher.ngf, blocks=teacher.blocks, reduction=teacher.reduction, norm=teacher.norm,
+                     padding=teacher.padding, encoding="onehot", input_channels=CLASSES,
+                     size=params[Prepare].size)  # fmt: skip
+    scores = read_scores(network(arch).state_dict(), arch)
+    return arch, select(arch, scores, prune.macs_budget_g * 1e9, prune.convention, prune.min_width).arch
 
 
 def network(arch: Arch) -> nn.Module:
@@ -85,15 +90,18 @@ def network(arch: Arch) -> nn.Module:
     return net
 
 
-def terms_of(teacher: nn.Module, arch: Arch, student: Arch, params: Distill, precision: Autocast) -> Distillation:
-    learned = adapters(params, arch.tap_widths, student.tap_widths)
-    return Distillation(teacher, params, arch.taps, arch.middle, learned, precision)
+def terms_of(arch: Arch, student: Arch, params: Distill, place: torch.device) -> Distillation:
+    """What a student of this teacher is trained with."""
+    learned = adapters(params, arch.tap_widths, student.tap_widths).to(place)
+    terms = Distillation(network(arch), params, arch.taps, arch.middle, learned)
+    terms.to(place)
+    return terms
 
 
 def both(
     arch: Arch,
     params: Teacher,
-    terms: Callable[[Autocast], Distillation] | None,
+    made_terms: Callable[[], Terms],
     precision: Autocast,
     place: torch.device,
     batch_size: int,
@@ -105,16 +113,15 @@ def both(
     weights = Weights(params.lambda_gan, params.lambda_recon)
     batch = random_batch(arch, place, batch_size)
     quick = Batch(batch.inputs.contiguous(memory_format=last), batch.photos.contiguous(memory_format=last))
-    added: Terms = terms(precision) if terms else NoTerms()
-    added_plain: Terms = terms(torch.enable_grad) if terms else NoTerms()
+    terms = made_terms()
 
     def our_step() -> None:
-        step(fast, quick, weights, added, precision)
+        step(fast, quick, weights, terms, precision)
         update_average(fast, params.schedule.ema_decay)
 
     times: dict[str, list[float]] = {"ours": [], "plain": []}
     for index in range(RUNS + 2):
-        for name, run in (("ours", our_step), ("plain", lambda: plain_step(plain, batch, weights, added_plain))):
+        for name, run in (("ours", our_step), ("plain", lambda: plain_step(plain, batch, weights, terms))):
             start = time.perf_counter()
             run()
             if batch.inputs.is_cuda:
@@ -136,7 +143,7 @@ def plain_step(state: State, batch: Batch, weights: Weights, terms: Terms) -> No
     state.optimizer_g.zero_grad()
     loss = weights.gan * hinge_generator(state.discriminator(torch.cat([batch.inputs, fake], 1)))
     loss = loss + weights.recon * F.l1_loss(fake, batch.photos)
-    for term in terms(batch, fake, features).values():
+    for term in terms(batch, fake, features, contextlib.nullcontext).values():
         loss = loss + term
     loss.backward()
     state.optimizer_g.step()

@@ -73,6 +73,19 @@ def test_only_check_may_use_an_adapter(path):
     assert used == (["understudy/adapters/gx.py"] if path.stem == "check" else [])
 
 
+@pytest.mark.parametrize("path", [p for f in ("understudy", "stages", "benchmarks") for p in python_files(f)], ids=str)
+def test_nothing_is_unpickled(path):
+    """Reading a pickle runs its code. Weights are safetensors; torch.load is for foreign ones, with weights_only."""
+    assert not imported(path) & {"pickle", "cloudpickle", "dill", "joblib", "shelve"}
+    for node in ast.walk(ast.parse(path.read_text())):
+        if not (isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute)):
+            continue
+        given = {keyword.arg: ast.unparse(keyword.value) for keyword in node.keywords}
+        if ast.unparse(node.func) == "torch.load":
+            assert given.get("weights_only") == "True"
+        assert given.get("allow_pickle", "False") == "False"
+
+
 def test_package_files_are_empty():
     assert [
         p

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from benchmarks.seeds import OWN, QUALITY, SHARED, results_of, settings, table
+from benchmarks.seeds import OWN, QUALITY, SHARED, over_seeds, results_of, settings, table
 from understudy.errors import UserError
 
 MIOU, FRECHET, KID = QUALITY
@@ -56,6 +56,17 @@ def test_the_comparisons_carry_their_intervals_and_what_was_not_measured_is_a_da
         del one["models"][model][FRECHET]
     cells = next(row for row in rows(table(Path("recipes/x.yaml"), [one])) if row[0] == "0")
     assert cells[4:7] == ["-", "-", "-"]
+
+
+def test_over_seeds_the_interval_is_student_s():
+    """Three values: t(0.975, 2) = 4.303."""
+    found = over_seeds([{"value": value} for value in (0.01, 0.02, 0.03)])
+    assert found is not None and found["value"] == pytest.approx(0.02)
+    half = 4.3027 * 0.01 / 3**0.5
+    assert (found["low"], found["high"]) == pytest.approx((0.02 - half, 0.02 + half), rel=1e-3)
+    assert over_seeds([{"value": 0.1}, None]) is None
+    text = table(Path("recipes/x.yaml"), [result(0, 0.5), result(1, 0.6)])
+    assert ["all", "mIoU", "0.020 [0.020, 0.020] better", "0.120 [0.120, 0.120] better"] in rows(text)
 
 
 def test_cost_ratios_and_origin_are_stated():

@@ -64,6 +64,14 @@ def test_a_second_repro_runs_nothing(clone, first):
     assert json.loads(done(clone, "dvc", "status", "--json")) == {}
 
 
+def test_a_run_from_the_start_elsewhere_ends_in_the_same_bytes(clone, first, repo, tmp_path):
+    make(repo, tmp_path)
+    done(tmp_path, "dvc", "repro")
+    outputs = [yaml.safe_load((root / "dvc.lock").read_text())["stages"] for root in (clone, tmp_path)]
+    hashes = [{entry["path"]: entry["md5"] for stage in lock.values() for entry in stage["outs"]} for lock in outputs]
+    assert len(hashes[0]) > 30 and hashes[0] == hashes[1]
+
+
 def test_the_plan_of_a_training_tells_its_cost_and_starts_nothing(clone, first):
     before = sorted(clone.glob(".understudy/**/*"))
     output = done(clone, sys.executable, "-m", "stages.baseline", "--params", "params.yaml", "--root", ".", "--dry-run")

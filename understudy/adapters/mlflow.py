@@ -1,13 +1,12 @@
 """MLflow: where its store is and how it is reached. No server is started, and nothing is sent anywhere else."""
 
-import fcntl
 import logging
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from understudy.locks import held
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -32,8 +31,9 @@ def connect(root: Path) -> Store:
     Neither MLflow's global address nor its active run is touched. Raises whatever MLflow raises when the store is down.
     """
     os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
-    # MLflow's own patience with a server that is down is minutes for each call; callers here have their own.
-    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
+    # MLflow would repeat a request whose answer was lost, one that made a run too, and so make two; and with a server
+    # that is down its patience is minutes for each call. Callers here have their own, and ask what has arrived.
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "30")
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
     from mlflow import MlflowClient
@@ -43,7 +43,7 @@ def connect(root: Path) -> Store:
     uri = os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{(root / DATABASE).resolve()}"
     # Two processes that meet an empty database would both try to create its tables (the client does, as soon as it is
     # made), and then the experiment.
-    with _locked(root / ".understudy" / "mlflow.lock"):
+    with held(root / ".understudy" / "mlflow.lock"):
         client = MlflowClient(tracking_uri=uri, registry_uri=os.environ.get("MLFLOW_REGISTRY_URI") or uri)
         experiment = client.get_experiment_by_name(EXPERIMENT)
         if experiment is not None:
@@ -51,12 +51,3 @@ def connect(root: Path) -> Store:
         # A server knows where its artifacts go; without one MLflow would put them into the current folder.
         location = None if uri.startswith("http") else (root / ARTIFACTS).resolve().as_uri()
         return Store(client, uri, client.create_experiment(EXPERIMENT, artifact_location=location))
-
-
-@contextmanager
-def _locked(path: Path) -> Iterator[None]:
-    """Hold a lock between processes; the system lets go of it when the holder dies."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("w") as stream:
-        fcntl.flock(stream, fcntl.LOCK_EX)
-        yield

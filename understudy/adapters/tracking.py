@@ -8,9 +8,6 @@ which a resumed training logs again are not doubled. A store that is down costs 
 """
 
 import argparse
-import contextlib
-import fcntl
-import json
 import os
 import sys
 import time
@@ -22,6 +19,8 @@ from typing import Any
 from understudy.adapters.mlflow import Store, connect
 from understudy.errors import OK, UserError
 from understudy.lineage import dependencies, lineage
+from understudy.locks import held
+from understudy.tail import Record, Tail
 
 POLL_SECONDS = 2.0  # between two looks at a log that is being written
 # Between attempts at a store that is down; the last one repeats while the training lives.
@@ -29,36 +28,7 @@ BACKOFF_SECONDS = (1.0, 2.0, 4.0, 8.0, 16.0)
 BATCH = 1000  # metrics in one call, MLflow's limit
 PARAMS = 100  # parameters in one call, MLflow's limit
 FINGERPRINT = "understudy.fingerprint"
-
-Record = Mapping[str, Any]
-
-
-class Tail:
-    """Reads the records that a log has gained, from its start again when the file was replaced or cut."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self._file: int | None = None
-        self._offset = 0
-
-    def read(self) -> list[Record]:
-        """New whole lines as records. A line that is still being written waits for the next look."""
-        try:
-            with self.path.open("rb") as stream:
-                status = os.fstat(stream.fileno())
-                if status.st_ino != self._file or status.st_size < self._offset:
-                    self._file, self._offset = status.st_ino, 0
-                stream.seek(self._offset)
-                text = stream.read()
-        except FileNotFoundError:
-            return []
-        whole = text[: text.rfind(b"\n") + 1]
-        self._offset += len(whole)
-        records = []
-        for line in whole.splitlines():
-            with contextlib.suppress(ValueError):
-                records.append(json.loads(line))
-        return records
+LOCK = "tracker.lock"  # beside a log: whoever holds it alone delivers it
 
 
 @dataclass
@@ -90,14 +60,17 @@ class Run:
                     client.log_artifact(self.id, str(picture), str(Path(record["path"]).parent))
                 self.images.add(record["path"])
 
-    def set_status(self, status: str) -> None:
-        """RUNNING, FINISHED, or KILLED for a training that was stopped and may be taken up again."""
+    def set_status(self, status: str, time: float) -> None:
+        """RUNNING, FINISHED, or KILLED for a training that was stopped and may be taken up again.
+
+        time: of its last record, which is when it ended, however late that is delivered.
+        """
         if status == self.status:
             return
         if status == "RUNNING":
             self.store.client.update_run(self.id, status)
         else:
-            self.store.client.set_terminated(self.id, status)
+            self.store.client.set_terminated(self.id, status, int(time * 1000))
         self.status = status
 
 
@@ -140,7 +113,12 @@ def open_run(store: Store, root: Path, start: Record, folder: Path) -> Run:
     metrics = {
         (name, entry.step) for name in run.data.metrics for entry in client.get_metric_history(run.info.run_id, name)
     }
-    images = {entry.path for entry in client.list_artifacts(run.info.run_id, "samples")}
+    # One of another size was cut short on its way, and is sent again.
+    images = {
+        entry.path
+        for entry in client.list_artifacts(run.info.run_id, "samples")
+        if not (picture := folder / entry.path).exists() or entry.file_size == picture.stat().st_size
+    }
     return Run(store, run.info.run_id, metrics, images, folder, run.info.status)
 
 
@@ -163,22 +141,26 @@ def follow(root: Path, log: Path, alive: Callable[[], bool]) -> bool:
     A store that fails is asked again, for as long as the training lives and a little longer. Whatever goes wrong, it
     goes wrong here and not in the training.
     """
-    tail, pending, failures = Tail(log), list[Record](), 0
+    tail, pending, failures, last = Tail(log), list[Record](), 0, 0.0
     start: Record | None = None
     run: Run | None = None
-    ended = False
+    live = ended = False
     while True:
-        live = alive() and not ended  # asked before reading, so that a stage's last words are not missed
+        # Asked before reading, so that a stage's last words are not missed.
+        was_live, live = live, alive() and not ended
+        if was_live and not live:
+            failures = 0  # however long the store has been away: the end has a patience of its own
         for record in tail.read():
             start = record if record["event"] == "start" else start
             ended = ended or record["event"] == "end"
+            last = record.get("time", last)
             pending.append(record)
         try:
             if start is not None:
                 run = run or open_run(connect(root), root, start, log.parent)
                 run.deliver(pending)
                 pending.clear()
-                run.set_status("FINISHED" if ended else "RUNNING" if live else "KILLED")
+                run.set_status("FINISHED" if ended else "RUNNING" if live else "KILLED", last)
                 failures = 0
         except Exception as error:
             run = None  # what arrived is unknown: ask the store again
@@ -201,25 +183,13 @@ def deliver(root: Path) -> None:
     """
     for log in sorted((root / ".understudy").glob("*/*/log.jsonl")):
         training = f"{log.parent.parent.name} {log.parent.name[:8]}"
-        with _sole(log, wait=False) as held:
-            if not held:
+        with held(log.with_name(LOCK), wait=0) as alone:
+            if not alone:
                 print(f"{training}: is being followed", flush=True)
             elif follow(root, log, alive=lambda: False):
                 print(f"{training}: delivered", flush=True)
             else:
                 raise UserError(f"{training}: the tracking store cannot be reached (see above); run it again later")
-
-
-@contextlib.contextmanager
-def _sole(log: Path, wait: bool) -> Iterator[bool]:
-    """Whether this process alone delivers `log`; with `wait`, once it does. The lock dies with its holder."""
-    with (log.parent / "tracker.lock").open("w") as stream:
-        try:
-            fcntl.flock(stream, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
-        except BlockingIOError:
-            yield False
-        else:
-            yield True
 
 
 def _is_alive(pid: int) -> bool:
@@ -244,7 +214,7 @@ def main(argv: list[str] | None = None) -> int:
     arguments = parser.parse_args(argv)
     pid = arguments.follow_pid
     os.nice(10)  # training comes first
-    with _sole(arguments.log, wait=True):
+    with held(arguments.log.with_name(LOCK)):
         done = follow(arguments.root, arguments.log, alive=lambda: pid is not None and _is_alive(pid))
     print(f"tracking: {arguments.stage}: {'delivered' if done else 'not delivered'}", flush=True)
     return OK

@@ -1,17 +1,20 @@
+import json
 import os
 import signal
 import subprocess
 import sys
+import threading
 import time
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import pytest
 from PIL import Image
 
 from understudy.adapters import tracking
-from understudy.adapters.mlflow import connect
+from understudy.adapters.mlflow import EXPERIMENT, connect
 from understudy.errors import UserError
-from understudy.train.log import Log
+from understudy.train.log import Log, read
 
 REPO = Path(__file__).parents[3]
 FINGERPRINT = "f00dfeed" * 8
@@ -51,21 +54,6 @@ def steps_of(root, metric):
     return [entry.step for entry in client.get_metric_history(run.info.run_id, metric)]
 
 
-def test_tail_gives_each_whole_line_once(tmp_path):
-    path = tmp_path / "log.jsonl"
-    tail = tracking.Tail(path)
-    assert tail.read() == []
-    path.write_text('{"event": "start"}\n{"event": "st')
-    assert tail.read() == [{"event": "start"}]
-    with path.open("a") as stream:
-        stream.write('ep", "step": 10}\n')
-    assert tail.read() == [{"event": "step", "step": 10}]
-    assert tail.read() == []
-    # A resumed training replaces the file: everything is read again, and told apart by event and step.
-    Log(path, resumed_at=5).write("step", step=10)
-    assert [record["event"] for record in tail.read()] == ["start", "step"]
-
-
 @pytest.mark.slow
 def test_a_finished_training_is_delivered_whole_and_once(root):
     log = begin(root)
@@ -77,6 +65,9 @@ def test_a_finished_training_is_delivered_whole_and_once(root):
     tracking.deliver(root)
     client, run = only_run(root)
     assert run.info.status == "FINISHED"
+    # When it trained, not when it was delivered.
+    times = [record["time"] for record in read(log.path)]
+    assert (run.info.start_time, run.info.end_time) == (int(times[0] * 1000), int(times[-1] * 1000))
     assert run.data.params == {"base.seed": "3", "teacher.ngf": "8", "teacher.schedule.batch_size": "4"}
     tags = {name: run.data.tags.get(name) for name in ("dvc_stage", tracking.FINGERPRINT)}
     assert tags == {"dvc_stage": "teacher", tracking.FINGERPRINT: FINGERPRINT}
@@ -177,3 +168,79 @@ def test_a_follower_leaves_when_its_training_died(root):
     ) == 0  # fmt: skip
     assert only_run(root)[1].info.status == "KILLED"
     assert steps_of(root, "loss/gan") == [10]
+
+
+@pytest.mark.slow
+def test_a_picture_that_was_cut_short_on_its_way_is_sent_again(root):
+    train(begin(root), 10, 20)
+    tracking.deliver(root)
+    client, run = only_run(root)
+    sent = Path(run.info.artifact_uri.removeprefix("file://")) / "samples/000020.png"
+    whole = sent.read_bytes()
+    sent.write_bytes(whole[:20])
+    tracking.deliver(root)
+    assert sent.read_bytes() == whole
+    assert len(client.list_artifacts(run.info.run_id, "samples")) == 1
+
+
+@pytest.mark.slow
+def test_the_end_of_a_training_has_a_patience_of_its_own(root, monkeypatch):
+    """However long the store was away before: here for three attempts, with a patience of two."""
+    log = begin(root)
+    train(log, 10)
+    attempts = []
+
+    def down(_):
+        attempts.append(len(attempts))
+        raise ConnectionError("down")
+
+    monkeypatch.setattr(tracking, "BACKOFF_SECONDS", (0.0, 0.0))
+    monkeypatch.setattr(tracking, "connect", down)
+    assert not tracking.follow(root, log.path, alive=lambda: len(attempts) < 3)
+    assert len(attempts) == 3 + 3
+
+
+class Forgetful(BaseHTTPRequestHandler):
+    """A server that has an experiment and no runs, and makes one without ever answering."""
+
+    made = 0
+
+    def do_GET(self):
+        self.answer({"experiment": {"experiment_id": "1", "name": EXPERIMENT, "lifecycle_stage": "active"}})
+
+    def do_POST(self):
+        self.rfile.read(int(self.headers["Content-Length"]))
+        if self.path.endswith("runs/create"):
+            Forgetful.made += 1
+            self.close_connection = True
+        else:
+            self.answer({})
+
+    def answer(self, content):
+        body = json.dumps(content).encode()
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_):
+        pass
+
+
+@pytest.mark.slow
+def test_a_request_whose_answer_is_lost_is_not_repeated_blindly(root, monkeypatch):
+    """Who makes a run and hears nothing must look first whether it is there, or there will be two."""
+    train(begin(root), 10)
+    monkeypatch.setattr(tracking, "BACKOFF_SECONDS", ())
+    monkeypatch.delenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", raising=False)
+    server = HTTPServer(("127.0.0.1", 0), Forgetful)
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    try:
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{server.server_port}")
+        with pytest.raises(UserError, match="cannot be reached"):
+            tracking.deliver(root)
+    finally:
+        server.shutdown()
+        server.server_close()
+    assert Forgetful.made == 1
