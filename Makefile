@@ -9,7 +9,7 @@ export DO_NOT_TRACK := 1
 export GX_ANALYTICS_ENABLED := false
 export MLFLOW_DISABLE_TELEMETRY := true
 export PREFECT_SERVER_ANALYTICS_ENABLED := false
-.PHONY: help setup demo repro gate test test-fast test-long test-gpu lint deps data table clean
+.PHONY: help setup demo repro gate test test-fast test-long test-gpu lint deps data table clean browser
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
@@ -43,6 +43,10 @@ test-long: setup ## minutes to hours
 
 test-gpu: ## on a machine with a GPU: needs torch and pytest alone
 	$(PYTHON) -m pytest -m gpu tests/gpu
+
+browser: ## Debian's Chromium, for the test that clicks through the report; without it that test is skipped
+	command -v chromium chromium-browser google-chrome || { apt-get update && \
+	  apt-get install -y --no-install-recommends chromium; }
 
 lint: setup ## style and types (the laws of the house are tests)
 	$(BIN)/ruff check .

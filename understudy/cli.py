@@ -5,15 +5,17 @@ import os
 import sys
 from types import ModuleType
 
-from understudy.commands import clean, cost, gate, promote, recipe, run, summary, track, translate
+from understudy.commands import clean, cost, gate, promote, recipe, report, run, summary, track, translate, watch
 from understudy.errors import BAD_INPUT, INTERRUPTED, UserError
 
 # In the order in which one meets them.
 VERBS: dict[str, ModuleType] = {
     "run": run,
+    "watch": watch,
     "recipe": recipe,
     "cost": cost,
     "summary": summary,
+    "report": report,
     "gate": gate,
     "promote": promote,
     "translate": translate,

@@ -20,7 +20,7 @@ from understudy.errors import BAD_INPUT, DATA_FAILED, GATE_FAILED, OK
 from understudy.files import sha256, write_json
 from understudy.metrics.protocol import FRECHET, MEASURED, MIOU
 from understudy.params.loader import read
-from understudy.report import MODELS
+from understudy.report.tables import MODELS
 from understudy.tensors import save_weights
 from understudy.train.log import Log
 
@@ -88,7 +88,7 @@ def test_a_reader_that_leaves_is_no_error():
 
 def test_ctrl_c_is_quiet(tmp_path):
     # `clean` at a terminal waits for an answer: a place in which to be interrupted.
-    save(tmp_path / ".understudy/teacher/abc/checkpoint.safetensors", 10)
+    save(tmp_path / ".understudy/teacher/abc/checkpoint-1-a.safetensors", 10)
     leader, follower = os.openpty()
     process = subprocess.Popen([*SCRIPT, "clean", "--root", str(tmp_path)], stdin=follower, stdout=subprocess.PIPE,
                                stderr=subprocess.PIPE)  # fmt: skip
@@ -102,7 +102,7 @@ def test_ctrl_c_is_quiet(tmp_path):
     os.close(leader)
     os.close(follower)
     assert process.returncode == 130 and errors == b""
-    assert (tmp_path / ".understudy/teacher/abc/checkpoint.safetensors").exists()
+    assert (tmp_path / ".understudy/teacher/abc/checkpoint-1-a.safetensors").exists()
 
 
 # --- cost
@@ -304,10 +304,15 @@ def test_summary_copes_without_verdict_and_latency(tmp_path, capsys):
     assert code == OK and "not timed" in out and "dvc repro gate" in out
 
 
-def test_summary_as_markdown_is_tables_alone(tmp_path, capsys):
+def test_summary_as_markdown_is_verdict_and_tables_alone(tmp_path, capsys):
     write_evaluation(tmp_path)
     code, out, _ = understudy(capsys, "summary", "--root", tmp_path, "--markdown")
-    assert code == OK and out.count("| --- |") == 3 and "Where to look" not in out
+    assert code == OK and out.startswith("**Verdict: none**") and out.count("| --- |") == 3
+    write_verdict(tmp_path, finding("passed", "fine"), finding("failed", "miou is below"))
+    code, out, _ = understudy(capsys, "summary", "--root", tmp_path, "--markdown")
+    assert code == OK and out.startswith("**Verdict: FAILED (1 failed, 1 passed)**")
+    assert out.index("| failed |") < out.index("| passed |") < out.index("Quality on")
+    assert out.count("| --- |") == 4 and "Where to look" not in out
 
 
 def test_summary_without_a_run_says_what_makes_one(tmp_path, capsys):
@@ -316,6 +321,24 @@ def test_summary_without_a_run_says_what_makes_one(tmp_path, capsys):
     write_json(tmp_path / "artifacts/evaluate/evaluation.json", {"models": []})
     code, _, err = understudy(capsys, "summary", "--root", tmp_path)
     assert code == BAD_INPUT and "not what evaluate writes" in err and err.count("\n") == 1
+
+
+# --- report: the page itself is tested in report/
+
+
+def test_report_is_written_into_the_root_or_where_asked(tmp_path, capsys):
+    write_evaluation(tmp_path)
+    code, out, _ = understudy(capsys, "report", "--root", tmp_path)
+    assert code == OK and f"Look first at {tmp_path / 'report.html'}" in out
+    assert "Quality on 200 test photos of toy" in (tmp_path / "report.html").read_text()
+    assert understudy(capsys, "report", "--root", tmp_path, "--output", tmp_path / "pages/other.html")[0] == OK
+    assert (tmp_path / "pages/other.html").stat().st_size == (tmp_path / "report.html").stat().st_size
+
+
+def test_report_of_no_folder_and_against_no_revision_are_one_line(tmp_path, capsys):
+    for more, message in (((), "no such folder"), (("--against", "HEAD"), "repository of git and DVC")):
+        code, _, err = understudy(capsys, "report", "--root", tmp_path / "nowhere", *more)
+        assert code == BAD_INPUT and err.count("\n") == 1 and message in err
 
 
 # --- translate
@@ -388,7 +411,11 @@ def save(path, size):
 
 @pytest.fixture
 def scratch(tmp_path):
-    for name in ("teacher/aa/checkpoint.safetensors", "distill/bb/.checkpoint.77.safetensors", "distill/bb/log.jsonl"):
+    for name in (
+        "teacher/aa/checkpoint-1-a.safetensors",
+        "distill/bb/.checkpoint-1-a.77.safetensors",
+        "distill/bb/log.jsonl",
+    ):
         save(tmp_path / ".understudy" / name, 1_500_000)
     save(tmp_path / "artifacts/teacher/weights.safetensors", 10)
     return tmp_path
@@ -400,7 +427,7 @@ def left(root):
 
 def test_clean_removes_checkpoints_and_keeps_logs_and_results(scratch, capsys):
     code, out, _ = understudy(capsys, "clean", "--root", scratch, "--yes")
-    assert code == OK and "3.0 MB  in all" in out and "teacher/aa/checkpoint.safetensors" in out
+    assert code == OK and "3.0 MB  in all" in out and "teacher/aa/checkpoint-1-a.safetensors" in out
     assert left(scratch) == [".understudy/distill/bb/log.jsonl", "artifacts/teacher/weights.safetensors"]
     assert "nothing to remove" in understudy(capsys, "clean", "--root", scratch, "--yes")[1]
 
@@ -413,13 +440,13 @@ def test_clean_all_removes_the_scratch_folder(scratch, capsys):
 
 @pytest.mark.parametrize("more", [[], ["--all"]])
 def test_clean_keeps_the_roots_of_a_benchmark(more, scratch, capsys):
-    kept = [".understudy/seeds/long/0/.understudy/teacher/aa/checkpoint.safetensors",
+    kept = [".understudy/seeds/long/0/.understudy/teacher/aa/checkpoint-1-a.safetensors",
             ".understudy/seeds/long/0/artifacts/teacher/weights.safetensors"]  # fmt: skip
     for name in kept:
         save(scratch / name, 10)
     code, out, _ = understudy(capsys, "clean", "--root", scratch, "--yes", *more)
     assert code == OK and "seeds" not in out
-    assert set(kept) <= set(left(scratch)) and ".understudy/teacher/aa/checkpoint.safetensors" not in left(scratch)
+    assert set(kept) <= set(left(scratch)) and ".understudy/teacher/aa/checkpoint-1-a.safetensors" not in left(scratch)
 
 
 def test_clean_removes_nothing_when_there_is_nobody_to_ask(scratch):
@@ -493,7 +520,34 @@ def test_run_ends_with_the_gate_s_code_and_shows_the_table(graph, capsys):
     code, out, err = understudy(capsys, "run", "--root", graph)
     assert code == GATE_FAILED and err == ""
     assert out.index("gate: FAILED") < out.index("Quality on") < out.index("Where to look next")
+    assert out.splitlines()[-1].startswith(f"Look first at {graph / 'report.html'}")
+    assert ">Failed</p>" in (graph / "report.html").read_text()
     assert not (graph / "mlflow.db").exists()  # nothing to promote, and tests are not tracked
+
+
+def fail(root, code, reason):
+    """Make the graph's one stage end like that, as a stage of ours would leave it."""
+    left = json.dumps({"stage": "check", "code": code, "reason": reason})
+    command = f"mkdir -p .understudy/status && echo '{left}' > .understudy/status/check.json && exit {code}"
+    (root / "dvc.yaml").write_text(json.dumps({"stages": {"check": {"cmd": command}}}))
+
+
+@pytest.mark.slow
+def test_run_does_not_report_what_was_only_stopped(graph, capsys):
+    fail(graph, 75, "stopped by SIGTERM; run it again")
+    code, out, err = understudy(capsys, "run", "--root", graph)
+    assert code == 75 and "stopped by SIGTERM" in err
+    assert "Look first at" not in out and not (graph / "report.html").exists()
+
+
+@pytest.mark.slow
+def test_run_reports_a_stage_that_failed(graph, capsys):
+    fail(graph, DATA_FAILED, "2 rows too dark")
+    code, out, err = understudy(capsys, "run", "--root", graph)
+    assert code == DATA_FAILED and "stage check failed with code 4: 2 rows too dark" in err
+    assert out.splitlines()[-1].startswith("Look first at")
+    page = (graph / "report.html").read_text()
+    assert "Stage check failed" in page and "2 rows too dark" in page
 
 
 @pytest.mark.slow

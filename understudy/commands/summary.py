@@ -1,4 +1,4 @@
-"""The one table after a run: quality, cost, latency and the verdict.
+"""The tables after a run: quality, cost, latency and the verdict.
 
 Teacher, student and undistilled baseline side by side, and where to look next.
 """
@@ -12,24 +12,24 @@ from typing import TYPE_CHECKING
 from understudy.errors import OK, UserError
 
 if TYPE_CHECKING:
-    from understudy.report import Table
+    from understudy.report.tables import Table
 
 WIDTH = 100  # columns
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--root", type=Path, default=Path(), help="folder that holds artifacts/ (default: this one)")
-    parser.add_argument("--markdown", action="store_true", help="the tables alone, as Markdown for a document")
+    parser.add_argument("--markdown", action="store_true", help="verdict and tables alone, as Markdown for a document")
 
 
 def run(arguments: argparse.Namespace) -> int:
     root = arguments.root
     tables = _tables(root)
     if arguments.markdown:
-        print("\n\n".join(table.markdown() for table in tables))
+        print("\n\n".join((_verdict_markdown(root), *(table.markdown() for table in tables))))
         return OK
 
-    from understudy.report import next_steps
+    from understudy.report.tables import next_steps
 
     print("\n\n".join(table.text() for table in tables))
     print("\nVerdict")
@@ -41,7 +41,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _tables(root: Path) -> "Sequence[Table]":
     from understudy.files import read_json
-    from understudy.report import tables
+    from understudy.report.tables import tables
 
     evaluation, latency = root / "artifacts/evaluate/evaluation.json", root / ".understudy/evaluate/latency.json"
     if not evaluation.exists():
@@ -65,6 +65,17 @@ def _verdict(root: Path) -> list[str]:
     if verdict.passed:
         return ["PASSED: the student met its bar (understudy gate: rule by rule)"]
     return ["FAILED: the student did not meet its bar", *verdict.failures()]
+
+
+def _verdict_markdown(root: Path) -> str:
+    """Every rule of the verdict as a table, or why there is none."""
+    from understudy.report.tables import verdict_table
+    from understudy.verdict import PATH, read_verdict
+
+    try:
+        return verdict_table(read_verdict(root / PATH)).markdown()
+    except UserError as error:
+        return f"**Verdict: none**\n\n{error}"
 
 
 def _print_indented(lines: Iterable[str]) -> None:

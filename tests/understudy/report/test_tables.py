@@ -1,7 +1,8 @@
 import pytest
 
 from understudy.metrics.protocol import FRECHET, KID, L1_TO_TEACHER, MEASURED, MIOU, PIXEL_ACCURACY
-from understudy.report import estimate, next_steps, reading, tables
+from understudy.report.tables import Table, estimate, next_steps, reading, tables, verdict_table
+from understudy.verdict import Finding, Verdict
 
 
 def scored(value, half, n=1000):
@@ -94,6 +95,23 @@ def test_markdown_has_one_cell_a_column_and_the_same_numbers():
         assert {line.count("|") for line in lines} == {len(table.header) + 1}
         assert len(lines) == len(table.rows) + 2
         assert all(cell in table.text() for row in table.rows for cell in row)
+
+
+def test_text_out_of_data_stays_in_its_markdown_cell():
+    text = Table("<b>", ("", "a"), (("a|b", "<script>"),), ("note <i>",)).markdown()
+    assert "| a\\|b | &lt;script> |" in text and "<b>" not in text and "<i>" not in text
+
+
+def test_a_verdict_has_failed_rules_first_and_says_why_they_failed():
+    rules = (Finding("kid", "informational", "informational", "kid: 1", value=1.0),
+             Finding(MIOU, "min", "passed", "fine", bound=0.5, value=0.6),
+             Finding(MIOU, "max_worse_than_teacher", "failed", "miou is worse", 0.02, 0.6, 0.7, (-0.11, -0.09)),
+             Finding("collapse", "none", "failed", "the student has collapsed"))  # fmt: skip
+    table = verdict_table(Verdict(False, rules, {}, {}, "", "", "", {}))
+    assert table.title == "Verdict: FAILED (2 failed, 1 passed, 1 informational)"
+    assert table.rows[0] == ("miou", "max worse than teacher", "0.6", "0.7", "[-0.11, -0.09]", "0.02", "failed")
+    assert [row[-1] for row in table.rows] == ["failed", "failed", "passed", "informational"]
+    assert table.notes == ("miou is worse", "the student has collapsed")
 
 
 @pytest.mark.parametrize(

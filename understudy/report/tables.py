@@ -1,16 +1,17 @@
-"""The one table after a run: teacher, student and undistilled baseline side by side, as text or as Markdown.
+"""A run's tables: quality, differences, cost and verdict, as plain cells that a terminal, Markdown or a page shows.
 
 Kept apart from grid.py, which training stages import: rewording a table must not retrain a network.
 """
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
 from typing import Any
 
 from understudy.metrics.protocol import KID, MEASURED, METRICS, SCORED
+from understudy.verdict import Finding, Outcome, Verdict
 
 MODELS = ("teacher", "student", "baseline")
 PAIRS = {"student - teacher": "student_minus_teacher", "student - baseline": "student_minus_baseline"}
@@ -24,6 +25,7 @@ COSTS = {
 }
 SCALES = {KID: 1000}  # shown as papers show it
 Estimate = Mapping[str, Any]
+ORDER: tuple[Outcome, ...] = ("failed", "passed", "left to promotion", "informational")
 
 
 @dataclass(frozen=True)
@@ -45,9 +47,12 @@ class Table:
         return "\n".join((*lines, *(f"  {note}" for note in self.notes)))
 
     def markdown(self) -> str:
+        """A bold title and a table. Text from data, such as a class called `a|b`, cannot break out of its cell."""
         rule = ("---", *("---:" for _ in self.header[1:]))
-        lines = [f"**{self.title}**", "", *(f"| {' | '.join(row)} |" for row in (self.header, rule, *self.rows))]
-        return "\n".join((*lines, *chain.from_iterable(("", note) for note in self.notes)))
+        rows = (tuple(map(_markdown_text, row)) for row in self.rows)
+        lines = [f"**{_markdown_text(self.title)}**", ""]
+        lines += [f"| {' | '.join(row)} |" for row in (self.header, rule, *rows)]
+        return "\n".join((*lines, *chain.from_iterable(("", _markdown_text(note)) for note in self.notes)))
 
 
 def tables(evaluation: Mapping[str, Any], latency: Mapping[str, Any] | None) -> list[Table]:
@@ -67,12 +72,12 @@ def _quality(evaluation: Mapping[str, Any]) -> Table:
     models = evaluation["models"]
     count = max((entry.get("n", 0) for model in models.values() for entry in model.values()), default=0)
     rows = tuple(
-        (_label(name), *(estimate(models[model].get(name), SCALES.get(name, 1)) for model in MODELS), _arrow(name))
+        (_scaled(name), *(estimate(models[model].get(name), SCALES.get(name, 1)) for model in MODELS), _arrow(name))
         for name in (metric.name for metric in SCORED)
         if any(name in models[model] for model in MODELS)
     )
     ceiling = ", ".join(
-        f"{_label(name)} {estimate(entry)}"
+        f"{label(name)} {estimate(entry)}"
         for name, entry in models.get("real", {}).items()
         if METRICS[name].better == "higher"
     )
@@ -86,7 +91,7 @@ def _quality(evaluation: Mapping[str, Any]) -> Table:
 def _differences(evaluation: Mapping[str, Any]) -> Table:
     differences = evaluation["differences"]
     rows = tuple(
-        (_label(name), *(reading(name, differences[key].get(name)) for key in PAIRS.values()))
+        (_scaled(name), *(reading(name, differences[key].get(name)) for key in PAIRS.values()))
         for name in (metric.name for metric in SCORED)
         if any(name in differences[key] for key in PAIRS.values())
     )
@@ -112,10 +117,10 @@ def _cost(evaluation: Mapping[str, Any], latency: Mapping[str, Any] | None) -> T
     return Table("Cost", ("", *MODELS, "teacher / student"), tuple(rows), notes)
 
 
-def _cost_row(label: str, values: Sequence[float | None]) -> tuple[str, ...]:
+def _cost_row(name: str, values: Sequence[float | None]) -> tuple[str, ...]:
     teacher, student = values[:2]
     ratio = f"{teacher / student:.1f}x" if teacher is not None and student else "-"
-    return (label, *("-" if value is None else f"{value:.4g}" for value in values), ratio)
+    return (name, *map(_number, values), ratio)
 
 
 def estimate(entry: Estimate | None, scale: float = 1) -> str:
@@ -150,13 +155,52 @@ def reading(name: str, difference: Estimate | None) -> str:
     return f"{shown} {'better' if higher == (METRICS[name].better == 'higher') else 'worse'}"
 
 
-def _label(name: str) -> str:
-    label = name.removesuffix(PROTOCOL).removesuffix("_test").replace("_", " ")
-    return f"{label} x {SCALES[name]}" if name in SCALES else label
+def label(name: str) -> str:
+    """A metric's name for a person: without its protocol, which the table's title states."""
+    return COSTS.get(name) or name.removesuffix(PROTOCOL).removesuffix("_test").replace("_", " ")
+
+
+def _scaled(name: str) -> str:
+    return f"{label(name)} x {SCALES[name]}" if name in SCALES else label(name)
 
 
 def _arrow(name: str) -> str:
     return "up" if METRICS[name].better == "higher" else "down"
+
+
+def verdict_table(verdict: Verdict) -> Table:
+    """Every rule with its number and its bound, failed ones first; below, what each failed one says."""
+    rows = tuple(
+        (label(finding.metric), finding.rule.replace("_", " "), *map(_number, (finding.value, finding.reference)),
+         _spread(finding.interval), _number(finding.bound), finding.outcome)
+        for finding in ordered(verdict.rules)
+    )  # fmt: skip
+    title = f"Verdict: {'PASSED' if verdict.passed else 'FAILED'} ({counts(verdict)})"
+    header = ("", "rule", "student", "compared with", "difference, 95 %", "bound", "outcome")
+    return Table(title, header, rows, tuple(verdict.failures()))
+
+
+def counts(verdict: Verdict) -> str:
+    """How many rules had which outcome, in words."""
+    found = {outcome: sum(finding.outcome == outcome for finding in verdict.rules) for outcome in ORDER}
+    return ", ".join(f"{count} {outcome}" for outcome, count in found.items() if count)
+
+
+def ordered(findings: Iterable[Finding]) -> list[Finding]:
+    """Failed ones first, what was only looked at last."""
+    return sorted(findings, key=lambda finding: ORDER.index(finding.outcome))
+
+
+def _number(value: float | None) -> str:
+    return "-" if value is None else f"{value:.4g}"
+
+
+def _spread(interval: tuple[float, float] | None) -> str:
+    return f"[{interval[0]:.4g}, {interval[1]:.4g}]" if interval else "-"
+
+
+def _markdown_text(cell: str) -> str:
+    return cell.replace("&", "&amp;").replace("<", "&lt;").replace("|", "\\|")
 
 
 def next_steps(root: Path) -> Iterator[str]:

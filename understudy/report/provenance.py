@@ -1,0 +1,102 @@
+"""Where a run came from, and how to run it again: commit, lock, data, parameters, hashes, determinism."""
+
+import platform
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+from understudy.errors import UserError
+from understudy.files import sha256
+from understudy.lineage import lineage
+from understudy.report.gather import STAGES, Run, flat
+
+COMMIT = "git commit of this code"
+PACKAGES = ("understudy", "torch", "torchvision", "numpy", "dvc")
+
+
+def origin(run: Run) -> Mapping[str, Any]:
+    """What a reader needs to find the very same code, data and parameters again. Nothing in here can be missing."""
+    found = lineage(run.root)
+    facts: dict[str, str] = {}
+    if commit := found.get("git_commit"):
+        changed = " with changes that are not committed" if found.get("git_dirty") == "true" else ""
+        facts[COMMIT] = f"{commit}{changed}"
+    else:
+        facts[COMMIT] = "none: this code is not in a git repository"
+    facts["dvc.lock, SHA-256"] = found.get("dvc_lock_sha256", "none: this run was not made by DVC")
+    evaluation, files = _evaluation(run)
+    facts["data"] = str(evaluation.get("dataset", "not evaluated yet"))
+    facts["seed"] = str(evaluation.get("seed", "not evaluated yet"))
+    facts["determinism"] = ", ".join(f"{name} {level}" for name, level in _determinism(run, evaluation).items())
+    now = datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")
+    facts["this page"] = f"{now}, {platform.system()} {platform.machine()}, Python {platform.python_version()}"
+    facts["packages"] = ", ".join(f"{name} {number}" for name in PACKAGES if (number := _version(name)))
+    return {"facts": facts, "files": [(name, str(recorded), _now(run, name, recorded))
+                                      for name, recorded in files.items()]}  # fmt: skip
+
+
+def _evaluation(run: Run) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
+    try:
+        return run.evaluation, run.evaluation["files"]
+    except UserError:
+        return {}, {}
+
+
+def _determinism(run: Run, evaluation: Mapping[str, Any]) -> dict[str, str]:
+    """The level that each stage recorded with its metrics."""
+    levels = {"evaluate": str(evaluation["determinism"])} if "determinism" in evaluation else {}
+    for stage in STAGES.values():
+        try:
+            levels[stage] = str(run.json(f"artifacts/{stage}/metrics.json")["determinism"])
+        except (UserError, KeyError, TypeError):
+            continue
+    return levels or {"not": "recorded"}
+
+
+def _now(run: Run, name: str, recorded: object) -> str:
+    try:
+        return "the same" if sha256(run.root / name) == recorded else "changed since"
+    except UserError:
+        return "not here"
+
+
+def parameters(run: Run) -> dict[str, dict[str, str]]:
+    """params.yaml by section."""
+    return {str(section): flat(values) if isinstance(values, Mapping) else {"": str(values)}
+            for section, values in run.params.items()}  # fmt: skip
+
+
+def commands(run: Run, facts: Mapping[str, str]) -> list[tuple[str, str]]:
+    """(command, what it does), in the order in which they are typed."""
+    commit = facts[COMMIT].partition(" ")[0]
+    lines = [] if commit.startswith("none") else [(f"git checkout {commit}", "the code of this run")]
+    lines += [
+        ("make setup", "the environment, every version pinned"),
+        (". .venv/bin/activate", "so that the commands below are found"),
+    ]
+    if not (run.root / "dvc.lock").exists():
+        return [*lines, *_by_hand(run)]
+    return [
+        *lines,
+        ("understudy run", "everything that is stale, the verdict, the registry, this page"),
+        ("dvc repro -f", "every stage again, whether stale or not"),
+        ("dvc checkout", "only restore this run's files from the cache, and train nothing"),
+        ("understudy gate", "the verdict again: exits 0 passed, 3 failed"),
+        ("understudy report", "this page again"),
+    ]
+
+
+def _by_hand(run: Run) -> list[tuple[str, str]]:
+    """The stages one by one: a root outside DVC is made like that."""
+    stages = ("prepare", "check", "judge", "teacher", "prune", "distill", "baseline", "evaluate", "gate")
+    end = f"--root {run.root}"
+    return [*((f"python -m stages.{stage} {end}", "") for stage in stages),
+            (f"understudy report --root {run.root}", "this page again")]  # fmt: skip
+
+
+def _version(name: str) -> str:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return ""

@@ -1,0 +1,55 @@
+"""Charts of the losses and the validation metrics of teacher, student and baseline."""
+
+from dataclasses import dataclass
+
+from understudy.errors import UserError
+from understudy.report.curves import Chart, Points, chart
+from understudy.report.gather import STAGES, Run
+
+LOSSES = {
+    "recon": "Reconstruction: L1 to the photo",
+    "gan": "Adversarial, generator",
+    "d": "Adversarial, discriminator",
+    "output": "Distillation: L1 to the teacher's output",
+    "alignment": "Distillation: minus the kernel alignment",
+    "relation": "Distillation: semantic relation",
+    "feature": "Distillation: features",
+}
+VALIDATED = {"kid": "KID on the validation split, lower is better", "miou": "mIoU on the validation split"}
+
+
+@dataclass(frozen=True)
+class Charts:
+    """notes: which networks have no line, and why."""
+
+    charts: list[Chart]
+    notes: list[str]
+
+
+def loss_charts(run: Run) -> Charts:
+    """A chart for each loss, with a line for each network that was trained with it."""
+    lines, notes = _lines(run, "curves.csv")
+    order = [*LOSSES, *lines]
+    return Charts([chart(LOSSES.get(loss, loss), lines[loss]) for loss in sorted(lines, key=order.index)], notes)
+
+
+def quality_charts(run: Run) -> Charts:
+    """A chart for each validation metric, with a line for each network."""
+    lines, notes = _lines(run, "validation.csv")
+    titles = {metric: VALIDATED.get(metric.partition("_")[0], metric.replace("_", " ")) for metric in lines}
+    return Charts([chart(titles[metric], found, marked=True) for metric, found in lines.items()], notes)
+
+
+def _lines(run: Run, file: str) -> tuple[dict[str, dict[str, Points]], list[str]]:
+    """The points of every column by network, and why a network has none. Raises UserError when none has any."""
+    lines: dict[str, dict[str, Points]] = {}
+    notes = []
+    for name, stage in STAGES.items():
+        try:
+            for column, points in run.table(f"artifacts/{stage}/{file}").items():
+                lines.setdefault(column, {})[name] = points
+        except UserError as error:
+            notes.append(f"{error}.")
+    if not lines:
+        raise UserError(" ".join(notes).rstrip("."))
+    return lines, notes
