@@ -128,10 +128,13 @@ def _resume(task: Task, folder: Path) -> Best:
     saved = checkpoint.load(folder)
     if saved is None:
         return Best()
-    restore = task.state.restore_outcome if saved.step == task.schedule.steps else task.state.restore
-    restore(_below(saved.tensors, "state."), saved.step)
+    if saved.step == task.schedule.steps:
+        task.state.restore_outcome(_below(saved.tensors, "state."), saved.step)
+        print(f"{task.name}: was trained to its end before; taking that (`understudy clean` forgets it)", flush=True)
+    else:
+        task.state.restore(_below(saved.tensors, "state."), saved.step)
+        print(f"{task.name}: going on from step {saved.step}", flush=True)
     restore_random_state(_below(saved.tensors, "random."))
-    print(f"{task.name}: going on from step {saved.step}", flush=True)
     notes = saved.notes
     weights = _below(saved.tensors, "best.")
     return Best(notes.get("best_score", float("inf")), notes["best_step"], notes["best_metrics"], weights)

@@ -80,10 +80,12 @@ def test_resumed_after_an_exception_it_is_the_uninterrupted_one(stop, whole, tmp
     assert records(tmp_path) == records(folder)
 
 
-def test_a_finished_training_is_not_trained_again(whole, tmp_path):
+def test_a_finished_training_is_not_trained_again(whole, tmp_path, capsys):
     train(tmp_path, steps=STEPS)
+    assert "before" not in capsys.readouterr().out
     again = train(tmp_path, steps=STEPS, stop_before=0)  # no step is taken
     assert same(again, whole[:2]) and records(tmp_path) == records(whole[2])
+    assert "tiny: was trained to its end before" in capsys.readouterr().out
 
 
 @pytest.mark.slow
