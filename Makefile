@@ -38,14 +38,14 @@ test: setup ## fast and slow tests: what CI runs
 test-fast: setup ## the default while working
 	$(BIN)/pytest
 
-test-long: setup ## minutes to hours
-	$(BIN)/pytest -m long --timeout=14400
+test-long: setup ## both shipped runs in full, and their reports clicked through: an hour; kept in .understudy/long
+	$(BIN)/pytest -m long -rs --timeout=14400
 
 test-gpu: ## on a machine with a GPU: needs torch and pytest alone
 	$(PYTHON) -m pytest -m gpu tests/gpu
 
-browser: ## Debian's Chromium, for the test that clicks through the report; without it that test is skipped
-	command -v chromium chromium-browser google-chrome || { apt-get update && \
+browser: ## Debian's Chromium, for the tests that click through reports; without it those are skipped
+	command -v chromium || command -v chromium-browser || command -v google-chrome || { apt-get update && \
 	  apt-get install -y --no-install-recommends chromium; }
 
 lint: setup ## style and types (the laws of the house are tests)

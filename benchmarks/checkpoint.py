@@ -20,7 +20,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from torch import nn
 
 from benchmarks.train import architectures, new_state, random_batch, terms_of
 from understudy.params.base import Base
@@ -31,8 +30,8 @@ from understudy.params.prune import Prune
 from understudy.params.runtime import Runtime
 from understudy.params.student import Student
 from understudy.params.teacher import Teacher
-from understudy.runtime import autocast, device, random_state, seed_everything, threads
-from understudy.train import checkpoint
+from understudy.runtime import autocast, device, seed_everything, threads
+from understudy.train import checkpoint, loop
 from understudy.train.pix2pix import Batch, NoTerms, Weights, step
 from understudy.train.state import State, update_average
 
@@ -93,7 +92,7 @@ def of_recipe(path: Path, folder: Path) -> list[tuple[str, int, Timing]]:
 def timed(state: State, take_step: Callable[[], object], ema_decay: float, folder: Path) -> Timing:
     """Step and checkpoint in turn, after one of each that warms up; the checkpoints are removed afterwards."""
     steps, saves = [], []
-    best = copy.deepcopy(state.average)  # as a validation keeps it
+    best = loop.Best(0.0, 0, {}, copy.deepcopy(state.average.state_dict()))
     with tempfile.TemporaryDirectory(dir=folder, prefix=".checkpoints-") as scratch:
         for _ in range(RUNS + 1):
             start = time.perf_counter()
@@ -102,19 +101,11 @@ def timed(state: State, take_step: Callable[[], object], ema_decay: float, folde
             if torch.cuda.is_available():
                 torch.cuda.synchronize()
             middle = time.perf_counter()
-            checkpoint.save(Path(scratch), content(state, best))
+            checkpoint.save(Path(scratch), loop.content(state, best, []))
             steps.append(middle - start)
             saves.append(time.perf_counter() - middle)
         size = max(path.stat().st_size for path in Path(scratch).iterdir())
     return Timing(statistics.median(steps[1:]), statistics.median(saves[1:]), size)
-
-
-def content(state: State, best: nn.Module) -> checkpoint.Checkpoint:
-    """What the loop keeps once there are best weights."""
-    tensors = {f"state.{key}": value for key, value in state.tensors().items()}
-    tensors |= {f"best.{key}": value for key, value in best.state_dict().items()}
-    tensors |= {f"random.{key}": value for key, value in random_state().items()}
-    return checkpoint.Checkpoint(state.step, tensors, {"best_step": state.step, "best_metrics": {}, "best_score": 0.0})
 
 
 if __name__ == "__main__":

@@ -238,13 +238,14 @@ def _costs(found: Sequence[Mapping[str, Any]]) -> str:
 def _origin(recipe: Path, found: Sequence[Mapping[str, Any]]) -> str:
     ceiling = found[0]["models"]["real"]["miou_judge_noresize_test"]["value"]
     minutes = statistics.median(sum(result["minutes"].values()) for result in found)
-    dates = " to ".join(sorted({result["date"] for result in found}))
+    dates = sorted(result["date"] for result in found)
+    when = dates[0] if dates[0] == dates[-1] else f"{dates[0]} to {dates[-1]}"
     hardware = "; ".join(sorted({result["hardware"] for result in found}))
     return (
         "Intervals: 95 %, of a seed by paired bootstrap over the test images, of all by Student's t over the seeds; "
         "better and worse where they leave zero out. ±: standard deviation over seeds. The judge reads "
         f"real test photos at mIoU {ceiling:.4f}. {minutes:.0f} minutes a seed. Made by "
-        f"`python -m benchmarks.seeds --recipe {recipe}` on {dates}; {hardware}."
+        f"`python -m benchmarks.seeds --recipe {recipe}` on {when}; {hardware}."
     )
 
 

@@ -34,7 +34,7 @@ from understudy.models.generator import Generator
 from understudy.params.base import Base
 from understudy.params.evaluate import Evaluate
 from understudy.params.runtime import Runtime
-from understudy.runtime import DETERMINISM, device, seed_everything, threads
+from understudy.runtime import determinism, device, seed_everything, threads
 from understudy.stage import Job, Plan, main
 from understudy.train.validation import colour, translate
 from understudy.weights import load_generator
@@ -121,7 +121,7 @@ def run(job: Job) -> None:
         "dataset": info.name,
         "split": "test",
         "seed": job.params(Base).seed,
-        "determinism": DETERMINISM,
+        "determinism": determinism(ready.device),
         "feature_dims": judge.dims,
         "models": {name: {**_plain(scores[name]), **_values(costs[name])} for name in models}
         | {"real": _plain(scorer.score_real())},

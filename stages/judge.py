@@ -19,7 +19,7 @@ from understudy.params.runtime import Runtime
 from understudy.runtime import device, threads
 from understudy.stage import Job, Plan, main
 from understudy.train.checkpoint import fingerprint
-from understudy.train.log import Log, start_tracker
+from understudy.train.log import NAME, Log, start_tracker
 
 READS = (Runtime, Judge)
 PRINT_EVERY = 50  # steps
@@ -57,7 +57,7 @@ def run(job: Job) -> None:
     validation = load_pairs(job.input("prepare/val.zip"))
     params = {section.__name__.lower(): asdict(values) for section, values in job.sections.items()}
     known = fingerprint(params, inputs)
-    log = Log(job.scratch / known / "log.jsonl", resumed_at=0)
+    log = Log(job.scratch / known / NAME, resumed_at=0)
     log.write("start", stage=job.stage, fingerprint=known, steps=job.params(Judge).steps, params=params)
     start_tracker(job.root, job.stage, log.path)
 

@@ -14,15 +14,16 @@ PR_SET_PDEATHSIG = 1  # of <linux/prctl.h>
 
 
 def end_with_parent() -> None:
-    """Have the system send this process SIGTERM when its parent dies, as it may before this returns.
+    """Have the system send this process SIGTERM when its parent dies, or at once when it is dead already.
 
-    Linux alone knows this; elsewhere nothing happens, and a stage's lock is what keeps a second writer out.
+    The parent must have started this process in its own process group, as DVC does: that tells whether it still is the
+    parent. Linux alone knows this signal, and a shell that stays between DVC and the stage (fish; others hand their
+    process over) hides DVC's death: then a stage's lock is what keeps a second writer out.
     """
     if sys.platform != "linux":
         return
-    parent = os.getppid()
     ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
-    if os.getppid() != parent:  # it died before the system was asked
+    if os.getpgid(os.getppid()) != os.getpgrp():  # it died while this process was starting
         os.kill(os.getpid(), signal.SIGTERM)
 
 

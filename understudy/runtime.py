@@ -5,6 +5,7 @@ import os
 import random
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
+from typing import Literal
 
 import numpy as np
 import torch
@@ -12,7 +13,13 @@ import torch
 from understudy.errors import UserError
 from understudy.params.runtime import Runtime
 
-DETERMINISM = "seeded"  # same seed, machine and number of threads: same weights
+
+def determinism(place: torch.device) -> Literal["bitwise", "seeded"]:
+    """What the same seed gives on the same machine with the same number of threads.
+
+    bitwise: the same bytes. seeded: the same draws, while some of a GPU's kernels may add up in another order.
+    """
+    return "bitwise" if place.type == "cpu" else "seeded"
 
 
 def device(runtime: Runtime) -> torch.device:
@@ -55,8 +62,9 @@ def random_state() -> dict[str, torch.Tensor]:
 def restore_random_state(states: Mapping[str, torch.Tensor]) -> None:
     """Take over what `random_state()` gave."""
     torch.set_rng_state(states["cpu"])
-    for index in range(torch.cuda.device_count()):
-        torch.cuda.set_rng_state(states[f"cuda{index}"], index)
+    for name, state in states.items():
+        if name != "cpu":
+            torch.cuda.set_rng_state(state, int(name.removeprefix("cuda")))
 
 
 def threads() -> int:

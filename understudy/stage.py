@@ -25,6 +25,7 @@ from understudy.orphans import Unread, end_with_parent
 from understudy.params.loader import load, section_name
 
 PATIENCE = 60.0  # seconds that a stage waits for another run of it: one that was stopped needs some to save its state
+STOPPING = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 # What a disk or a folder answers that the user has to mend; any other OSError is a bug.
 REFUSALS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM)
 
@@ -82,9 +83,10 @@ def main(
     arguments = parser.parse_args(argv)
     if "DVC_STAGE" in os.environ:  # set by DVC for what it runs; a stage that was started by hand may outlive its shell
         end_with_parent()
-    status = arguments.root / ".understudy" / "status" / f"{stage}.json"
+    scratch = arguments.root / ".understudy"
+    status, lock = scratch / "status" / f"{stage}.json", scratch / stage / "lock"
     sys.stdout, sys.stderr = Unread(sys.stdout), Unread(sys.stderr)  # type: ignore[assignment]
-    for number in (signal.SIGTERM, signal.SIGHUP):
+    for number in STOPPING:
         if signal.getsignal(number) != signal.SIG_IGN:  # nohup wants the closed terminal ignored
             signal.signal(number, _stop)
     with ExitStack() as until_the_end:  # the lock is let go of once the status is written
@@ -95,12 +97,18 @@ def main(
                 until_the_end.enter_context(_sole_writer(job))
             _print_plan(job, plan(job))
             if not arguments.dry_run:
-                run(job)
+                with _all_or_nothing(job):
+                    run(job)
 
-        code, reason = _outcome(work)
+        try:
+            code, reason = _outcome(work)
+            _ignore_signals()
+        except _Stopped as stopped:  # while an outcome was on its way here
+            code, reason = stopped.code, str(stopped)
         if code:
             print(f"{stage}: {reason}", file=sys.stderr)
-        if not arguments.dry_run:
+        # One that was kept out does not write over the status of the one that works.
+        if not arguments.dry_run and locks.holder(lock) in (None, os.getpid()):
             try:
                 write_json(status, {"stage": stage, "code": code, "reason": reason})
             except UserError as error:  # of the disk that failed the stage; the exit code still tells
@@ -115,12 +123,10 @@ def _outcome(work: Callable[[], None]) -> tuple[int, str]:
         work()
     except UserError as error:
         return error.code, str(error)
-    except KeyboardInterrupt:  # training stages save their state first, and say so themselves
-        return INTERRUPTED, "interrupted; run it again"
-    except _Stopped as stopped:
-        return PREEMPTED, f"stopped by {stopped}; run it again"
+    except _Stopped as stopped:  # training stages save their state first, and say so themselves
+        return stopped.code, str(stopped)
     except Exception as error:
-        if isinstance(error, OSError) and error.errno in REFUSALS:
+        if isinstance(error, OSError) and error.errno in REFUSALS and error.filename:
             return BAD_INPUT, f"{error}; free some space or mend the permissions, and run it again"
         traceback.print_exc()
         return UNEXPECTED, f"{type(error).__name__}: {error}"
@@ -130,9 +136,20 @@ def _outcome(work: Callable[[], None]) -> tuple[int, str]:
 class _Stopped(BaseException):
     """A signal to end, on its way out through every `finally` that removes a half-written file."""
 
+    def __init__(self, number: int) -> None:
+        self.code = INTERRUPTED if number == signal.SIGINT else PREEMPTED
+        how = "interrupted" if number == signal.SIGINT else f"stopped by {signal.Signals(number).name}"
+        super().__init__(f"{how}; run it again")
+
 
 def _stop(number: int, _: FrameType | None) -> None:
-    raise _Stopped(signal.Signals(number).name)
+    _ignore_signals()  # a second one, of the group or of the parent's death, must not end the tidying up
+    raise _Stopped(number)
+
+
+def _ignore_signals() -> None:
+    for number in STOPPING:
+        signal.signal(number, lambda *_: None)  # SIG_IGN has Python complain of one that is on its way
 
 
 @contextmanager
@@ -149,6 +166,27 @@ def _sole_writer(job: Job) -> Iterator[None]:
         for folder in (job.scratch, job.output(job.stage)):
             remove_leftovers(folder)
         yield
+
+
+@contextmanager
+def _all_or_nothing(job: Job) -> Iterator[None]:
+    """When the block fails, remove what it wrote of the stage's outputs: some without the rest would pass for a result.
+
+    What an earlier run left and this one did not touch stays.
+    """
+
+    def written() -> dict[Path, int]:
+        found = job.output(job.stage).glob("[!.]*")  # DVC's .gitignore is none
+        return {path: path.stat().st_mtime_ns for path in found if path.is_file()}
+
+    before = written()
+    try:
+        yield
+    except BaseException:
+        for path, time in written().items():
+            if before.get(path) != time:
+                path.unlink()
+        raise
 
 
 def _print_plan(job: Job, plan: Plan) -> None:

@@ -1,10 +1,11 @@
 """Following a training's log from another process, while it is written and after."""
 
-import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+
+from understudy.train.log import parse
 
 Record = Mapping[str, Any]
 
@@ -30,13 +31,4 @@ class Tail:
             return []
         whole = text[: text.rfind(b"\n") + 1]
         self._offset += len(whole)
-        return [record for line in whole.splitlines() if (record := _record(line)) is not None]
-
-
-def _record(line: bytes) -> Record | None:
-    """A line's record, or None where a disk fault or a kill left something else."""
-    try:
-        record = json.loads(line)
-    except ValueError:
-        return None
-    return record if isinstance(record, dict) and "event" in record else None
+        return [record for line in whole.splitlines() if (record := parse(line)) is not None]

@@ -53,6 +53,19 @@ def test_a_parent_s_death_is_a_sigterm(tmp_path, repo):
             os.kill(child, signal.SIGKILL)
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="Linux alone signals a parent's death")
+def test_a_parent_that_died_before_it_was_asked_is_noticed(tmp_path, repo):
+    late = CHILD.replace("\nend_with_parent()", "\ntime.sleep(1)\nend_with_parent()")
+    # A group of its own, as `dvc repro` has when a shell starts it: what adopts the child belongs to another.
+    parent = subprocess.Popen(
+        [sys.executable, "-c", PARENT, late, str(tmp_path)], cwd=repo, stdout=subprocess.PIPE, start_new_session=True
+    )
+    assert parent.stdout is not None and parent.stdout.readline()
+    parent.kill()
+    parent.wait()
+    assert appears(tmp_path / "ended") and (tmp_path / "ended").read_text() == "SIGTERM"
+
+
 def test_output_that_nobody_reads_is_dropped():
     reading, writing = os.pipe()
     stream = os.fdopen(writing, "w")
@@ -64,4 +77,3 @@ def test_output_that_nobody_reads_is_dropped():
     print("not seen", file=unread, flush=True)
     print("x" * 100_000, file=unread, flush=True)
     assert not unread.isatty()  # all else is the stream's own
-    os.close(os.dup(writing))

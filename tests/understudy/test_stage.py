@@ -40,6 +40,7 @@ def run(job):
         print("working", flush=True)
         time.sleep(60)
     if ending == "bug":
+        write_text(job.output("small/half.txt"), ending)
         raise KeyError("who")
     write_text(job.output("small/out.txt"), ending)
     write_text(job.scratch / "note.txt", ending)
@@ -157,9 +158,16 @@ def test_a_signal_to_end_leaves_a_reason_and_nothing_half_written(number, stage,
     stage("long", "--dry-run")
     process = start(tmp_path, repo)
     process.send_signal(number)
+    process.send_signal(signal.SIGTERM)  # of the group and of the parent's death: two come at once
     _, errors = process.communicate(timeout=20)
     assert process.returncode == 75 and errors == f"small: stopped by {number.name}; run it again\n"
     assert read_json(tmp_path / STATUS)["code"] == 75 and files(tmp_path) == {STATUS, LOCK}
+
+
+def test_a_failure_leaves_the_outputs_of_an_earlier_run_alone(stage, tmp_path):
+    assert stage("well").returncode == 0
+    assert stage("bug").returncode == 1
+    assert (tmp_path / "artifacts/small/out.txt").exists() and not (tmp_path / "artifacts/small/half.txt").exists()
 
 
 def test_a_terminal_that_closes_does_not_end_what_runs_under_nohup(stage, tmp_path, repo):
@@ -180,6 +188,7 @@ def test_a_second_run_of_a_stage_waits_and_then_says_who_is_in_the_way(stage, tm
     assert refused.returncode == 75
     assert f"process {process.pid} still works here; waiting" in refused.stdout
     assert f"held by process {process.pid}, another run of small in this folder" in refused.stderr
+    assert not (tmp_path / STATUS).exists()  # the one that works has not said yet how it ends
     assert stage("well", "--dry-run").returncode == 0  # a plan touches nothing
     (tmp_path / "small.py").write_text(STAGE)
     process.kill()

@@ -74,7 +74,7 @@ def _wait_for_group(group: int) -> None:
 
 def _failure(status: Path, code: int) -> UserError:
     """What to tell the user when `dvc repro` ended with `code`: the failed stage's own words, where it left some."""
-    for path in sorted(status.glob("*.json")):
+    for path in sorted(status.glob("[!.]*.json")):  # no temporary file that a killed writer left
         left = read_json(path)
         if left["code"]:
             return UserError(f"stage {left['stage']} failed with code {left['code']}: {left['reason']}", left["code"])

@@ -8,10 +8,11 @@ which a resumed training logs again are not doubled. A store that is down costs 
 """
 
 import argparse
+import contextlib
 import os
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from understudy.adapters.mlflow import Store, connect
 from understudy.errors import OK, UserError
 from understudy.lineage import dependencies, lineage
 from understudy.locks import held
+from understudy.params.leaves import leaves
 from understudy.tail import Record, Tail
 
 POLL_SECONDS = 2.0  # between two looks at a log that is being written
@@ -107,7 +109,7 @@ def open_run(store: Store, root: Path, start: Record, folder: Path) -> Run:
         tags = {FINGERPRINT: fingerprint, "dvc_stage": stage, "steps": str(start["steps"]), **lineage(root)}
         tags |= {f"dvc_dep.{path}": digest for path, digest in dependencies(root, stage).items()}
         run = client.create_run(store.experiment, int(start["time"] * 1000), tags, f"{stage} {fingerprint[:8]}")
-    params = [Param(key, value) for key, value in flat(start["params"]).items() if key not in run.data.params]
+    params = [Param(key, str(value)) for key, value in leaves(start["params"]).items() if key not in run.data.params]
     for part in _parts(params, PARAMS):
         client.log_batch(run.info.run_id, params=part)
     metrics = {
@@ -120,14 +122,6 @@ def open_run(store: Store, root: Path, start: Record, folder: Path) -> Run:
         if not (picture := folder / entry.path).exists() or entry.file_size == picture.stat().st_size
     }
     return Run(store, run.info.run_id, metrics, images, folder, run.info.status)
-
-
-def flat(value: Any, prefix: str = "") -> dict[str, str]:
-    """Nested parameters by dotted name, as text."""
-    if isinstance(value, Mapping):
-        nested = (flat(entry, f"{prefix}.{key}" if prefix else str(key)) for key, entry in value.items())
-        return {name: text for part in nested for name, text in part.items()}
-    return {prefix: str(value)}
 
 
 def _parts(items: Sequence[Any], size: int) -> Iterator[Sequence[Any]]:
@@ -193,6 +187,10 @@ def deliver(root: Path) -> None:
 
 
 def _is_alive(pid: int) -> bool:
+    """Whether a process runs; one that is dead and that nobody has buried (a container without an init) does not."""
+    with contextlib.suppress(OSError):
+        if Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z":
+            return False
     try:
         os.kill(pid, 0)
     except ProcessLookupError:

@@ -25,7 +25,7 @@ from understudy.files import atomic, sha256
 
 KEPT = 2  # the newest, and the one before it in case the newest is damaged
 DIGITS = 16  # of the checksum in a name
-PATTERN = "checkpoint-*.safetensors"
+NAME = re.compile(rf"checkpoint-(\d+)-([0-9a-f]{{{DIGITS}}})\.safetensors")  # step, checksum
 
 
 @dataclass(frozen=True)
@@ -48,12 +48,16 @@ def save(folder: Path, checkpoint: Checkpoint) -> None:
 
 
 def load(folder: Path) -> Checkpoint | None:
-    """The newest checkpoint that is whole; None when there is none. Damaged ones are named on standard error."""
+    """The newest checkpoint that is whole; None when there is none.
+
+    Damaged ones are named on standard error and removed: they would pass for newer than what is saved next.
+    """
     for path in _newest_first(folder):
         try:
             return _read(path)
         except (UserError, ValueError) as error:
-            print(f"{path}: damaged checkpoint ignored ({error}); going on from the one before, or from the start",
+            path.unlink(missing_ok=True)
+            print(f"{path}: damaged checkpoint removed ({error}); going on from the one before, or from the start",
                   file=sys.stderr)  # fmt: skip
     return None
 
@@ -65,12 +69,13 @@ def tidy(folder: Path, kept: int = 1) -> None:
 
 
 def _newest_first(folder: Path) -> list[Path]:
-    return sorted(folder.glob(PATTERN), key=lambda path: path.name.split("-")[1], reverse=True)
+    found = {path: int(name[1]) for path in folder.glob("checkpoint-*") if (name := NAME.fullmatch(path.name))}
+    return sorted(found, key=lambda path: found[path], reverse=True)
 
 
 def _read(path: Path) -> Checkpoint:
     """Raises ValueError when the content is not what the name says."""
-    named = re.fullmatch(rf"checkpoint-(\d+)-([0-9a-f]{{{DIGITS}}})\.safetensors", path.name)
+    named = NAME.fullmatch(path.name)
     if named is None or sha256(path)[:DIGITS] != named[2]:
         raise ValueError("its checksum is not the one in its name")
     with safetensors.safe_open(path, framework="pt") as stream:

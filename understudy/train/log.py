@@ -11,12 +11,14 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from understudy.errors import UserError
 from understudy.files import atomic, write_text
+
+NAME = "log.jsonl"  # in a training's folder
 
 
 class Log:
@@ -26,7 +28,7 @@ class Log:
         self.path = path
         path.parent.mkdir(parents=True, exist_ok=True)
         kept = [record for record in read(path) if record["event"] != "end" and record.get("step", 0) <= resumed_at]
-        write_text(path, "".join(json.dumps(record) + "\n" for record in kept if resumed_at))
+        write_records(path, kept if resumed_at else [])
 
     def write(self, event: str, **values: Any) -> None:
         """Append one record, with the time, and hand it to the operating system before returning."""
@@ -39,14 +41,26 @@ class Log:
 
 
 def read(path: Path) -> Iterator[dict[str, Any]]:
-    """The records of a log, in order; a last line that a kill cut short is left out."""
+    """The records of a log, in order, less lines that are none: the last one, where a kill cut it short."""
     if not path.exists():
         return
-    for line in path.read_text(encoding="utf-8").splitlines():
-        try:
-            yield json.loads(line)
-        except ValueError:
-            return
+    for line in path.read_bytes().splitlines():
+        if (record := parse(line)) is not None:
+            yield record
+
+
+def parse(line: bytes) -> dict[str, Any] | None:
+    """A line's record, or None where a disk fault or a kill left something else."""
+    try:
+        record = json.loads(line)
+    except ValueError:
+        return None
+    return record if isinstance(record, dict) and "event" in record else None
+
+
+def write_records(path: Path, records: Iterable[Mapping[str, Any]]) -> None:
+    """Make these the whole log, atomically."""
+    write_text(path, "".join(json.dumps(record) + "\n" for record in records))
 
 
 def write_curve(log: Path, event: str, values: str, path: Path) -> None:
@@ -71,6 +85,9 @@ def start_tracker(root: Path, stage: str, log: Path) -> None:
     if os.environ.get("UNDERSTUDY_TRACKING") == "off" or importlib.util.find_spec("mlflow") is None:
         return
     command = [sys.executable, "-m", "understudy.adapters.tracking", "--root", str(root), "--stage", stage]
-    with (log.parent / "tracker.txt").open("a") as output:
-        subprocess.Popen([*command, "--log", str(log), "--follow-pid", str(os.getpid())],
-                         stdin=subprocess.DEVNULL, stdout=output, stderr=output)  # fmt: skip
+    command += ["--log", str(log), "--follow-pid", str(os.getpid())]
+    try:
+        with (log.parent / "tracker.txt").open("a") as output:
+            subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=output, stderr=output)
+    except OSError as error:  # no process to be had: what is not delivered now is delivered later
+        print(f"{stage}: nothing goes to MLflow meanwhile ({error}); `understudy track` delivers it", file=sys.stderr)

@@ -4,7 +4,7 @@ import math
 import signal
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
@@ -16,9 +16,9 @@ from torch import Tensor
 from understudy.errors import PREEMPTED, UserError
 from understudy.params.schedule import LOG_EVERY, Schedule
 from understudy.runtime import random_state, restore_random_state
-from understudy.train import checkpoint
+from understudy.train import checkpoint, log
 from understudy.train.log import Log
-from understudy.train.state import State, set_learning_rate, update_average
+from understudy.train.state import State, below, set_learning_rate, update_average
 
 PROGRESS_SECONDS = 10.0  # between two lines on the terminal
 
@@ -55,12 +55,12 @@ def train(task: Task, folder: Path, log_start: Callable[[Log], None]) -> Best:
     """Run the task to its last step, from its last checkpoint if there is one, and return the best weights.
 
     folder: scratch for checkpoint, log and samples. log_start: called once with the open log.
-    SIGTERM, SIGINT and SIGHUP end training after the step at hand with its state saved: UserError with code PREEMPTED.
+    SIGTERM, SIGINT and SIGHUP end training within a few steps with its state saved: UserError with code PREEMPTED.
     """
     state, schedule = task.state, task.schedule
     best = _resume(task, folder)
-    log = Log(folder / "log.jsonl", resumed_at=state.step)
-    log_start(log)
+    records = Log(folder / log.NAME, resumed_at=state.step)
+    log_start(records)
     progress = Progress(task.name, schedule, state.step)
     window: list[Mapping[str, Tensor]] = []
     with _Signals() as signals:
@@ -71,30 +71,31 @@ def train(task: Task, folder: Path, log_start: Callable[[Log], None]) -> Best:
             if state.step % LOG_EVERY == 0 or state.step == schedule.steps:
                 losses = _mean(window, task.name, state.step)
                 window.clear()
-                log.write("step", step=state.step, losses=losses, rate=progress.rate(state.step))
+                records.write("step", step=state.step, losses=losses, rate=progress.rate(state.step))
                 progress.show(state.step, losses)
             if state.step % schedule.validate_every == 0 or state.step == schedule.steps:
-                best = _validate(task, log, folder, best)
+                best = _validate(task, records, folder, best)
             # Stopping waits for the end of a log record too, so that a restarted run averages over the same steps.
-            stopping = signals.received and state.step % LOG_EVERY == 0 and state.step < schedule.steps
-            if stopping or state.step % schedule.checkpoint_every == 0 or state.step == schedule.steps:
+            ended = state.step == schedule.steps
+            stopping = signals.received and (state.step % LOG_EVERY == 0 or ended)
+            if stopping or ended or state.step % schedule.checkpoint_every == 0:
                 _save(task, folder, best)
             if stopping:
                 raise UserError(f"stopped at step {state.step} with its state saved; run it again to go on", PREEMPTED)
     return best
 
 
-def _validate(task: Task, log: Log, folder: Path, best: Best) -> Best:
+def _validate(task: Task, records: Log, folder: Path, best: Best) -> Best:
     metrics = dict(task.validate())
     step = task.state.step
     if not math.isfinite(metrics[task.selection]):  # no score would ever be lower than NaN
         raise UserError(
             f"{task.name}: the validation score is {metrics[task.selection]} at step {step}; lower the learning rate"
         )
-    log.write("validation", step=step, metrics=metrics)
+    records.write("validation", step=step, metrics=metrics)
     picture = f"samples/{step:06d}.png"
     task.sample(folder / picture)
-    log.write("image", step=step, path=picture)
+    records.write("image", step=step, path=picture)
     if metrics[task.selection] >= best.score:
         return best
     weights = {name: value.clone() for name, value in task.state.average.state_dict().items()}
@@ -111,16 +112,22 @@ def _mean(window: list[Mapping[str, Tensor]], name: str, step: int) -> dict[str,
 
 
 def _save(task: Task, folder: Path, best: Best) -> None:
-    """Everything that the next step depends on; after the last one, only what the outputs are made of."""
-    state = task.state
-    kept = state.outcome() if state.step == task.schedule.steps else state.tensors()
-    tensors = {f"state.{key}": value for key, value in kept.items()}
+    # The log goes with the weights it tells of: one that is damaged, or behind after a crash, is written anew.
+    records = [record for record in log.read(folder / log.NAME) if record["event"] != "end"]
+    checkpoint.save(folder, content(task.state, best, records, finished=task.state.step == task.schedule.steps))
+
+
+def content(
+    state: State, best: Best, records: Sequence[Mapping[str, Any]], finished: bool = False
+) -> checkpoint.Checkpoint:
+    """Everything that the next step depends on; of a finished training, only what its outputs are made of."""
+    tensors = {f"state.{key}": value for key, value in (state.outcome() if finished else state.tensors()).items()}
     tensors |= {f"best.{key}": value for key, value in best.weights.items()}
     tensors |= {f"random.{key}": value for key, value in random_state().items()}
-    notes: dict[str, Any] = {"best_step": best.step, "best_metrics": best.metrics}
+    notes: dict[str, Any] = {"best_step": best.step, "best_metrics": best.metrics, "records": records}
     if best.weights:
         notes["best_score"] = best.score
-    checkpoint.save(folder, checkpoint.Checkpoint(state.step, tensors, notes))
+    return checkpoint.Checkpoint(state.step, tensors, notes)
 
 
 def _resume(task: Task, folder: Path) -> Best:
@@ -129,19 +136,16 @@ def _resume(task: Task, folder: Path) -> Best:
     if saved is None:
         return Best()
     if saved.step == task.schedule.steps:
-        task.state.restore_outcome(_below(saved.tensors, "state."), saved.step)
+        task.state.restore_outcome(below(saved.tensors, "state"), saved.step)
         print(f"{task.name}: was trained to its end before; taking that (`understudy clean` forgets it)", flush=True)
     else:
-        task.state.restore(_below(saved.tensors, "state."), saved.step)
+        task.state.restore(below(saved.tensors, "state"), saved.step)
         print(f"{task.name}: going on from step {saved.step}", flush=True)
-    restore_random_state(_below(saved.tensors, "random."))
+    restore_random_state(below(saved.tensors, "random"))
     notes = saved.notes
-    weights = _below(saved.tensors, "best.")
+    log.write_records(folder / log.NAME, notes["records"])
+    weights = below(saved.tensors, "best")
     return Best(notes.get("best_score", float("inf")), notes["best_step"], notes["best_metrics"], weights)
-
-
-def _below(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
-    return {key.removeprefix(prefix): value for key, value in tensors.items() if key.startswith(prefix)}
 
 
 class Progress:

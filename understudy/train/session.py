@@ -20,10 +20,10 @@ from understudy.models.discriminators import PatchDiscriminator
 from understudy.params.base import Base
 from understudy.params.runtime import Runtime
 from understudy.params.schedule import Schedule
-from understudy.runtime import DETERMINISM, autocast, device, seed_everything, threads
+from understudy.runtime import autocast, determinism, device, seed_everything, threads
 from understudy.stage import Job, Plan
 from understudy.tensors import save_weights
-from understudy.train import checkpoint, loop
+from understudy.train import checkpoint, log, loop
 from understudy.train.checkpoint import fingerprint
 from understudy.train.log import Log, start_tracker, write_curve
 from understudy.train.pix2pix import Autocast, Batch, Terms, Weights, step
@@ -64,7 +64,8 @@ class Session:
         self.autocast: Autocast = functools.partial(autocast, runtime, self.device)
         inputs = [job.input(name) for name in (*DATA, *JUDGE, *setting.inputs)]
         require_checked(job)
-        self.fingerprint = fingerprint({section.__name__: asdict(v) for section, v in job.sections.items()}, inputs)
+        sections = {section.__name__: asdict(values) for section, values in job.sections.items()}
+        self.fingerprint = fingerprint({**sections, "device": self.device.type}, inputs)
         self.info = load_info(job.input("prepare/dataset.json"))
         self.info.require_fit(setting.arch.input_channels, setting.arch.encoding, f"{job.stage}'s generator")
         pairs = load_pairs(job.input("prepare/train.zip"))
@@ -139,12 +140,12 @@ class Session:
         self.state.average.load_state_dict(best.weights)
         architecture.save(setting.arch, job.output(f"{job.stage}/arch.json"))
         save_weights(self.state.average, job.output(f"{job.stage}/weights.safetensors"))
-        write_curve(folder / "log.jsonl", "step", "losses", job.output(f"{job.stage}/curves.csv"))
-        write_curve(folder / "log.jsonl", "validation", "metrics", job.output(f"{job.stage}/validation.csv"))
+        write_curve(folder / log.NAME, "step", "losses", job.output(f"{job.stage}/curves.csv"))
+        write_curve(folder / log.NAME, "validation", "metrics", job.output(f"{job.stage}/validation.csv"))
         self.validation.draw(self.state.average, job.output(f"{job.stage}/samples.png"))
-        metrics = {"best_step": best.step, "determinism": DETERMINISM, **best.metrics}
+        metrics = {"best_step": best.step, "determinism": determinism(self.device), **best.metrics}
         write_json(job.output(f"{job.stage}/metrics.json"), metrics)
-        Log(folder / "log.jsonl", setting.schedule.steps).write("end", metrics=best.metrics)
+        Log(folder / log.NAME, setting.schedule.steps).write("end", metrics=best.metrics)
         # What the outputs were made of stays until `understudy clean`: DVC has not recorded them yet.
         checkpoint.tidy(folder)
 

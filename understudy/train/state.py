@@ -1,7 +1,7 @@
 """Everything that one adversarial training changes as it goes, in one place, to be saved and restored whole."""
 
 import copy
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import torch
@@ -53,10 +53,10 @@ class State:
     def restore(self, tensors: dict[str, Tensor], step: int) -> None:
         """Take over what `tensors()` gave at `step`. Raises KeyError or RuntimeError when the networks do not fit."""
         for name, part in self._modules():
-            part.load_state_dict(_below(tensors, name))
+            part.load_state_dict(below(tensors, name))
         for name, optimizer in self._optimizers():
             moments: dict[int, dict[str, Tensor]] = {}
-            for key, value in _below(tensors, name).items():
+            for key, value in below(tensors, name).items():
                 index, _, field = key.partition(".")
                 moments.setdefault(int(index), {})[field] = value
             optimizer.load_state_dict({**optimizer.state_dict(), "state": moments})
@@ -69,7 +69,7 @@ class State:
 
     def restore_outcome(self, tensors: dict[str, Tensor], step: int) -> None:
         """Take over what `outcome()` gave after the last step."""
-        self.discriminator.load_state_dict(_below(tensors, "discriminator"))
+        self.discriminator.load_state_dict(below(tensors, "discriminator"))
         self.step = step
 
     def _modules(self) -> Iterator[tuple[str, nn.Module]]:
@@ -81,7 +81,8 @@ class State:
         yield "optimizer_d", self.optimizer_d
 
 
-def _below(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
+def below(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    """The tensors whose dotted name begins with `prefix`, by the rest of it."""
     return {key.removeprefix(prefix + "."): value for key, value in tensors.items() if key.startswith(prefix + ".")}
 
 

@@ -118,9 +118,33 @@ def test_after_a_damaged_checkpoint_it_is_the_uninterrupted_one_too(damaged, res
         path.write_bytes(content)
     resumed = train(tmp_path, steps=STEPS)
     printed = capsys.readouterr()
-    assert printed.err.count("damaged checkpoint ignored") == damaged
+    assert printed.err.count("damaged checkpoint removed") == damaged
     assert (f"going on from step {resumed_at}" in printed.out) == (resumed_at > 0)
     assert same(resumed, whole[:2]) and records(tmp_path) == records(whole[2])
+
+
+def test_a_log_that_was_damaged_is_written_anew_from_the_checkpoint(whole, tmp_path):
+    with pytest.raises(KeyError):
+        train(tmp_path, steps=STEPS, stop_before=35)
+    lines = (tmp_path / "log.jsonl").read_text().splitlines(keepends=True)
+    (tmp_path / "log.jsonl").write_text("".join([*lines[:1], "\0\0\0\n", *lines[3:]]))
+    assert same(train(tmp_path, steps=STEPS), whole[:2])
+    assert records(tmp_path) == records(whole[2])
+
+
+def test_a_signal_after_the_last_record_still_stops_the_stage(whole, tmp_path):
+    task = tiny_training.task(STEPS)
+    healthy = task.step
+
+    def step(index):
+        if index == STEPS - 2:
+            signal.raise_signal(signal.SIGINT)
+        return healthy(index)
+
+    with pytest.raises(UserError, match=f"stopped at step {STEPS} with its state saved") as caught:
+        loop.train(replace(task, step=step), tmp_path, lambda _: None)
+    assert caught.value.code == PREEMPTED
+    assert same(train(tmp_path, steps=STEPS, stop_before=0), whole[:2])
 
 
 def test_a_loss_that_is_not_finite_stops_the_training_and_saves_nothing(tmp_path):
