@@ -13,17 +13,20 @@ from typing import Any, TextIO
 PR_SET_PDEATHSIG = 1  # of <linux/prctl.h>
 
 
-def end_with_parent() -> None:
+def end_with_parent(parent: int | None = None) -> None:
     """Have the system send this process SIGTERM when its parent dies, or at once when it is dead already.
 
-    The parent must have started this process in its own process group, as DVC does: that tells whether it still is the
-    parent. Linux alone knows this signal, and a shell that stays between DVC and the stage (fish; others hand their
-    process over) hides DVC's death: then a stage's lock is what keeps a second writer out.
+    parent: its process id, where it is known. Where it is not, the parent must have started this process in its own
+    process group, as DVC does: that tells whether it still is the parent.
+
+    Linux alone knows this signal, and a shell that stays between DVC and the stage (fish; others hand their process
+    over) hides DVC's death: then a stage's lock is what keeps a second writer out.
     """
     if sys.platform != "linux":
         return
     ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
-    if os.getpgid(os.getppid()) != os.getpgrp():  # it died while this process was starting
+    now = os.getppid()
+    if now != parent if parent is not None else os.getpgid(now) != os.getpgrp():  # it died while this one was starting
         os.kill(os.getpid(), signal.SIGTERM)
 
 

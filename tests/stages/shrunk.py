@@ -1,14 +1,11 @@
 """The shipped pipeline, shrunk by its parameters alone, in a git and DVC repository of its own."""
 
-import os
 import re
-import shutil
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import yaml
+from own_repository import commit, copy_files
 
 from understudy.arch import inception
 from understudy.cost import cost
@@ -16,29 +13,6 @@ from understudy.cost import cost
 SIZE = (32, 32)
 CLASSES = 13  # of the street scenes
 IMAGES = {"train": 24, "val": 8, "test": 16}
-
-
-def environment() -> dict[str, str]:
-    """The stages' `python` and `dvc` are those of this test's environment; one thread; nothing is tracked."""
-    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
-    quiet = {"UNDERSTUDY_TRACKING": "off", "DVC_NO_ANALYTICS": "true", "GIT_CONFIG_GLOBAL": os.devnull}
-    return {**os.environ, **quiet, "PATH": path, "OMP_NUM_THREADS": "1"}
-
-
-def run(root: Path, *command: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(command, cwd=root, env=environment(), capture_output=True, text=True, check=False)
-
-
-def done(root: Path, *command: str) -> str:
-    """Standard output of a command that must succeed."""
-    ended = run(root, *command)
-    assert ended.returncode == 0, f"{command}\n{ended.stdout}\n{ended.stderr}"
-    return ended.stdout
-
-
-def commit(root: Path, message: str) -> None:
-    done(root, "git", "add", "-A")
-    done(root, "git", "-c", "user.name=t", "-c", "user.email=t@localhost", "commit", "-q", "-m", message)
 
 
 def ran(output: str) -> set[str]:
@@ -78,16 +52,9 @@ def shrink(values: dict[str, Any]) -> dict[str, Any]:
 
 def make(repo: Path, root: Path) -> None:
     """Copy this repository's files to `root`, with shrunk parameters and no output of any stage, and commit them."""
-    listed = subprocess.run(
-        ["git", "ls-files", "-coz", "--exclude-standard"], cwd=repo, capture_output=True, text=True, check=True
-    )
-    for name in filter(None, listed.stdout.split("\0")):
-        if (repo / name).is_file() and name != "dvc.lock" and not name.startswith(("artifacts/", "tests/")):
-            (root / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy(repo / name, root / name)
+    copy_files(repo, root)
     (root / "params.yaml").write_text(yaml.safe_dump(shrink(yaml.safe_load((repo / "params.yaml").read_text()))))
     description = root / yaml.safe_load((root / "params.yaml").read_text())["prepare"]["source"]
     drawn = yaml.safe_load(description.read_text()) | IMAGES
     description.write_text(yaml.safe_dump(drawn))
-    done(root, "git", "init", "-q")
     commit(root, "start")

@@ -13,7 +13,8 @@ from typing import Any
 
 import pytest
 import yaml
-from shrunk import commit, done, environment, make
+from own_repository import commit, done, environment
+from shrunk import make
 
 from understudy.files import read_json
 from understudy.locks import holder

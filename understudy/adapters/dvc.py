@@ -7,6 +7,7 @@ compares them.
 
 import ast
 import contextlib
+import functools
 import os
 import re
 import signal
@@ -40,8 +41,9 @@ def repro(root: Path, targets: Iterable[str] = ()) -> None:
     command = [sys.executable, "-m", "dvc", "repro", *targets]
     # The stages' `python` must be the one that runs this, whether or not its environment is activated.
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
+    end = functools.partial(end_with_parent, os.getpid())
     process = subprocess.Popen(
-        command, cwd=root, env={**os.environ, "PATH": path}, start_new_session=True, preexec_fn=end_with_parent
+        command, cwd=root, env={**os.environ, "PATH": path}, start_new_session=True, preexec_fn=end
     )
 
     def forward(number: int, _: FrameType | None) -> None:

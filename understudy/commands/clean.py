@@ -2,8 +2,9 @@
 
 A finished run no longer needs its checkpoints: they are what a killed training would go on from.
 With --all the whole scratch folder goes: logs that were not delivered to MLflow yet, samples and
-latencies too. Results (artifacts/) are never touched, nor is .understudy/seeds, which holds those of
-a benchmark that may still be running. Asks first, unless --yes is given.
+latencies too. Results (artifacts/) are never touched, nor are .understudy/seeds and .understudy/long:
+they hold those of a benchmark and of `make test-long`, which may still be running. Asks first,
+unless --yes is given.
 """
 
 import argparse
@@ -14,7 +15,7 @@ from pathlib import Path
 
 from understudy.errors import OK, UserError
 
-KEPT = "seeds"  # roots of their own, results included, made by benchmarks/seeds.py
+KEPT = ("seeds", "long")  # roots of their own, results included, of benchmarks/seeds.py and `make test-long`
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -43,7 +44,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _inside(scratch: Path) -> list[Path]:
     """What the scratch folder holds, but for what is kept."""
-    return sorted(path for path in scratch.iterdir() if path.name != KEPT) if scratch.exists() else []
+    return sorted(path for path in scratch.iterdir() if path.name not in KEPT) if scratch.exists() else []
 
 
 def _checkpoints(scratch: Path) -> list[Path]:

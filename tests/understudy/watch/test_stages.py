@@ -62,6 +62,7 @@ def test_the_stages_are_those_of_the_graph(repo):
 
 
 def test_nothing_here_says_what_to_do(tmp_path):
+    log_of(tmp_path / ".understudy/long/street-scenes")  # of a test: another repository
     with pytest.raises(UserError, match=r"nothing has been trained here.*`understudy run`"):
         Watcher(tmp_path).look()
     log_of(tmp_path / ".understudy/seeds/long/seed-0")
