@@ -27,6 +27,14 @@ def lineage(root: Path) -> dict[str, str]:
     return found
 
 
+def is_committed(root: Path, name: str) -> bool | None:
+    """Whether ROOT/`name` is as in the last commit of the repository that `root` lies in; None where there is none."""
+    if _git(root, "rev-parse", "--verify", "HEAD") is None:
+        return None
+    tracked = _git(root, "ls-files", "--error-unmatch", name) is not None
+    return tracked and _git(root, "diff", "--quiet", "HEAD", "--", name) is not None
+
+
 def dependencies(root: Path, stage: str) -> dict[str, str]:
     """Path -> MD5 (DVC's own) of what `stage` reads of other stages, by dvc.yaml and dvc.lock.
 

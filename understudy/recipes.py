@@ -4,7 +4,7 @@ A recipe is a whole file and no overlay, so that what runs can be read from top 
 is a comment that says what it is for.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ from typing import Any
 from understudy.errors import UserError
 from understudy.files import write_text
 from understudy.params.active import load_all
+from understudy.params.leaves import Change, differences
 from understudy.params.loader import read
 
 
@@ -22,15 +23,6 @@ class Recipe:
     name: str
     path: Path
     about: str
-
-
-@dataclass(frozen=True)
-class Change:
-    """A value that two parameter files do not share. key: with dots, `teacher.ngf`. None: the file has no such key."""
-
-    key: str
-    before: Any
-    after: Any
 
 
 def recipes(folder: Path) -> list[Recipe]:
@@ -72,13 +64,6 @@ def use(recipe: Recipe, params: Path, force: bool = False) -> list[Change]:
     return changes
 
 
-def differences(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[Change]:
-    """The keys whose values differ, in the order of `after`, then those that only `before` has."""
-    old, new = dict(_leaves(before)), dict(_leaves(after))
-    keys = [*new, *(key for key in old if key not in new)]
-    return [Change(key, old.get(key), new.get(key)) for key in keys if old.get(key) != new.get(key)]
-
-
 def readers(changes: list[Change], graph: Path) -> list[str]:
     """The stages of `graph` (a dvc.yaml) whose own parameters are among the changes, in the graph's order.
 
@@ -96,14 +81,6 @@ def _reads(entry: str | Mapping[str, list[str] | None], keys: list[str]) -> bool
     if isinstance(entry, str):
         return any(key == entry or key.startswith(f"{entry}.") for key in keys)
     return any(_reads(name, keys) for names in entry.values() for name in names or ())
-
-
-def _leaves(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    for key, value in values.items():
-        if isinstance(value, Mapping):
-            yield from _leaves(value, f"{prefix}{key}.")
-        else:
-            yield f"{prefix}{key}", value
 
 
 def _readable(params: Path) -> dict[str, Any]:

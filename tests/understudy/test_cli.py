@@ -16,7 +16,7 @@ from PIL import Image
 
 from understudy import arch as architecture
 from understudy.cli import VERBS, main
-from understudy.errors import BAD_INPUT, DATA_FAILED, GATE_FAILED, OK
+from understudy.errors import BAD_INPUT, DATA_FAILED, GATE_FAILED, OK, UNEXPECTED, UserError
 from understudy.files import sha256, write_json
 from understudy.metrics.protocol import FRECHET, MEASURED, MIOU
 from understudy.params.loader import read
@@ -439,13 +439,14 @@ def test_clean_all_removes_the_scratch_folder(scratch, capsys):
 
 
 @pytest.mark.parametrize("more", [[], ["--all"]])
-def test_clean_keeps_the_roots_of_a_benchmark(more, scratch, capsys):
-    kept = [".understudy/seeds/long/0/.understudy/teacher/aa/checkpoint-1-a.safetensors",
-            ".understudy/seeds/long/0/artifacts/teacher/weights.safetensors"]  # fmt: skip
+@pytest.mark.parametrize("root", ["seeds/street-scenes/seed-0", "long/street-scenes"])
+def test_clean_keeps_the_roots_of_benchmarks_and_long_tests(root, more, scratch, capsys):
+    kept = [f".understudy/{root}/.understudy/teacher/aa/checkpoint-1-a.safetensors",
+            f".understudy/{root}/artifacts/teacher/weights.safetensors"]  # fmt: skip
     for name in kept:
         save(scratch / name, 10)
     code, out, _ = understudy(capsys, "clean", "--root", scratch, "--yes", *more)
-    assert code == OK and "seeds" not in out
+    assert code == OK and "street-scenes" not in out
     assert set(kept) <= set(left(scratch)) and ".understudy/teacher/aa/checkpoint-1-a.safetensors" not in left(scratch)
 
 
@@ -548,6 +549,41 @@ def test_run_reports_a_stage_that_failed(graph, capsys):
     assert out.splitlines()[-1].startswith("Look first at")
     page = (graph / "report.html").read_text()
     assert "Stage check failed" in page and "2 rows too dark" in page
+
+
+@pytest.fixture
+def judged(tmp_path, monkeypatch):
+    """A finished run whose graph is up to date, and a registry that takes every student."""
+    (tmp_path / "params.yaml").write_bytes((REPO / "params.yaml").read_bytes())
+    write_evaluation(tmp_path)
+    write_verdict(tmp_path, finding("passed", "miou reaches 0.5"))
+    monkeypatch.setattr("understudy.adapters.dvc.repro", lambda root: None)
+    monkeypatch.setattr("understudy.commands.promote.run", lambda arguments: OK)
+    return tmp_path
+
+
+def breaks(arguments):
+    raise ZeroDivisionError("no pixel")
+
+
+@pytest.mark.parametrize("verb", ["summary", "report"])
+def test_run_keeps_its_code_when_what_shows_it_has_a_bug(verb, judged, capsys, monkeypatch):
+    monkeypatch.setattr(f"understudy.commands.{verb}.run", breaks)
+    code, out, err = understudy(capsys, "run", "--root", judged)
+    assert code == UNEXPECTED and "gate: PASSED" in out and ("Look first at" in out) == (verb == "summary")
+    assert err.startswith("Traceback") and err.splitlines()[-1] == f"understudy {verb}: ZeroDivisionError: no pixel"
+    write_verdict(judged, finding("failed", "miou is below 0.7"))
+    assert understudy(capsys, "run", "--root", judged)[0] == GATE_FAILED
+
+
+def test_a_failed_stage_keeps_its_code_when_the_report_has_a_bug(judged, capsys, monkeypatch):
+    def fails(root):
+        raise UserError("stage check failed with code 4", DATA_FAILED)
+
+    monkeypatch.setattr("understudy.adapters.dvc.repro", fails)
+    monkeypatch.setattr("understudy.commands.report.run", breaks)
+    code, _, err = understudy(capsys, "run", "--root", judged)
+    assert code == DATA_FAILED and "report: ZeroDivisionError" in err and "run: stage check failed" in err
 
 
 @pytest.mark.slow

@@ -7,8 +7,9 @@ import yaml
 
 from understudy.errors import UserError
 from understudy.params.active import SECTIONS, load_all
+from understudy.params.leaves import Change, differences
 from understudy.params.loader import read, section_name
-from understudy.recipes import Change, differences, find, readers, recipes, use
+from understudy.recipes import find, readers, recipes, use
 
 REPO = Path(__file__).parents[2]
 SHIPPED = sorted((REPO / "recipes").glob("*.yaml"))
@@ -120,6 +121,7 @@ def test_differences_are_by_leaf_and_name_what_is_gone():
         Change("c.new", None, True),
         Change("b", 0, None),
     ]
+    assert differences({"gate": {"kid": {}}}, {"gate": {}}) == [Change("gate", None, {}), Change("gate.kid", {}, None)]
 
 
 def test_readers_are_the_stages_whose_own_parameters_changed(tmp_path):

@@ -9,11 +9,13 @@ with that of a promotion that was refused. When a stage fails, the report says w
 import argparse
 import os
 import sys
+import traceback
 from pathlib import Path
 from types import ModuleType
 
 from understudy.commands import gate, promote, report, summary, track
-from understudy.errors import INTERRUPTED, OK, PREEMPTED, UserError
+from understudy.errors import OK, UNEXPECTED, UserError
+from understudy.graph import STOPPED
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -30,8 +32,8 @@ def run(arguments: argparse.Namespace) -> int:
     try:
         repro(arguments.root)
     except UserError as error:
-        if error.code not in (PREEMPTED, INTERRUPTED):  # stopped from outside, it goes on later: nothing to report yet
-            _attempt(report, arguments)
+        if error.code not in STOPPED:  # stopped from outside, it goes on later: nothing to report yet
+            _show(report, arguments)
         raise
     code = _attempt(gate, arguments)
     if code == OK:
@@ -39,8 +41,8 @@ def run(arguments: argparse.Namespace) -> int:
     if os.environ.get("UNDERSTUDY_TRACKING") != "off" and _attempt(track, arguments) != OK:
         print("the logs above are not delivered yet; that changes nothing about the student", file=sys.stderr)
     # Last and in any case: a student that is refused has numbers that are wanted all the same.
-    shown = _attempt(summary, arguments)
-    written = _attempt(report, arguments)
+    shown = _show(summary, arguments)
+    written = _show(report, arguments)
     return code or shown or written
 
 
@@ -50,5 +52,21 @@ def _attempt(verb: ModuleType, arguments: argparse.Namespace) -> int:
     try:
         return verb.run(arguments)
     except UserError as error:
-        print(f"understudy {verb.__name__.rpartition('.')[2]}: {error}", file=sys.stderr)
+        print(f"understudy {_name(verb)}: {error}", file=sys.stderr)
         return error.code
+
+
+def _show(verb: ModuleType, arguments: argparse.Namespace) -> int:
+    """As `_attempt`; a bug of what only shows a run is told here too, so that the run keeps its own exit code."""
+    try:
+        return _attempt(verb, arguments)
+    except BrokenPipeError:  # the reader of it all has left, which is no bug
+        raise
+    except Exception as error:
+        traceback.print_exc()
+        print(f"understudy {_name(verb)}: {type(error).__name__}: {error}", file=sys.stderr)
+        return UNEXPECTED
+
+
+def _name(verb: ModuleType) -> str:
+    return verb.__name__.rpartition(".")[2]

@@ -41,9 +41,11 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _tables(root: Path) -> "Sequence[Table]":
     from understudy.files import read_json
+    from understudy.gate import EVALUATION
+    from understudy.graph import LATENCY
     from understudy.report.tables import tables
 
-    evaluation, latency = root / "artifacts/evaluate/evaluation.json", root / ".understudy/evaluate/latency.json"
+    evaluation, latency = root / EVALUATION, root / LATENCY
     if not evaluation.exists():
         raise UserError(f"{evaluation}: no such file; `dvc repro` makes it")
     try:

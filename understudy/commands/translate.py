@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from understudy.errors import OK, UserError
+from understudy.graph import NETWORKS
 
 if TYPE_CHECKING:
     from understudy.translator import Translator
 
-STAGES = {"teacher": "teacher", "student": "distill", "baseline": "baseline"}  # which stage made the network
 REGISTERED = "models:/"
 
 
@@ -27,8 +27,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    if arguments.model not in STAGES and not arguments.model.startswith(REGISTERED):
-        raise UserError(f"--with {arguments.model}: expected {', '.join(STAGES)} or {REGISTERED}NAME@ALIAS")
+    if arguments.model not in NETWORKS and not arguments.model.startswith(REGISTERED):
+        raise UserError(f"--with {arguments.model}: expected {', '.join(NETWORKS)} or {REGISTERED}NAME@ALIAS")
 
     from understudy.translate import translate_files
 
@@ -50,5 +50,5 @@ def _translator(model: str, root: Path) -> "Translator":
     from understudy.translator import Translator
 
     folder = root / "artifacts"
-    network = folder / STAGES[model]
+    network = folder / NETWORKS[model]
     return Translator.load(network / "arch.json", network / "weights.safetensors", folder / "prepare" / "dataset.json")

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from understudy.files import read_json, sha256
-from understudy.report.gather import CHECKED, DATASET, Run
+from understudy.gate import DATASET
+from understudy.report.gather import CHECKED, Run
 
 
 @dataclass(frozen=True)

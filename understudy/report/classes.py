@@ -5,11 +5,13 @@ from dataclasses import dataclass
 from markupsafe import Markup
 
 from understudy.errors import UserError
+from understudy.gate import DATASET
+from understudy.graph import NETWORKS
 from understudy.report.bars import interval_strip
-from understudy.report.gather import DATASET, STAGES, Run
+from understudy.report.gather import Run
 from understudy.report.tables import estimate
 
-SHOWN_WITH = (*STAGES, "real")  # columns of the per-class table
+SHOWN_WITH = (*NETWORKS, "real")  # columns of the per-class table
 
 
 @dataclass(frozen=True)

@@ -7,22 +7,25 @@ from typing import Any
 
 from understudy.errors import UserError
 from understudy.files import read_json
+from understudy.gate import EVALUATION, JUDGE, STUDENT, TEST_SPLIT
+from understudy.graph import NETWORKS
 from understudy.metrics.protocol import METRICS, SCORED, Metric
-from understudy.report.gather import EVALUATION, PARAMS, STAGES, TEST_SPLIT, Run, flat
+from understudy.params.leaves import differences
+from understudy.report.gather import Run
+from understudy.report.parameters import LOCK, PARAMS, parameters, shown
 from understudy.report.tables import Table, estimate, label
 from understudy.verdict import PATH
 
 METRICS_FILE = "artifacts/evaluate/metrics.json"  # in git: there even where evaluation.json, DVC's, cannot be had
-STUDENT = ("artifacts/distill/arch.json", "artifacts/distill/weights.safetensors")
-JUDGE = "artifacts/judge/weights.safetensors"
-NEEDED = (PARAMS, METRICS_FILE, EVALUATION, PATH, *STUDENT)
+NEEDED = (LOCK, PARAMS, METRICS_FILE, EVALUATION, PATH, *STUDENT)
 
 
 @dataclass(frozen=True)
 class Other:
-    """The run of another revision. name: as the user wrote it. commit: that it names. root: a folder that holds what
+    """The run of another revision.
 
-    could be had of NEEDED; absent: why the rest could not, by name.
+    name: as the user wrote it. commit: that it names. root: a folder that holds what could be had of NEEDED; absent:
+    why the rest could not, by name.
     """
 
     name: str
@@ -48,11 +51,11 @@ def compare(run: Run, other: Other) -> Comparison:
     theirs = Run(other.root)
     before, notes = _models(theirs, other), list(other.absent.values())
     after = run.evaluation["models"]
-    if EVALUATION not in other.absent:
-        notes += _incomparable(run, theirs)
-    metrics = [_metrics(model, before.get(model, {}), after.get(model, {}), other.name) for model in STAGES]
-    verdicts, parameters = (_verdict(theirs), _verdict(run)), _parameters(theirs, run, other.name)
-    return Comparison(other.name, other.commit, verdicts, metrics, parameters, notes)
+    incomparable = [] if EVALUATION in other.absent else _incomparable(run, theirs)
+    metrics = [_metrics(model, before.get(model, {}), after.get(model, {}), other.name, not incomparable)
+               for model in NETWORKS]  # fmt: skip
+    verdicts, changed = (_verdict(theirs), _verdict(run)), _parameters(theirs, run, other.name)
+    return Comparison(other.name, other.commit, verdicts, metrics, changed, [*notes, *incomparable])
 
 
 def _models(theirs: Run, other: Other) -> Mapping[str, Mapping[str, Any]]:
@@ -73,13 +76,15 @@ def _incomparable(run: Run, theirs: Run) -> list[str]:
     return [f"The two runs differ in {' and '.join(changed)}: their quality metrics do not compare."] if changed else []
 
 
-def _metrics(model: str, before: Mapping[str, Any], after: Mapping[str, Any], name: str) -> Table:
+def _metrics(model: str, before: Mapping[str, Any], after: Mapping[str, Any], name: str, comparable: bool) -> Table:
+    """comparable: whether both runs were scored alike, without which a difference of their scores means nothing."""
     rows = []
     for metric in METRICS.values():
         old, new = before.get(metric.name), after.get(metric.name)
         if not old and not new:
             continue
-        difference = _difference(metric, old, new) if old and new else "-"
+        sure = comparable or metric not in SCORED
+        difference = _difference(metric, old, new) if old and new and sure else "-"
         rows.append((label(metric.name), estimate(old), estimate(new), difference))
     return Table(f"The {model}", ("", name, "this run", "difference"), tuple(rows))
 
@@ -100,13 +105,16 @@ def _difference(metric: Metric, old: Mapping[str, Any], new: Mapping[str, Any]) 
 
 def _parameters(theirs: Run, run: Run, name: str) -> Table:
     """The parameters that differ; every one of them that only one side has."""
+    title, header = "Parameters that differ", ("", name, "this run")
     try:
-        before, after = flat(theirs.params), flat(run.params)
+        before, after = parameters(theirs), parameters(run)
     except UserError as error:
-        return Table("Parameters that differ", ("", name, "this run"), (), (f"{error}.",))
-    rows = tuple((key, before.get(key, "-"), after.get(key, "-")) for key in dict.fromkeys((*before, *after))
-                 if before.get(key) != after.get(key))  # fmt: skip
-    return Table("Parameters that differ", ("", name, "this run"), rows, () if rows else ("None.",))
+        return Table(title, header, (), (f"{error}.",))
+    changes = differences(before.values, after.values)
+    rows = tuple((change.key, shown(change.before), shown(change.after)) for change in changes)
+    sides = ((name, before), ("this run", after))
+    notes = [f"{side}: {note}" for side, found in sides for note in found.notes]
+    return Table(title, header, rows, (*notes, *(() if rows else ("None.",))))
 
 
 def _verdict(run: Run) -> str:

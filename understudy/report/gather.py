@@ -11,16 +11,12 @@ import yaml
 
 from understudy.errors import UserError
 from understudy.files import read_json, sha256
+from understudy.gate import EVALUATION
+from understudy.graph import LATENCY, STATUS, STOPPED
 from understudy.verdict import PATH, Verdict, read_verdict
 
-EVALUATION = "artifacts/evaluate/evaluation.json"
-DATASET = "artifacts/prepare/dataset.json"
-TEST_SPLIT = "artifacts/prepare/test.zip"
 CHECKED = "artifacts/check/result.json"
-LATENCY = ".understudy/evaluate/latency.json"
-STATUS = ".understudy/status"
-PARAMS = "params.yaml"
-STAGES = {"teacher": "teacher", "student": "distill", "baseline": "baseline"}  # name: the stage that made the network
+GRAPH = "dvc.yaml"
 # What a file of another shape than its stage writes makes a reader trip over.
 MISSHAPEN = (KeyError, TypeError, ValueError, AttributeError, IndexError, ArithmeticError)
 
@@ -35,23 +31,29 @@ class Part:
 
 @dataclass(frozen=True)
 class Failure:
-    """A stage that failed: its exit code and the reason that it left."""
+    """A stage that did not end well: its exit code and the reason that it left."""
 
     stage: str
     code: int
     reason: str
 
+    @property
+    def stopped(self) -> bool:
+        """Whether it was only stopped from outside, and goes on when it is run again."""
+        return self.code in STOPPED
 
-def part(make: Callable[[], Any], *sources: str) -> Part:
-    """The part that `make` builds out of the files `sources` (under the root), or what kept it from doing so."""
+
+def part(make: Callable[[], Any], source: str, *more: str) -> Part:
+    """The part that `make` builds out of files (named as under the root), or what kept it from doing so."""
     try:
         return Part(make())
     except UserError as error:
         return Part(absent=f"{error}.")
     except MISSHAPEN as error:
-        stages = ", ".join(dict.fromkeys(filter(None, map(maker, sources))))
-        return Part(absent=f"{', '.join(sources)}: not what {stages or 'this version'} writes ({error!r}); "
-                           f"`dvc repro -sf {stages.replace(',', '') or 'evaluate'}` makes it again.")  # fmt: skip
+        sources = (source, *more)
+        stages = list(dict.fromkeys(filter(None, map(maker, sources))))
+        said = f"{', '.join(sources)}: not what {', '.join(stages) or 'this version'} writes ({error!r})"
+        return Part(absent=f"{said}; `dvc repro -sf {' '.join(stages)}` makes it again." if stages else f"{said}.")
 
 
 def maker(name: str) -> str:
@@ -83,17 +85,6 @@ class Run:
         found = self.json(EVALUATION)
         if not (isinstance(found, dict) and all(isinstance(found.get(key), dict) for key in ("models", "files"))):
             raise UserError(f"{EVALUATION} is not what evaluate writes; `dvc repro -sf evaluate` makes it again")
-        return found
-
-    @functools.cached_property
-    def params(self) -> Mapping[str, Any]:
-        """params.yaml as it is, not checked: an older run's may have other keys."""
-        try:
-            found = yaml.safe_load(self.path(PARAMS).read_text(encoding="utf-8"))
-        except (yaml.YAMLError, ValueError, OSError) as error:
-            raise UserError(f"{PARAMS} cannot be read as YAML: {error}") from error
-        if not isinstance(found, dict):
-            raise UserError(f"{PARAMS} is not a mapping of sections")
         return found
 
     def verdict(self) -> Verdict:
@@ -136,9 +127,11 @@ class Run:
         return f"{name} (SHA-256 {found[:12]}) is not the file that was evaluated ({str(recorded)[:12]})"
 
     def failures(self) -> Sequence[Failure]:
-        """The stages of the last run that failed. A status file that cannot be read counts as one."""
+        """The stages whose last run did not end well. A status file that cannot be read counts as one."""
         found = []
         for path in sorted((self.root / STATUS).glob("*.json")):
+            if path.name.startswith(".") or self._outlived(path):  # half-written, or of an earlier run
+                continue
             try:
                 left = read_json(path)
                 if left["code"]:
@@ -147,14 +140,33 @@ class Run:
                 found.append(Failure(path.stem, 1, f"{STATUS}/{path.name} cannot be read: {error}"))
         return found
 
+    def _outlived(self, status: Path) -> bool:
+        """Whether all of a stage's outputs are there, and newer than its status.
 
-def flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
-    """Nested parameters as `section.key` -> text, in order."""
-    found: dict[str, str] = {}
-    for key, value in values.items():
-        name = f"{prefix}{key}"
-        if isinstance(value, Mapping) and value:
-            found.update(flat(value, f"{name}."))
-        else:
-            found[name] = str(value)
-    return found
+        DVC deletes them before it runs a stage, and `dvc checkout` or its cache of runs may bring them back, in which
+        case no stage runs that would write another status.
+        """
+        try:
+            placed = [_placed(path) for path in self._outputs(status.stem)]
+            return bool(placed) and max(placed) > status.stat().st_mtime
+        except OSError:  # one is missing
+            return False
+
+    def _outputs(self, stage: str) -> list[Path]:
+        """The files that a stage makes: by the graph, or where that does not tell, what the stage's folder holds."""
+        try:
+            graph = yaml.safe_load(self.path(GRAPH).read_text(encoding="utf-8"))
+            entries = [entry for kind in ("outs", "metrics") for entry in graph["stages"][stage].get(kind, ())]
+            names = [entry if isinstance(entry, str) else next(iter(entry)) for entry in entries]
+        except (UserError, OSError, yaml.YAMLError, StopIteration, *MISSHAPEN):
+            names = []
+        folder = self.root / "artifacts" / stage
+        # What begins with a dot is git's and DVC's.
+        return [self.root / name for name in names] or [path for path in folder.glob("*") if path.name[0] != "."]
+
+
+def _placed(path: Path) -> float:
+    """When a file came to be where it is, in seconds since the epoch. Raises OSError when it is not there."""
+    entry = path.lstat()
+    # A hard link into DVC's cache keeps the time at which that file was written.
+    return max(entry.st_mtime, entry.st_ctime) if entry.st_nlink > 1 else entry.st_mtime

@@ -1,25 +1,19 @@
-"""The page: one HTML file that holds everything it shows, and asks the network for nothing.
+"""What the page shows, part by part; render.py writes it as HTML. Whatever cannot be had becomes a sentence."""
 
-Its style and its script stand in it as they are in page.css and page.js; the content security policy names both by
-their hashes and allows nothing else, so that no text out of a run can ever be run as code.
-"""
-
-import base64
-import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import jinja2
-from markupsafe import Markup, escape
-
 from understudy.errors import UserError
 from understudy.files import write_text
+from understudy.gate import DATASET, EVALUATION, STUDENT, TEST_SPLIT
+from understudy.graph import NETWORKS
 from understudy.report import checks, classes, provenance, summary, training, widths
-from understudy.report.compare import STUDENT, Other, compare
-from understudy.report.gather import CHECKED, DATASET, EVALUATION, PARAMS, STAGES, Part, Run, part
+from understudy.report.compare import Other, compare
+from understudy.report.gather import CHECKED, Part, Run, part
+from understudy.report.parameters import LOCK, PARAMS, parameters
+from understudy.report.render import render
 from understudy.report.tables import counts
 from understudy.verdict import PATH
 
@@ -28,7 +22,7 @@ if TYPE_CHECKING:
 
     from understudy.report.samples import Samples
 
-GOOD, BAD = ("better", "passed", "met", "the same"), ("worse", "failed", "broken", "changed since", "not here")
+RELATED = ("teacher", "student")  # the networks whose relation is shown
 
 
 @dataclass(frozen=True)
@@ -58,36 +52,38 @@ def content(run: Run, other: Other | None) -> dict[str, Any]:
     samples = part(lambda: _samples(run), DATASET)
     tables = part(lambda: summary.evaluation_tables(run), EVALUATION)
     origin = provenance.origin(run)
-    pictures = _then(samples, _grid)
+    pictures = _then(samples, _grid, DATASET, TEST_SPLIT)
     return {
         "name": part(lambda: checks.splits(run)["name"], DATASET).content or run.root.resolve().name,
         "failures": [(failure, list(summary.reasons(failure.reason))) for failure in run.failures()],
         "verdict": verdict,
-        "rules": _then(verdict, summary.rules),
+        "rules": _then(verdict, summary.rules, PATH),
         "counts": verdict.content and counts(verdict.content),
         "stale": part(lambda: summary.stale(run, verdict.content), EVALUATION).content if verdict.content else None,
         "headline": part(lambda: summary.headline(run), EVALUATION),
         "tables": tables,
         "comparison": other and compare(run, other),
-        "other_pictures": other and _then(samples, lambda found: side_by_side(found, other)),
+        "other_pictures": other and _then(samples, lambda found: side_by_side(found, other),
+                                          *(f"{name} at {other.name}" for name in STUDENT)),
         "pictures": pictures,
         "losses": part(lambda: training.loss_charts(run), "artifacts/teacher/curves.csv"),
         "quality": part(lambda: training.quality_charts(run), "artifacts/teacher/validation.csv"),
         "classes": part(lambda: classes.classes(run), EVALUATION),
         "models": classes.SHOWN_WITH,
         "widths": part(lambda: widths.widths(run), "artifacts/prune/arch.json"),
-        "relation": _then(samples, lambda found: _relation(run, found)),
+        "relation": _then(samples, lambda found: _relation(run, found),
+                          *(f"artifacts/{NETWORKS[name]}/arch.json" for name in RELATED)),
         "checks": part(lambda: checks.checks(run), CHECKED),
         "splits": part(lambda: checks.splits(run), DATASET),
         "origin": origin,
-        "parameters": part(lambda: provenance.parameters(run), PARAMS),
+        "parameters": part(lambda: parameters(run), LOCK, PARAMS),
         "commands": provenance.commands(run, origin["facts"]),
-    }
+    }  # fmt: skip
 
 
-def _then(found: Part, make: Callable[[Any], Any]) -> Part:
-    """The part made of the content of another, or what kept that other from being made."""
-    return part(lambda: make(found.content)) if found.content is not None else found
+def _then(found: Part, make: Callable[[Any], Any], source: str, *more: str) -> Part:
+    """The part made of the content of another, or what kept that other from being made. source, more: as in `part`."""
+    return part(lambda: make(found.content), source, *more) if found.content is not None else found
 
 
 def _samples(run: Run) -> "Samples":
@@ -136,49 +132,16 @@ def _relation(run: Run, samples: "Samples") -> Mapping[str, Any]:
     """The packed matrices, and what the script needs beside them. Raises UserError without teacher or student."""
     from understudy.report.relation import relations
 
-    features = {name: samples.features[name] for name in ("teacher", "student") if name in samples.features}
-    if len(features) < 2:
-        missing = next(name for name in ("teacher", "student") if name not in features)
-        raise UserError(f"There is no {missing} to show; `dvc repro {STAGES[missing]}` makes it")
-    settings = part(lambda: run.params["distill"]["relation"], PARAMS)
+    features = {name: samples.features[name] for name in RELATED if name in samples.features}
+    if missing := next((name for name in RELATED if name not in features), None):
+        raise UserError(f"There is no {missing} to show; `dvc repro {NETWORKS[missing]}` makes it")
+    settings = part(lambda: _relation_settings(run), LOCK, PARAMS)
     centred = bool(settings.content["centred"]) if settings.content else True
     data = relations(features, centred)
     images = data["images"]
     return {"data": data, "names": samples.names[: len(images)], "settings": settings}
 
 
-def render(values: Mapping[str, Any]) -> str:
-    """The page as HTML. values: from `content`."""
-    folder = files("understudy.report")
-    style, script = ((folder / name).read_text(encoding="utf-8") for name in ("page.css", "page.js"))
-    environment = jinja2.Environment(
-        autoescape=True,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        undefined=jinja2.StrictUndefined,
-        loader=jinja2.PackageLoader("understudy.report", "."),
-    )
-    environment.filters |= {"tone": tone, "prose": prose}
-    policy = (f"default-src 'none'; img-src data:; style-src {_hash(style)}; script-src {_hash(script)}; "
-              "base-uri 'none'; form-action 'none'")  # fmt: skip
-    template = environment.get_template("page.html.jinja")
-    return template.render(values, style=Markup(style), script=Markup(script), policy=policy).lstrip()
-
-
-def tone(cell: str) -> str:
-    """The class of a cell that says whether something is good: colour only repeats what the word says."""
-    return "good" if cell.endswith(GOOD) else "bad" if cell.endswith(BAD) else ""
-
-
-def prose(sentence: str) -> Markup:
-    """A sentence as HTML, what stands in backticks as code. Everything in it is escaped."""
-    parts = sentence.split("`")
-    if len(parts) % 2 == 0:  # one backtick has no partner: none is taken for a mark
-        return escape(sentence)
-    marked = (Markup("<code>{}</code>").format(part) if index % 2 else escape(part) for index, part in enumerate(parts))
-    return Markup("").join(marked)
-
-
-def _hash(text: str) -> str:
-    """A source of a content security policy: the SHA-256 of what stands between the tags."""
-    return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode('utf-8')).digest()).decode('ascii')}'"
+def _relation_settings(run: Run) -> Mapping[str, Any]:
+    values = parameters(run).values
+    return {key: values[f"distill.relation.{key}"] for key in ("weight", "centred")}

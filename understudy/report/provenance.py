@@ -8,10 +8,12 @@ from typing import Any
 
 from understudy.errors import UserError
 from understudy.files import sha256
-from understudy.lineage import lineage
-from understudy.report.gather import STAGES, Run, flat
+from understudy.graph import NETWORKS, STAGES
+from understudy.lineage import is_committed, lineage
+from understudy.report.gather import Run
+from understudy.report.parameters import LOCK
 
-COMMIT = "git commit of this code"
+COMMIT = "git commit of the code when this page was made"  # which commit a run was made with is recorded nowhere
 PACKAGES = ("understudy", "torch", "torchvision", "numpy", "dvc")
 
 
@@ -24,7 +26,9 @@ def origin(run: Run) -> Mapping[str, Any]:
         facts[COMMIT] = f"{commit}{changed}"
     else:
         facts[COMMIT] = "none: this code is not in a git repository"
-    facts["dvc.lock, SHA-256"] = found.get("dvc_lock_sha256", "none: this run was not made by DVC")
+    uncommitted = ", not as in the last commit" if is_committed(run.root, LOCK) is False else ""
+    lock = found.get("dvc_lock_sha256")
+    facts["dvc.lock, SHA-256"] = f"{lock}{uncommitted}" if lock else "none: this run was not made by DVC"
     evaluation, files = _evaluation(run)
     facts["data"] = str(evaluation.get("dataset", "not evaluated yet"))
     facts["seed"] = str(evaluation.get("seed", "not evaluated yet"))
@@ -46,7 +50,7 @@ def _evaluation(run: Run) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
 def _determinism(run: Run, evaluation: Mapping[str, Any]) -> dict[str, str]:
     """The level that each stage recorded with its metrics."""
     levels = {"evaluate": str(evaluation["determinism"])} if "determinism" in evaluation else {}
-    for stage in STAGES.values():
+    for stage in NETWORKS.values():
         try:
             levels[stage] = str(run.json(f"artifacts/{stage}/metrics.json")["determinism"])
         except (UserError, KeyError, TypeError):
@@ -61,16 +65,11 @@ def _now(run: Run, name: str, recorded: object) -> str:
         return "not here"
 
 
-def parameters(run: Run) -> dict[str, dict[str, str]]:
-    """params.yaml by section."""
-    return {str(section): flat(values) if isinstance(values, Mapping) else {"": str(values)}
-            for section, values in run.params.items()}  # fmt: skip
-
-
 def commands(run: Run, facts: Mapping[str, str]) -> list[tuple[str, str]]:
     """(command, what it does), in the order in which they are typed."""
-    commit = facts[COMMIT].partition(" ")[0]
-    lines = [] if commit.startswith("none") else [(f"git checkout {commit}", "the code of this run")]
+    commit, _, changes = facts[COMMIT].partition(" ")
+    less = ", less its changes that are not committed" if changes else ""
+    lines = [] if commit == "none:" else [(f"git checkout {commit}", f"the code that made this page{less}")]
     lines += [
         ("make setup", "the environment, every version pinned"),
         (". .venv/bin/activate", "so that the commands below are found"),
@@ -89,9 +88,8 @@ def commands(run: Run, facts: Mapping[str, str]) -> list[tuple[str, str]]:
 
 def _by_hand(run: Run) -> list[tuple[str, str]]:
     """The stages one by one: a root outside DVC is made like that."""
-    stages = ("prepare", "check", "judge", "teacher", "prune", "distill", "baseline", "evaluate", "gate")
     end = f"--root {run.root}"
-    return [*((f"python -m stages.{stage} {end}", "") for stage in stages),
+    return [*((f"python -m stages.{stage} {end}", "") for stage in STAGES),
             (f"understudy report --root {run.root}", "this page again")]  # fmt: skip
 
 

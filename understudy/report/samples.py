@@ -12,8 +12,10 @@ from torch import Tensor
 from understudy.arch import Arch
 from understudy.data.pairs import DatasetInfo, encode_labels, load_info, load_pairs, to_bytes
 from understudy.errors import UserError
+from understudy.gate import DATASET, EVALUATION, TEST_SPLIT
+from understudy.graph import NETWORKS
 from understudy.models.generator import Generator
-from understudy.report.gather import DATASET, EVALUATION, STAGES, TEST_SPLIT, Run
+from understudy.report.gather import Run
 from understudy.train.validation import colour
 from understudy.weights import load_generator
 
@@ -47,7 +49,7 @@ def draw_samples(run: Run) -> Samples:
     chosen = torch.linspace(0, len(pairs) - 1, min(SHOWN, len(pairs))).long()
     maps = pairs.labels[chosen]
     pictures, features = {"label map": colour(maps, info), "real photo": pairs.photos[chosen]}, {}
-    for name, stage in STAGES.items():
+    for name, stage in NETWORKS.items():
         files = [f"artifacts/{stage}/{file}" for file in ("arch.json", "weights.safetensors")]
         try:
             wrong = next(filter(None, map(run.differs, files)), "") if evaluated else ""

@@ -5,8 +5,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from understudy.files import sha256
+from understudy.gate import EVALUATION
 from understudy.metrics.protocol import FRECHET, MIOU
-from understudy.report.gather import EVALUATION, Run
+from understudy.report.gather import Run
 from understudy.report.tables import Table, label, ordered, tables
 from understudy.verdict import Verdict
 

@@ -10,10 +10,11 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
+from understudy.graph import NETWORKS
 from understudy.metrics.protocol import KID, MEASURED, METRICS, SCORED
 from understudy.verdict import Finding, Outcome, Verdict
 
-MODELS = ("teacher", "student", "baseline")
+MODELS = tuple(NETWORKS)
 PAIRS = {"student - teacher": "student_minus_teacher", "student - baseline": "student_minus_baseline"}
 PROTOCOL = "_judge_noresize_test"  # what the names of the judged metrics share, said once above the table
 COSTS = {
@@ -25,6 +26,8 @@ COSTS = {
 }
 SCALES = {KID: 1000}  # shown as papers show it
 Estimate = Mapping[str, Any]
+# What Markdown would not read as text. A backslash by its number: before another escape it would undo it.
+ESCAPES = {"&": "&amp;", "<": "&lt;", "\\": "&#92;", "|": "\\|", "`": "\\`", "[": "\\[", "*": "\\*"}
 ORDER: tuple[Outcome, ...] = ("failed", "passed", "left to promotion", "informational")
 
 
@@ -49,9 +52,9 @@ class Table:
     def markdown(self) -> str:
         """A bold title and a table. Text from data, such as a class called `a|b`, cannot break out of its cell."""
         rule = ("---", *("---:" for _ in self.header[1:]))
-        rows = (tuple(map(_markdown_text, row)) for row in self.rows)
+        header, *rows = (tuple(map(_markdown_text, row)) for row in (self.header, *self.rows))
         lines = [f"**{_markdown_text(self.title)}**", ""]
-        lines += [f"| {' | '.join(row)} |" for row in (self.header, rule, *rows)]
+        lines += [f"| {' | '.join(row)} |" for row in (header, rule, *rows)]
         return "\n".join((*lines, *chain.from_iterable(("", _markdown_text(note)) for note in self.notes)))
 
 
@@ -199,8 +202,10 @@ def _spread(interval: tuple[float, float] | None) -> str:
     return f"[{interval[0]:.4g}, {interval[1]:.4g}]" if interval else "-"
 
 
-def _markdown_text(cell: str) -> str:
-    return cell.replace("&", "&amp;").replace("<", "&lt;").replace("|", "\\|")
+def _markdown_text(text: str) -> str:
+    """Text as Markdown that shows it and does nothing else: no cell, line, code, link, picture or markup of its own."""
+    line = " ".join(text.split())
+    return "".join(ESCAPES.get(character, character) for character in line).replace("://", "&#58;//")
 
 
 def next_steps(root: Path) -> Iterator[str]:

@@ -3,8 +3,9 @@
 from dataclasses import dataclass
 
 from understudy.errors import UserError
+from understudy.graph import NETWORKS
 from understudy.report.curves import Chart, Points, chart
-from understudy.report.gather import STAGES, Run
+from understudy.report.gather import Run
 
 LOSSES = {
     "recon": "Reconstruction: L1 to the photo",
@@ -44,7 +45,7 @@ def _lines(run: Run, file: str) -> tuple[dict[str, dict[str, Points]], list[str]
     """The points of every column by network, and why a network has none. Raises UserError when none has any."""
     lines: dict[str, dict[str, Points]] = {}
     notes = []
-    for name, stage in STAGES.items():
+    for name, stage in NETWORKS.items():
         try:
             for column, points in run.table(f"artifacts/{stage}/{file}").items():
                 lines.setdefault(column, {})[name] = points

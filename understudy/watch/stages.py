@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any, Literal
 
 from understudy import locks
-from understudy.errors import INTERRUPTED, OK, PREEMPTED, UserError
+from understudy.errors import OK, UserError
 from understudy.files import read_json
+from understudy.graph import STAGES, STOPPED
 from understudy.tail import Record, Tail
 
-STAGES = ("prepare", "check", "judge", "teacher", "prune", "distill", "baseline", "evaluate", "gate")
 State = Literal["running", "finished", "failed", "stopped", "not started"]
 
 
@@ -118,7 +118,7 @@ class Watcher:
             code, reason = left
             if code == OK:
                 return Stage(name, "finished", training=training)
-            state: State = "stopped" if code in (PREEMPTED, INTERRUPTED) else "failed"
+            state: State = "stopped" if code in STOPPED else "failed"
             return Stage(name, state, reason=reason, training=training)
         if training is not None and training.ended:
             return Stage(name, "finished", training=training)

@@ -3,8 +3,9 @@
 import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 
+from understudy.graph import STAGES
 from understudy.metrics.protocol import METRICS
-from understudy.watch.stages import STAGES, Stage, Training, Validation
+from understudy.watch.stages import Stage, Training, Validation
 
 NARROWEST = 40  # columns; a narrower window cuts lines off
 LONGEST_BAR = 40

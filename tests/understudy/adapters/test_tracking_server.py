@@ -24,6 +24,7 @@ from understudy.adapters import tracking
 from understudy.adapters.mlflow import connect
 from understudy.cli import main
 from understudy.errors import BAD_INPUT, OK
+from understudy.params.leaves import leaves
 from understudy.train.log import read
 
 REPO = Path(__file__).parents[3]
@@ -163,7 +164,7 @@ def assert_complete(store, last: int) -> None:
     assert len(runs) == 1
     (run,) = runs
     assert run.info.status == "FINISHED"
-    assert run.data.params == tracking.flat(PARAMS)
+    assert run.data.params == {name: str(value) for name, value in leaves(PARAMS).items()}
     assert run.data.tags["dvc_stage"] == STAGE and run.data.tags[tracking.FINGERPRINT] == FINGERPRINT
     steps, validations = list(range(10, last + 1, 10)), list(range(VALIDATE_EVERY, last + 1, VALIDATE_EVERY))
     expected = {**{f"loss/{name}": steps for name in LOSSES}, "images_per_second": steps,

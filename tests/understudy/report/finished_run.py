@@ -127,6 +127,16 @@ def finding(outcome: str, metric: str, rule: str, bound: float) -> dict[str, obj
             "reference": None, "interval": None}  # fmt: skip
 
 
+def lock(root: Path, **stages: dict[str, dict[str, object]]) -> None:
+    """dvc.lock of a run whose stages were run with these parameters, by section. Text stands there as it is."""
+    lines = ["schema: '2.0'", "stages:"]
+    for stage, sections in stages.items():
+        lines += [f"  {stage}:", "    params:", "      params.yaml:"]
+        for section, values in sections.items():
+            lines += [f"        {section}:", *(f"          {key}: {value}" for key, value in values.items())]
+    write_text(root / "dvc.lock", "\n".join(lines) + "\n")
+
+
 def write_verdict(root: Path, *rules: dict[str, object]) -> None:
     write_json(root / "artifacts/gate/verdict.json", {
         "schema": 1, "passed": all(rule["outcome"] != "failed" for rule in rules), "rules": rules,

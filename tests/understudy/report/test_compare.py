@@ -1,12 +1,13 @@
 from pathlib import Path
 
 import pytest
-from finished_run import STUDENT, finished_run, write_evaluation
+from finished_run import STUDENT, finished_run, lock, write_evaluation
 
 from understudy.errors import UserError
 from understudy.files import write_json
+from understudy.gate import EVALUATION
 from understudy.report.compare import METRICS_FILE, Other, compare
-from understudy.report.gather import EVALUATION, Run
+from understudy.report.gather import Run
 from understudy.report.page import side_by_side
 from understudy.report.samples import draw_samples
 
@@ -48,7 +49,22 @@ def test_a_difference_within_the_intervals_is_unclear(before, after):
 def test_only_parameters_that_differ_are_listed(before, after):
     found = compare(Run(after), other(before)).parameters
     assert rows(found) == {"distill.output_weight": ("10.0", "100.0")}
-    assert compare(Run(after), other(after)).parameters.notes == ("None.",)
+    assert compare(Run(after), other(after)).parameters.notes[-1] == "None."
+
+
+def test_parameters_are_those_of_the_runs_and_not_of_params_yaml(before, after):
+    lock(before, distill={"distill": {"output_weight": 1.0, "learning_rate": "1e-05"}})
+    lock(after, distill={"distill": {"output_weight": 1, "learning_rate": 2.0e-05}})
+    for root in (before, after):
+        (root / "params.yaml").write_text("distill: {output_weight: 7.0, learning_rate: 1.0e-5}\n")
+    found = compare(Run(after), other(before)).parameters
+    assert rows(found) == {"distill.learning_rate": ("1e-05", "2e-05")}
+    assert found.notes == (
+        "HEAD~1: params.yaml is no longer what this run was made with: "
+        "`distill.output_weight` is 7.0 there and was 1.0.",
+        "this run: params.yaml is no longer what this run was made with: "
+        "`distill.output_weight` is 7.0 there and was 1; `distill.learning_rate` is 1e-05 there and was 2e-05.",
+    )
 
 
 def test_values_alone_are_compared_without_a_claim(before, after):
@@ -67,8 +83,12 @@ def test_other_data_or_another_judge_do_not_compare(before, after):
     evaluation = Run(before).evaluation
     files = {**evaluation["files"], "artifacts/prepare/test.zip": "0" * 64}
     write_json(before / EVALUATION, {**evaluation, "files": files})
-    (note,) = compare(Run(after), other(before)).notes
+    found = compare(Run(after), other(before))
+    (note,) = found.notes
     assert "differ in the test split" in note
+    student = rows(found.metrics[1])
+    assert student["miou"] == ("0.600 [0.590, 0.610]", "0.650 [0.640, 0.660]", "-")
+    assert student["frechet distance"][2] == student["kid"][2] == "-" and student["parameters (M)"][2] == "0"
 
 
 def test_both_students_pictures_are_of_the_same_maps(before, after):

@@ -3,24 +3,28 @@
 import base64
 import hashlib
 import itertools
+import json
+import os
 import re
 from html.parser import HTMLParser
 
 import pytest
-from finished_run import HOSTILE, STUDENT, finding, finished_run, write_verdict
+from finished_run import HOSTILE, STUDENT, finding, finished_run, git, lock, write_verdict
 
 from understudy.errors import UserError
 from understudy.files import write_json
 from understudy.metrics.protocol import MIOU
-from understudy.report.page import prose, tone, write_page
+from understudy.report.gather import part
+from understudy.report.page import write_page
+from understudy.report.render import prose, tone
 
 
 class Read(HTMLParser):
-    """Ids, headings, images and the text of every element that a reader sees."""
+    """Ids, headings, images, addresses and the text of every element that a reader sees."""
 
     def __init__(self, html):
         super().__init__()
-        self.ids, self.headings, self.images, self.tags, self.text = [], [], [], [], []
+        self.ids, self.headings, self.images, self.tags, self.text, self.links = [], [], [], [], [], []
         self.feed(html)
 
     def handle_starttag(self, tag, attributes):
@@ -28,6 +32,7 @@ class Read(HTMLParser):
         self.tags.append(tag)
         self.ids += [values["id"]] if "id" in values else []
         self.images += [values] if tag == "img" else []
+        self.links += [values] if tag == "link" else []
         self.headings += [tag] if re.fullmatch("h[1-6]", tag) else []
 
     def handle_data(self, data):
@@ -73,7 +78,8 @@ def test_nothing_comes_from_outside(whole):
     assert not re.search(r"""(?:src|href|url\()\s*=?\s*["']?(?!data:|#)[\w/.]+""", html.split("<script>")[0])
     assert "http://" not in html and "https://" not in html
     assert all(image["src"].startswith("data:image/") for image in read.images if "src" in image)
-    assert not {"link", "iframe", "object", "embed"} & set(read.tags) - {"link"}
+    assert not {"iframe", "object", "embed", "base"} & set(read.tags)
+    assert read.links == [{"rel": "icon", "href": "data:,"}], "an empty icon, so that none is asked for"
 
 
 def test_the_policy_names_the_style_and_the_script_by_their_hashes(whole):
@@ -120,6 +126,110 @@ def test_a_failed_stage_is_said_first_with_its_reason(run):
     assert text.count("photos.there: <b>[31m") == 2 and "\x1b" not in html
     (run / ".understudy/status/check.json").write_text("{")
     assert "check.json cannot be read" in page(run)[1]
+
+
+def write_status(run, stage, code, seconds_later):
+    """The status of a stage, written that much later than its outputs."""
+    path = run / f".understudy/status/{stage}.json"
+    write_json(path, {"stage": stage, "code": code, "reason": "out of memory"})
+    then = max(file.stat().st_mtime for file in (run / "artifacts" / stage).iterdir()) + seconds_later
+    os.utime(path, (then, then))
+
+
+def test_a_failure_that_its_outputs_have_outlived_is_none(run):
+    write_status(run, "teacher", 1, -60)
+    html, text, _ = page(run)
+    assert "Not finished" not in text and ">Failed</p>" in html
+    write_status(run, "teacher", 1, 60)  # run by hand, where nothing deletes what was there
+    assert "Stage teacher failed with code 1" in page(run)[1]
+
+
+def test_a_failure_stands_while_one_of_the_graph_s_outputs_is_missing(run):
+    write_status(run, "teacher", 1, -60)
+    outputs = [f"artifacts/teacher/{name}" for name in ("arch.json", "weights.safetensors")]
+    metrics = {"artifacts/teacher/metrics.json": {"cache": False}}
+    graph = {"stages": {"teacher": {"outs": outputs, "metrics": [metrics]}}}
+    (run / "dvc.yaml").write_text(json.dumps(graph))
+    assert "Not finished" not in page(run)[1]
+    (run / outputs[1]).unlink()
+    assert "Stage teacher failed with code 1" in page(run)[1]
+
+
+def test_outputs_linked_from_a_cache_count_from_when_they_were_linked(run):
+    write_status(run, "teacher", 1, -60)
+    for path in (run / "artifacts/teacher").iterdir():
+        os.utime(path, (0, 0))
+        os.link(path, run / path.name)
+    assert "Not finished" not in page(run)[1]
+
+
+@pytest.mark.parametrize("code", [75, 130])
+def test_a_stage_that_was_stopped_has_not_failed(code, run):
+    write_status(run, "distill", code, 60)
+    html, text, _ = page(run)
+    assert f"Stage distill was stopped with code {code}, and goes on when it is run again" in text
+    assert '<p class="verdict none">Not finished</p>' in html and "Stage distill failed" not in text
+
+
+def test_a_status_that_is_being_written_is_none(run):
+    (run / ".understudy/status").mkdir(parents=True)
+    (run / ".understudy/status/.teacher.123.json").write_text("{")
+    assert "Not finished" not in page(run)[1]
+
+
+def test_parameters_are_those_that_the_run_was_made_with(run):
+    relation = "{weight: 1.0, norm: l2, centred: false}"
+    lock(run, teacher={"base": {"seed": 1}}, distill={"base": {"seed": 0}, "distill": {"relation": relation}})
+    (run / "params.yaml").write_text("base: {seed: 0}\ndistill:\n  relation: {weight: 0, norm: l2, centred: true}\n")
+    html, text, _ = page(run)
+    assert "This student was not trained with it" not in text and "less its mean" not in text
+    assert "Parameters, from dvc.lock" in text and "<dt>relation.weight</dt><dd>1.0</dd>" in html
+    assert ("params.yaml is no longer what this run was made with: distill.relation.weight is 0 there and was 1.0; "
+            "distill.relation.centred is True there and was False.") in text  # fmt: skip
+    assert "The stages were not all run with the same base.seed: 1 for teacher, 0 for distill." in text
+    (run / "params.yaml").unlink()
+    assert "params.yaml is not there." in page(run)[1]
+    lock(run, distill={"distill": {"relation": relation.replace("1.0", "0.0")}})
+    assert "This student was not trained with it" in page(run)[1]
+
+
+def test_without_a_lock_parameters_are_said_to_be_of_now(whole):
+    assert "These are those of params.yaml now: no dvc.lock says what the run was made with." in page(whole)[1]
+
+
+def test_a_damaged_lock_is_said(run):
+    (run / "dvc.lock").write_text("stages: [")
+    assert re.search('class="absent">dvc.lock cannot be read as YAML', page(run)[0])
+
+
+def test_the_commit_is_that_of_the_code_now_and_a_changed_lock_is_said(run, monkeypatch):
+    monkeypatch.setattr("understudy.lineage.CODE", run)
+    lock(run, teacher={"base": {"seed": 0}})
+    (run / "lineage.py").write_text("")
+    git(run, "init", "-q")
+    git(run, "add", "lineage.py", "dvc.lock")
+    git(run, "commit", "-q", "-m", "one")
+    _, text, _ = page(run)
+    assert "git commit of the code when this page was made" in text and "the code that made this page" in text
+    assert "not committed" not in text and "not as in the last commit" not in text
+    lock(run, teacher={"base": {"seed": 1}})
+    _, text, _ = page(run)
+    assert "with changes that are not committed" in text and ", not as in the last commit" in text
+    assert "# the code that made this page, less its changes that are not committed" in text
+
+
+@pytest.mark.parametrize("name", ["artifacts/gate/verdict.json", "params.yaml", "dvc.lock"])
+def test_what_cannot_be_read_is_named_with_what_makes_it(name):
+    found = part(lambda: {}["key"], name).absent
+    assert found.startswith(f"{name}: not what ") and ("`dvc repro -sf gate`" in found) == ("gate" in name)
+
+
+def test_a_rule_of_another_shape_names_the_verdict(run):
+    path = run / "artifacts/gate/verdict.json"
+    verdict = json.loads(path.read_text())
+    verdict["rules"][0]["metric"] = 3
+    write_json(path, verdict)
+    assert re.search('class="absent">artifacts/gate/verdict.json: not what gate writes', page(run)[0])
 
 
 @pytest.mark.parametrize(

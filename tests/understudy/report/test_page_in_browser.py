@@ -1,28 +1,20 @@
 """The report in a real Chromium: clicked through at desktop and phone width, light and dark, and printed."""
 
-import base64
-import io
 import re
-import shutil
 
 import numpy as np
 import pytest
-import torch
 from finished_run import finished_run
-from PIL import Image
+from in_browser import DESKTOP, check_heat, click_cell, compare_by_slider, everywhere, natural, width_of
 
 from understudy.report.compare import Other
 from understudy.report.gather import Run
 from understudy.report.page import write_page
-from understudy.report.relation import STEPS, relation_matrix
 from understudy.report.samples import draw_samples
 
 pytestmark = pytest.mark.slow
 
-BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-DESKTOP, PHONE = (1280, 900), (390, 844)
 TEXT = ("ink", "faint", "good", "bad", "teacher", "student", "baseline", "real", "accent")  # colours that are read
-HEAT, PAPER, COLD = (176, 62, 34), (244, 241, 234), (38, 92, 150)  # of the heat maps: +1, 0, -1
 
 
 @pytest.fixture(scope="module")
@@ -38,78 +30,11 @@ def report(run, tmp_path_factory):
     return run / "report.html"
 
 
-@pytest.fixture(scope="module")
-def browser():
-    if BROWSER is None:
-        pytest.skip("needs Chromium: `make browser` installs it where apt is")
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        arguments = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
-        browser = playwright.chromium.launch(executable_path=BROWSER, args=arguments)
-        yield browser
-        browser.close()
-
-
-@pytest.fixture
-def opened(browser, report):
-    """`opened(size, scheme)`: the page in a window of its own; at the end no message and no request may be left."""
-    complaints, contexts = [], []
-
-    def watch_request(request):
-        if not request.url.startswith("data:") and request.url != report.as_uri():
-            complaints.append(f"request {request.url}")
-
-    def open_page(size=DESKTOP, scheme="light", **more):
-        width, height = size
-        context = browser.new_context(viewport={"width": width, "height": height}, color_scheme=scheme, **more)
-        contexts.append(context)
-        page = context.new_page()
-        page.on("console", lambda message: complaints.append(f"console: {message.text}"))
-        page.on("pageerror", lambda error: complaints.append(f"error: {error}"))
-        page.on("request", watch_request)
-        page.goto(report.as_uri())
-        return page
-
-    yield open_page
-    for context in contexts:
-        context.close()
-    assert complaints == []
-
-
-everywhere = pytest.mark.parametrize(
-    ("size", "scheme"), [(size, scheme) for size in (DESKTOP, PHONE) for scheme in ("light", "dark")]
-)
-
-
-def pixels(png):
-    """A PNG file as uint8 [H, W, 3]."""
-    return np.asarray(Image.open(io.BytesIO(png)).convert("RGB"))
-
-
-def from_uri(uri):
-    return pixels(base64.b64decode(uri.partition(",")[2]))
-
-
-def natural(page, selector):
-    """The pixels of an <img>, uint8 [H, W, 3], whatever their size on the screen."""
-    return from_uri(page.get_attribute(selector, "src"))
-
-
-def shown(page, selector):
-    """What an element looks like, taken at the centres of as many cells as its picture has pixels."""
-    image = pixels(page.locator(selector).screenshot())
-    height, width = natural(page, "#viewer-left").shape[:2]
-    rows = ((np.arange(height) + 0.5) * image.shape[0] / height).astype(int)
-    columns = ((np.arange(width) + 0.5) * image.shape[1] / width).astype(int)
-    return image[rows][:, columns].astype(int)
-
-
 @pytest.mark.parametrize("width", [1280, 768, 390, 360])
 def test_the_page_never_scrolls_sideways(width, opened):
     page = opened((width, 800))
     for _ in ("as it opens", "with everything unfolded"):
-        assert page.evaluate("document.documentElement.scrollWidth") <= width
+        assert width_of(page) <= width
         page.evaluate("document.querySelectorAll('details').forEach((details) => (details.open = true))")
 
 
@@ -147,18 +72,8 @@ def test_pictures_enlarge_and_compare_by_slider(size, scheme, opened):
     assert page.is_visible("#viewer") and "test-1" in page.inner_text("#viewer-title")
     assert page.inner_text("#viewer-left-name") == "student"
     assert page.inner_text("#viewer-right-name") == "real photo"
-    left, right = natural(page, "#viewer-left").astype(int), natural(page, "#viewer-right").astype(int)
-    assert page.locator(".stage").bounding_box()["width"] >= 2 * left.shape[1]
-    assert np.abs(shown(page, ".stage") - left)[:, :-1].max() <= 2, "enlarged without smoothing"
-    page.focus("#viewer-slider")
-    page.keyboard.press("Home")
-    assert np.abs(shown(page, ".stage") - right)[:, 1:].max() <= 2
-    for _ in range(50):
-        page.keyboard.press("ArrowRight")
-    assert page.input_value("#viewer-slider") == "50"
-    half = left.shape[1] // 2
-    both = shown(page, ".stage")
-    assert np.abs(both - left)[:, : half - 1].max() <= 2 and np.abs(both - right)[:, half + 1 :].max() <= 2
+    compare_by_slider(page)
+    right = natural(page, "#viewer-right")
     page.select_option("#viewer-right-column", label="teacher")
     assert not np.array_equal(natural(page, "#viewer-right"), right)
     page.click("#viewer-next")
@@ -173,37 +88,16 @@ def test_pictures_enlarge_and_compare_by_slider(size, scheme, opened):
     assert not page.is_visible("#viewer")
 
 
-def heat(page, model):
-    """A heat map's own pixels, int [rows, columns, 3]."""
-    return from_uri(page.eval_on_selector(f"#relation-{model}", "canvas => canvas.toDataURL()")).astype(int)
-
-
-def expected_heat(samples, image, cell):
-    """Both heat maps of a pixel by the relation itself, and how far rounding may take each colour."""
-    rows = {name: relation_matrix(samples.features[name][image], True)[cell] for name in ("teacher", "student")}
-    largest = max(row.abs().max().item() for row in rows.values())
-    maps = {}
-    for name, row in rows.items():
-        value = (row / largest).view(8, 12, 1)
-        ends = torch.where(value < 0, torch.tensor(COLD, dtype=value.dtype), torch.tensor(HEAT, dtype=value.dtype))
-        paper = torch.tensor(PAPER, dtype=value.dtype)
-        maps[name] = (paper + (ends - paper) * value.abs()).numpy()
-    return maps, 210 * 0.5 / STEPS + 1.5  # half a step of the widest channel, twice rounded
-
-
 @everywhere
 def test_a_clicked_pixel_shows_its_relation_as_python_computes_it(size, scheme, opened, run):
     page, samples = opened(size, scheme), draw_samples(Run(run))
+    assert samples.features["teacher"].shape[2:] == (8, 12)
 
     def check(image, line, column):
-        maps, tolerance = expected_heat(samples, image, line * 12 + column)
-        for name, wanted in maps.items():
-            assert np.abs(heat(page, name) - wanted).max() <= tolerance, (name, image, line, column)
-        return [heat(page, name) for name in maps]
+        return check_heat(page, samples, image, line, column)
 
     first = check(0, 4, 6)
-    box = page.locator("#relation-pick").bounding_box()
-    page.click("#relation-pick", position={"x": box["width"] * 2.5 / 12, "y": box["height"] * 1.5 / 8})
+    click_cell(page, "#relation-pick", (8, 12), 1, 2)
     clicked = check(0, 1, 2)
     assert all(not np.array_equal(*pair) for pair in zip(first, clicked, strict=True))
     assert "Row 2 of 8, column 3 of 12" in page.inner_text("#relation-status")
@@ -219,8 +113,7 @@ def test_a_clicked_pixel_shows_its_relation_as_python_computes_it(size, scheme, 
     check(0, 7, 11)
     page.select_option("#relation-image", label="test-2")
     check(2, 7, 11)
-    box = page.locator("#relation-student").bounding_box()
-    page.click("#relation-student", position={"x": box["width"] * 0.5 / 12, "y": box["height"] * 4.5 / 8})
+    click_cell(page, "#relation-student", (8, 12), 4, 0)
     check(2, 4, 0)
     before = page.get_attribute("#relation-picture", "src")
     page.select_option("#relation-base", label="teacher")

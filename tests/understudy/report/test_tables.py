@@ -102,6 +102,17 @@ def test_text_out_of_data_stays_in_its_markdown_cell():
     assert "| a\\|b | &lt;script> |" in text and "<b>" not in text and "<i>" not in text
 
 
+def test_names_full_of_markdown_are_shown_as_they_are():
+    name = "a\\|b\n| c | ![](http://x.org/p.png) [l](//x.org) `|` **"
+    shown = r"a&#92;\|b \| c \| !\[](http&#58;//x.org/p.png) \[l](//x.org) \`\|\` \*\*"
+    text = Table(f"Quality of {name}", ("", name), ((name, "1 [0, 2]"),), (name,)).markdown()
+    assert text.split("\n") == [f"**Quality of {shown}**", "", f"|  | {shown} |", "| --- | ---: |",
+                                f"| {shown} | 1 \\[0, 2] |", "", shown]  # fmt: skip
+    run = evaluation() | {"dataset": name, "collapse": {"student": f"{name} everywhere"}}
+    text = tables(run, None)[0].markdown()
+    assert f"photos of {shown}, by" in text and f"student collapsed: {shown} everywhere" in text
+
+
 def test_a_verdict_has_failed_rules_first_and_says_why_they_failed():
     rules = (Finding("kid", "informational", "informational", "kid: 1", value=1.0),
              Finding(MIOU, "min", "passed", "fine", bound=0.5, value=0.6),
