@@ -18,6 +18,7 @@ from understudy import arch as architecture
 from understudy.cli import VERBS, main
 from understudy.errors import BAD_INPUT, DATA_FAILED, GATE_FAILED, OK, UNEXPECTED, UserError
 from understudy.files import sha256, write_json
+from understudy.locks import held
 from understudy.metrics.protocol import FRECHET, MEASURED, MIOU
 from understudy.params.loader import read
 from understudy.report.tables import MODELS
@@ -448,6 +449,19 @@ def test_clean_keeps_the_roots_of_benchmarks_and_long_tests(root, more, scratch,
     code, out, _ = understudy(capsys, "clean", "--root", scratch, "--yes", *more)
     assert code == OK and "street-scenes" not in out
     assert set(kept) <= set(left(scratch)) and ".understudy/teacher/aa/checkpoint-1-a.safetensors" not in left(scratch)
+
+
+@pytest.mark.parametrize("more", [[], ["--all"]])
+@pytest.mark.parametrize("name", ["teacher/lock", "teacher/aa/tracker.lock"])
+def test_clean_waits_for_whoever_works_there_and_leaves_locks(name, more, scratch, capsys):
+    before = left(scratch)
+    lock = scratch / ".understudy" / name
+    with held(lock):
+        code, _, err = understudy(capsys, "clean", "--root", scratch, "--yes", *more)
+    assert code == BAD_INPUT and f"{lock}: process {os.getpid()} works here" in err
+    assert set(before) <= set(left(scratch))
+    assert understudy(capsys, "clean", "--root", scratch, "--yes", *more)[0] == OK
+    assert lock.exists() == (more == [] or name == "teacher/lock")
 
 
 def test_clean_removes_nothing_when_there_is_nobody_to_ask(scratch):
