@@ -33,7 +33,7 @@ gate: setup ## the verdict: exits 0 passed, 3 failed, 4 unreadable
 	$(BIN)/understudy gate
 
 test: setup ## fast and slow tests: what CI runs
-	$(BIN)/pytest -m "not long and not gpu" --durations=15
+	$(BIN)/pytest -m "not long and not gpu" --numprocesses=auto --dist=loadfile --durations=15
 
 test-fast: setup ## the default while working
 	$(BIN)/pytest

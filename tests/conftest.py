@@ -24,6 +24,8 @@ def repo() -> Path:
 def pytest_sessionfinish(session: pytest.Session) -> None:
     """In CI, a skip that nobody expects is a failure: a test that does not run proves nothing."""
     reporter = session.config.pluginmanager.get_plugin("terminalreporter")
+    if reporter is None:  # in a worker of xdist: its controller hears of every skip
+        return
     skipped = [report for report in reporter.stats.get("skipped", []) if not _expected(report)]
     if skipped and os.environ.get("CI"):
         for report in skipped:
