@@ -12,7 +12,7 @@ from understudy.files import write_json
 from understudy.gate import EVALUATION, judge, read_evaluation
 from understudy.params.gate import Gate
 from understudy.stage import Job, Plan, main
-from understudy.verdict import report
+from understudy.verdict import headline
 
 READS = (Gate,)
 
@@ -28,7 +28,7 @@ def run(job: Job) -> None:
     output.unlink(missing_ok=True)
     verdict = judge(job.params(Gate), *read_evaluation(job.root))
     write_json(output, verdict.plain())
-    print(report(verdict), end="")
+    print(f"{headline(verdict)}; `understudy gate` tells it rule by rule")
 
 
 if __name__ == "__main__":

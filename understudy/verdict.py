@@ -92,12 +92,22 @@ def _finding(rule: Mapping[str, Any]) -> Finding:
     return Finding(**{**rule, "interval": interval and (interval[0], interval[1])})
 
 
-def report(verdict: Verdict) -> str:
-    """The verdict for a person: one line that sums up, then one for each rule, failures first."""
-    order: list[Outcome] = ["failed", "passed", "left to promotion", "informational"]
-    counts = {outcome: sum(finding.outcome == outcome for finding in verdict.rules) for outcome in order}
+ORDER: tuple[Outcome, ...] = ("failed", "passed", "left to promotion", "informational")  # in which rules are told
+
+
+def headline(verdict: Verdict) -> str:
+    """The verdict in one line."""
+    counts = {outcome: sum(finding.outcome == outcome for finding in verdict.rules) for outcome in ORDER}
     summary = ", ".join(f"{count} {outcome}" for outcome, count in counts.items() if count)
-    lines = [f"gate: {'PASSED' if verdict.passed else 'FAILED'} ({summary})"]
-    for finding in sorted(verdict.rules, key=lambda finding: order.index(finding.outcome)):
-        lines.append(f"  {finding.outcome:17}  {finding.message}")
+    return f"gate: {'PASSED' if verdict.passed else 'FAILED'} ({summary})"
+
+
+def report(verdict: Verdict) -> str:
+    """The verdict for a person: the headline, then each rule, failures first, with its origins on a line below."""
+    lines = [headline(verdict)]
+    for finding in sorted(verdict.rules, key=lambda finding: ORDER.index(finding.outcome)):
+        said, bracket, origins = finding.message.partition(" [")
+        lines.append(f"  {finding.outcome:17}  {said}")
+        if bracket:
+            lines.append(f"{'':21}[{origins}")
     return "\n".join(lines) + "\n"

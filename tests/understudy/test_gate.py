@@ -234,7 +234,8 @@ def test_verdict_survives_its_file_and_reads_well(tmp_path):
     assert read_verdict(tmp_path / "verdict.json") == verdict
     lines = report(verdict).splitlines()
     assert lines[0] == "gate: FAILED (1 failed, 1 passed, 1 informational)"
-    assert [line.split()[0] for line in lines[1:]] == ["failed", "passed", "informational"]
+    assert [line.split()[0] for line in lines[1::2]] == ["failed", "passed", "informational"]
+    assert all(line.strip().startswith("[value: ") for line in lines[2::2])
 
 
 @pytest.mark.parametrize(

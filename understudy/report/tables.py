@@ -12,7 +12,7 @@ from typing import Any
 
 from understudy.graph import NETWORKS
 from understudy.metrics.protocol import KID, MEASURED, METRICS, SCORED
-from understudy.verdict import Finding, Outcome, Verdict
+from understudy.verdict import ORDER, Finding, Verdict
 
 MODELS = tuple(NETWORKS)
 PAIRS = {"student - teacher": "student_minus_teacher", "student - baseline": "student_minus_baseline"}
@@ -28,7 +28,6 @@ SCALES = {KID: 1000}  # shown as papers show it
 Estimate = Mapping[str, Any]
 # What Markdown would not read as text. A backslash by its number: before another escape it would undo it.
 ESCAPES = {"&": "&amp;", "<": "&lt;", "\\": "&#92;", "|": "\\|", "`": "\\`", "[": "\\[", "*": "\\*"}
-ORDER: tuple[Outcome, ...] = ("failed", "passed", "left to promotion", "informational")
 
 
 @dataclass(frozen=True)
