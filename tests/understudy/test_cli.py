@@ -327,6 +327,11 @@ def test_summary_without_a_run_says_what_makes_one(tmp_path, capsys):
 # --- report: the page itself is tested in report/
 
 
+def test_report_of_a_folder_that_holds_no_run_is_refused(tmp_path, capsys):
+    code, _, err = understudy(capsys, "report", "--root", tmp_path)
+    assert code == BAD_INPUT and f"{tmp_path}: no run here" in err and not list(tmp_path.iterdir())
+
+
 def test_report_is_written_into_the_root_or_where_asked(tmp_path, capsys):
     write_evaluation(tmp_path)
     code, out, _ = understudy(capsys, "report", "--root", tmp_path)

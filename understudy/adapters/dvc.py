@@ -36,8 +36,9 @@ def repro(root: Path, targets: Iterable[str] = ()) -> None:
     Raises UserError with the code and the reason of the stage that failed: DVC hides both behind its own exit code.
     """
     status = root / ".understudy" / "status"
-    for stale in status.glob("*.json"):
-        stale.unlink()
+    for path, failed, _ in _statuses(status):
+        if failed:  # an old failure must not be taken for this run's; of a stage that is skipped, `done` stays true
+            path.unlink()
     command = [sys.executable, "-m", "dvc", "repro", *targets]
     # The stages' `python` must be the one that runs this, whether or not its environment is activated.
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
@@ -76,11 +77,16 @@ def _wait_for_group(group: int) -> None:
 
 def _failure(status: Path, code: int) -> UserError:
     """What to tell the user when `dvc repro` ended with `code`: the failed stage's own words, where it left some."""
-    for path in sorted(status.glob("[!.]*.json")):  # no temporary file that a killed writer left
-        left = read_json(path)
-        if left["code"]:
-            return UserError(f"stage {left['stage']} failed with code {left['code']}: {left['reason']}", left["code"])
+    for path, failed, reason in _statuses(status):
+        if failed:
+            return UserError(f"stage {path.stem} failed with code {failed}: {reason}", failed)
     return UserError(f"`dvc repro` failed with code {code}; its message is above", UNEXPECTED)
+
+
+def _statuses(folder: Path) -> list[tuple[Path, int, str]]:
+    """File, code and reason of every stage's status; no temporary file that a killed writer left."""
+    found = [(path, read_json(path)) for path in sorted(folder.glob("[!.]*.json"))]
+    return [(path, left["code"], left["reason"]) for path, left in found]
 
 
 def closure(module: str, root: Path) -> list[str]:

@@ -182,6 +182,9 @@ def test_the_failed_stage_s_own_code_and_reason_come_through(repository):
     process = repository.start("well")
     assert process.communicate(timeout=120) and process.returncode == 0
     assert (repository.root / "artifacts/own/out.txt").read_text() == "well"
+    process = repository.start("well")  # nothing to do: what is said of the stage stays true
+    assert process.communicate(timeout=120) and process.returncode == 0
+    assert read_json(repository.root / ".understudy/status/own.json")["reason"] == "done"
 
 
 def waiting(repository: Repository) -> subprocess.Popen[str]:
