@@ -36,9 +36,9 @@ def repro(root: Path, targets: Iterable[str] = ()) -> None:
     Raises UserError with the code and the reason of the stage that failed: DVC hides both behind its own exit code.
     """
     status = root / ".understudy" / "status"
-    for path, failed, _ in _statuses(status):
+    for left, failed, _ in _statuses(status):
         if failed:  # an old failure must not be taken for this run's; of a stage that is skipped, `done` stays true
-            path.unlink()
+            left.unlink()
     command = [sys.executable, "-m", "dvc", "repro", *targets]
     # The stages' `python` must be the one that runs this, whether or not its environment is activated.
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
