@@ -16,7 +16,7 @@ from shrunk import make, ran
 
 from understudy.files import read_json, sha256
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]  # the first test runs the whole pipeline
 
 STAGES = {"prepare", "check", "judge", "teacher", "prune", "distill", "baseline", "evaluate", "gate"}
 

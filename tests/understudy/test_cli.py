@@ -99,7 +99,7 @@ def test_ctrl_c_is_quiet(tmp_path):
         seen += process.stdout.read1()
     time.sleep(0.05)
     process.send_signal(signal.SIGINT)
-    _, errors = process.communicate(timeout=20)
+    _, errors = process.communicate(timeout=60)
     os.close(leader)
     os.close(follower)
     assert process.returncode == 130 and errors == b""

@@ -17,6 +17,14 @@ child = subprocess.Popen([sys.executable, "-c", sys.argv[1], sys.argv[2]])
 print(child.pid, flush=True)
 time.sleep(60)
 """
+# The same with a shell in between; `; true` keeps any shell from handing its process over.
+SHELL_BETWEEN = """
+import shlex, subprocess, sys, time
+quoted = shlex.join([sys.executable, "-c", *sys.argv[1:]])
+child = subprocess.Popen(["sh", "-c", quoted + "; true"])
+print(child.pid, flush=True)
+time.sleep(60)
+"""
 CHILD = """
 import signal, sys, time
 from pathlib import Path
@@ -61,6 +69,21 @@ def test_a_parent_that_died_before_it_was_asked_is_noticed(tmp_path, repo):
         [sys.executable, "-c", PARENT, late, str(tmp_path)], cwd=repo, stdout=subprocess.PIPE, start_new_session=True
     )
     assert parent.stdout is not None and parent.stdout.readline()
+    parent.kill()
+    parent.wait()
+    assert appears(tmp_path / "ended") and (tmp_path / "ended").read_text() == "SIGTERM"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="Linux alone signals a parent's death")
+def test_a_shell_in_between_does_not_hide_the_death(tmp_path, repo):
+    parent = subprocess.Popen(
+        [sys.executable, "-c", SHELL_BETWEEN, CHILD, str(tmp_path)],
+        cwd=repo,
+        stdout=subprocess.PIPE,
+        start_new_session=True,
+    )
+    assert parent.stdout is not None and parent.stdout.readline()
+    assert appears(tmp_path / "ready")
     parent.kill()
     parent.wait()
     assert appears(tmp_path / "ended") and (tmp_path / "ended").read_text() == "SIGTERM"
