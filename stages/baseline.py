@@ -5,7 +5,7 @@ Reads    artifacts/prepare, artifacts/check/result.json, artifacts/judge, artifa
          the discriminator's architecture alone; params base, runtime, student
 Run      dvc repro baseline, or python -m stages.baseline [--params FILE] [--root DIR] [--dry-run]
 Takes    about 0.15 s a step on one CPU core with the shipped settings
-Expect   what a distilled student has to beat: validation mIoU of about 0.39 after the demo's 500 steps
+Expect   what a distilled student has to beat: validation mIoU of about 0.35 after the demo's 500 steps
 Nothing is inherited, the discriminator is fresh, and every distillation term is absent.
 """
 

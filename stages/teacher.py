@@ -5,7 +5,7 @@ Makes    artifacts/teacher/: arch.json, weights.safetensors, discriminator.json,
 Reads    artifacts/prepare, artifacts/check/result.json, artifacts/judge; params base, runtime, teacher
 Run      dvc repro teacher, or python -m stages.teacher [--params FILE] [--root DIR] [--dry-run]
 Takes    about 0.3 s a step on one CPU core with the shipped settings (64 px, ngf 32, batch 8, bf16)
-Expect   validation mIoU of about 0.45 after the demo's 500 steps, 0.51 after the 3,500 of street-scenes-long
+Expect   validation mIoU of about 0.44 after the demo's 500 steps, 0.51 after the 3,500 of street-scenes-long
 Differs  from CAT's settings in zero padding (the default; `reflect` is theirs), width, depth and length
 Killed, it goes on from its last checkpoint when it is run again.
 """

@@ -94,7 +94,7 @@ def main(
         def work() -> None:
             job = Job(stage, arguments.root, load(arguments.params or arguments.root / "params.yaml", sections))
             if not arguments.dry_run:
-                until_the_end.enter_context(_sole_writer(job))
+                until_the_end.enter_context(_sole_writer(job, lock))
             _print_plan(job, plan(job))
             if not arguments.dry_run:
                 with _all_or_nothing(job):
@@ -153,9 +153,11 @@ def _ignore_signals() -> None:
 
 
 @contextmanager
-def _sole_writer(job: Job) -> Iterator[None]:
-    """Keep every other run of this stage in this root out, and tidy what one that was killed left half-written."""
-    path = job.scratch / "lock"
+def _sole_writer(job: Job, path: Path) -> Iterator[None]:
+    """Keep every other run of this stage in this root out, and tidy what one that was killed left half-written.
+
+    path: of the stage's lock.
+    """
     if (other := locks.holder(path)) is not None:
         print(f"{job.stage}: process {other} still works here; waiting {PATIENCE:.0f} s for its end", flush=True)
     with locks.held(path, PATIENCE) as mine:

@@ -95,17 +95,26 @@ def _finding(rule: Mapping[str, Any]) -> Finding:
 ORDER: tuple[Outcome, ...] = ("failed", "passed", "left to promotion", "informational")  # in which rules are told
 
 
+def counts(verdict: Verdict) -> str:
+    """How many rules had which outcome, in words."""
+    found = {outcome: sum(finding.outcome == outcome for finding in verdict.rules) for outcome in ORDER}
+    return ", ".join(f"{count} {outcome}" for outcome, count in found.items() if count)
+
+
+def ordered(findings: Iterable[Finding]) -> list[Finding]:
+    """Failed ones first, what was only looked at last."""
+    return sorted(findings, key=lambda finding: ORDER.index(finding.outcome))
+
+
 def headline(verdict: Verdict) -> str:
     """The verdict in one line."""
-    counts = {outcome: sum(finding.outcome == outcome for finding in verdict.rules) for outcome in ORDER}
-    summary = ", ".join(f"{count} {outcome}" for outcome, count in counts.items() if count)
-    return f"gate: {'PASSED' if verdict.passed else 'FAILED'} ({summary})"
+    return f"gate: {'PASSED' if verdict.passed else 'FAILED'} ({counts(verdict)})"
 
 
 def report(verdict: Verdict) -> str:
     """The verdict for a person: the headline, then each rule, failures first, with its origins on a line below."""
     lines = [headline(verdict)]
-    for finding in sorted(verdict.rules, key=lambda finding: ORDER.index(finding.outcome)):
+    for finding in ordered(verdict.rules):
         said, bracket, origins = finding.message.partition(" [")
         lines.append(f"  {finding.outcome:17}  {said}")
         if bracket:

@@ -23,6 +23,7 @@ from understudy.lineage import dependencies, lineage
 from understudy.locks import held
 from understudy.params.leaves import leaves
 from understudy.tail import Record, Tail
+from understudy.train.log import NAME
 
 POLL_SECONDS = 2.0  # between two looks at a log that is being written
 # Between attempts at a store that is down; the last one repeats while the training lives.
@@ -175,7 +176,7 @@ def deliver(root: Path) -> None:
 
     Raises UserError when the store stays out of reach; what is pending stays so.
     """
-    for log in sorted((root / ".understudy").glob("*/*/log.jsonl")):
+    for log in sorted((root / ".understudy").glob(f"*/*/{NAME}")):
         training = f"{log.parent.parent.name} {log.parent.name[:8]}"
         with held(log.with_name(LOCK), wait=0) as alone:
             if not alone:

@@ -14,8 +14,7 @@ from understudy.report.compare import Other, compare
 from understudy.report.gather import CHECKED, Part, Run, part
 from understudy.report.parameters import LOCK, PARAMS, parameters
 from understudy.report.render import render
-from understudy.report.tables import counts
-from understudy.verdict import PATH
+from understudy.verdict import PATH, counts
 
 if TYPE_CHECKING:
     from torch import Tensor

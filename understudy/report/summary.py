@@ -8,8 +8,8 @@ from understudy.files import sha256
 from understudy.gate import EVALUATION
 from understudy.metrics.protocol import FRECHET, MIOU
 from understudy.report.gather import Run
-from understudy.report.tables import Table, label, ordered, tables
-from understudy.verdict import Verdict
+from understudy.report.tables import Table, label, tables
+from understudy.verdict import Verdict, ordered
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ Kept apart from grid.py, which training stages import: rewording a table must no
 """
 
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
@@ -12,7 +12,7 @@ from typing import Any
 
 from understudy.graph import NETWORKS
 from understudy.metrics.protocol import KID, MEASURED, METRICS, SCORED
-from understudy.verdict import ORDER, Finding, Verdict
+from understudy.verdict import Verdict, counts, ordered
 
 MODELS = tuple(NETWORKS)
 PAIRS = {"student - teacher": "student_minus_teacher", "student - baseline": "student_minus_baseline"}
@@ -180,17 +180,6 @@ def verdict_table(verdict: Verdict) -> Table:
     title = f"Verdict: {'PASSED' if verdict.passed else 'FAILED'} ({counts(verdict)})"
     header = ("", "rule", "student", "compared with", "difference, 95 %", "bound", "outcome")
     return Table(title, header, rows, tuple(verdict.failures()))
-
-
-def counts(verdict: Verdict) -> str:
-    """How many rules had which outcome, in words."""
-    found = {outcome: sum(finding.outcome == outcome for finding in verdict.rules) for outcome in ORDER}
-    return ", ".join(f"{count} {outcome}" for outcome, count in found.items() if count)
-
-
-def ordered(findings: Iterable[Finding]) -> list[Finding]:
-    """Failed ones first, what was only looked at last."""
-    return sorted(findings, key=lambda finding: ORDER.index(finding.outcome))
 
 
 def _number(value: float | None) -> str:

@@ -13,6 +13,7 @@ from understudy.errors import OK, UserError
 from understudy.files import read_json
 from understudy.graph import STAGES, STOPPED
 from understudy.tail import Record, Tail
+from understudy.train.log import NAME
 
 State = Literal["running", "finished", "failed", "stopped", "not started"]
 
@@ -104,7 +105,7 @@ class Watcher:
     def _stage(self, name: str) -> Stage:
         scratch = self.root / ".understudy"
         lock, status = scratch / name / "lock", scratch / "status" / f"{name}.json"
-        log = max((scratch / name).glob("*/log.jsonl"), key=_modified, default=None)
+        log = max((scratch / name).glob(f"*/{NAME}"), key=_modified, default=None)
         # A lock names its holder when it is taken, so that its time is when the last run began.
         begun, logged = _modified(lock), _modified(log) if log else 0.0
         # A log that the last run has not touched is another training's, of other parameters.
