@@ -24,7 +24,7 @@ from understudy.arch import Arch
 from understudy.cost import cost
 from understudy.data.pairs import DatasetInfo, Pairs, encode_labels, load_info, load_pairs
 from understudy.files import atomic, sha256, write_json
-from understudy.grid import grid
+from understudy.grid import spread, write_grid
 from understudy.measure import latency_ms, peak_activation_bytes
 from understudy.metrics.collapse import find_collapse
 from understudy.metrics.judge import JudgeNet, load_judge
@@ -41,7 +41,6 @@ from understudy.weights import load_generator
 
 READS = (Base, Runtime, Evaluate)
 MODELS = {"teacher": "teacher", "student": "distill", "baseline": "baseline"}  # name: the stage that made it
-SHOWN = 8  # test images in the sample grid
 TIMED = 16  # images, to tell how long the test split will take
 
 
@@ -202,13 +201,10 @@ def _write_classes(per_class: Mapping[str, Mapping[str, Mapping[str, float]]], p
 
 
 def _draw(pairs: Pairs, coloured: torch.Tensor, photos: Mapping[str, torch.Tensor], path: Path) -> None:
-    """Label map, real photo and every model's translation, for test images spread over the split."""
+    """Label map, real photo and every model's translation, for some test images."""
     columns = {"label map": coloured, "real photo": pairs.photos, **photos}
-    chosen = torch.linspace(0, len(pairs) - 1, min(SHOWN, len(pairs))).long().tolist()
-    rows = [
-        [images[i].permute(1, 2, 0).numpy() for images in columns.values()] for i in chosen
-    ]  # [3, H, W] -> [H, W, 3]
-    grid(rows, list(columns), path)
+    shown = spread(len(pairs))
+    write_grid({title: images[shown] for title, images in columns.items()}, path)
 
 
 def _time(job: Job, ready: Scene, labels: torch.Tensor) -> None:

@@ -18,7 +18,7 @@ from understudy.params.prune import Prune
 from understudy.prune.picture import widths_picture
 from understudy.prune.scores import read_scores
 from understudy.prune.surgery import cut, save_inherited
-from understudy.prune.threshold import select
+from understudy.prune.threshold import require_reachable, select
 from understudy.stage import Job, Plan, main
 from understudy.weights import load_generator
 
@@ -27,6 +27,7 @@ READS = (Prune,)
 
 def plan(job: Job) -> Plan:
     teacher, params = _teacher(job.input("teacher/arch.json")), job.params(Prune)
+    require_reachable(teacher, params.macs_budget_g * 1e9, params.convention, params.min_width)
     macs = cost(teacher).macs(params.convention)
     return {
         "teacher": f"{macs / 1e9:.4g} GMACs ({params.convention}) for one image of {teacher.size[0]}x{teacher.size[1]}",

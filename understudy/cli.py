@@ -3,6 +3,7 @@
 import argparse
 import os
 import sys
+from collections.abc import Sequence
 from types import ModuleType
 
 from understudy.commands import clean, cost, gate, promote, recipe, report, run, summary, track, translate, watch
@@ -56,11 +57,25 @@ def _parser() -> argparse.ArgumentParser:
     raw = argparse.RawDescriptionHelpFormatter
     about = "Compress image-to-image GANs, and promote only students that meet their bar."
     parser = argparse.ArgumentParser(prog="understudy", description=about, epilog=EPILOG, formatter_class=raw)
+    parser.add_argument("--version", action=_Version, help="print the version and exit")
     verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
     for name, module in VERBS.items():
         about = (module.__doc__ or "").strip()
         module.configure(verbs.add_parser(name, help=_first_sentence(about), description=about, formatter_class=raw))
     return parser
+
+
+class _Version(argparse.Action):
+    """Looks the version up when it is asked for: that takes longer than the rest of a start."""
+
+    def __init__(self, option_strings: Sequence[str], dest: str, help: str) -> None:
+        super().__init__(option_strings, dest, nargs=0, default=argparse.SUPPRESS, help=help)
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
+        from importlib.metadata import version
+
+        print(f"{parser.prog} {version('understudy')}")
+        parser.exit()
 
 
 def _first_sentence(about: str) -> str:

@@ -1,34 +1,52 @@
-"""Pictures for people: images of one size side by side, with a title above each column."""
+"""Which images of a split are shown, and how they stand side by side: one column for each kind, one row for each image.
 
-from collections.abc import Sequence
+The report's page, the sheets that training logs and MLflow gets, and evaluate's samples.png all come from here.
+"""
+
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
+import torch
 from PIL import Image, ImageDraw, ImageFont
+from torch import Tensor
 
 from understudy.files import atomic
 
+SHOWN = 8  # images of a split
 GAP = 4  # pixels between two images and around the whole
 MIN_CELL = 96  # pixels: smaller images are enlarged by a whole factor, so that a 64 px sample can be looked at
 BACKGROUND, INK = (255, 255, 255), (40, 40, 40)
 
 
-def grid(rows: Sequence[Sequence[np.ndarray]], titles: Sequence[str], path: Path) -> None:
-    """Write a grid of images as one picture (format by the suffix of `path`), atomically.
+def spread(count: int) -> Tensor:
+    """Indices int64 [n] of the images that are shown of `count` ones: at most SHOWN, from the first to the last."""
+    return torch.linspace(0, count - 1, min(SHOWN, count)).long()
 
-    rows: per row one uint8 array [H, W, 3] for each title, all of one size; at least one row. titles: of the columns.
-    Small images are enlarged by a whole factor without smoothing: what is seen is what the network made.
-    Raises ValueError when an array has another shape or type, or a row another length.
+
+def cells(columns: Mapping[str, Tensor]) -> list[list[np.ndarray]]:
+    """Rows of uint8 [H, W, 3], a cell for each column.
+
+    columns: by title, uint8 [N, 3, H, W], all of one shape. Raises ValueError for another shape or type, or no image.
     """
-    if not rows or not titles:
-        raise ValueError("a grid needs at least one row and one column")
-    height, width = rows[0][0].shape[:2] if rows[0] else (0, 0)
-    for index, row in enumerate(rows):
-        if len(row) != len(titles):
-            raise ValueError(f"row {index} has {len(row)} images for {len(titles)} titles")
-        for image in row:
-            if image.dtype != np.uint8 or image.shape != (height, width, 3):
-                raise ValueError(f"row {index}: expected uint8 {(height, width, 3)}, found {image.dtype} {image.shape}")
+    if not columns or not len(next(iter(columns.values()))):
+        raise ValueError("a grid needs at least one column and one row")
+    count, _, height, width = next(iter(columns.values())).shape
+    for title, images in columns.items():
+        if images.dtype != torch.uint8 or images.shape != (count, 3, height, width):
+            expected = f"uint8 {(count, 3, height, width)}"
+            raise ValueError(f"column {title!r}: expected {expected}, found {images.dtype} {tuple(images.shape)}")
+    turned = [images.permute(0, 2, 3, 1).numpy() for images in columns.values()]  # [N, 3, H, W] -> [N, H, W, 3]
+    return [[images[index] for images in turned] for index in range(count)]
+
+
+def write_grid(columns: Mapping[str, Tensor], path: Path) -> None:
+    """Write images as one picture (format by the suffix of `path`), atomically. columns: as for `cells`.
+
+    Small images are enlarged by a whole factor without smoothing: what is seen is what the network made.
+    """
+    rows, titles = cells(columns), list(columns)
+    height, width = rows[0][0].shape[:2]
     scale = max(1, -(-MIN_CELL // min(height, width)))
     cell_height, cell_width = height * scale, width * scale
     font = ImageFont.load_default(size=14)

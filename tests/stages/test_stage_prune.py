@@ -60,6 +60,12 @@ def test_the_plan_names_the_teacher_s_cost_and_the_budget_s_share(tmp_path):
     assert plan["budget"] == f"{4e6 / cost(SMALL).macs_true:.1%} of it"
 
 
+def test_a_budget_out_of_reach_is_an_error_of_the_plan_already(tmp_path):
+    teacher(tmp_path, SMALL)
+    with pytest.raises(UserError, match="cannot be reached"):
+        prune.plan(job(tmp_path, Prune(1e-6, "true", 4, "all")))
+
+
 @pytest.mark.parametrize(
     ("arch", "budget", "message"),
     [
@@ -94,5 +100,5 @@ def test_the_command_shows_its_plan_and_fails_in_one_line(tmp_path):
     teacher(tmp_path, SMALL)
     command = [sys.executable, "-m", "stages.prune", "--params", str(params), "--root", str(tmp_path)]
     done = subprocess.run(command, cwd=Path(__file__).parents[2], capture_output=True, text=True, check=False)
-    assert done.returncode == 2 and "prune.convention: legacy" in done.stdout
+    assert done.returncode == 2 and not (tmp_path / "artifacts/prune").exists()
     assert done.stderr.startswith("prune: prune.macs_budget_g") and done.stderr.count("\n") == 1

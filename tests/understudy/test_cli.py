@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+import tomllib
 from pathlib import Path
 
 import numpy as np
@@ -47,6 +48,13 @@ def test_help_shows_every_verb(capsys):
     assert max(map(len, shown.splitlines())) <= 110
 
 
+def test_the_version_is_the_project_s(capsys):
+    with pytest.raises(SystemExit) as ended:
+        main(["--version"])
+    project = tomllib.loads((REPO / "pyproject.toml").read_text())["project"]
+    assert ended.value.code == OK and capsys.readouterr().out == f"understudy {project['version']}\n"
+
+
 @pytest.mark.parametrize("verb", VERBS)
 def test_each_verb_explains_itself(verb, capsys):
     with pytest.raises(SystemExit) as ended:
@@ -58,6 +66,7 @@ def test_each_verb_explains_itself(verb, capsys):
 def test_starting_imports_nothing_heavy():
     code = """
 import sys
+import tomllib
 from understudy.cli import main
 try:
     main(["--help"])

@@ -9,7 +9,7 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from understudy.errors import OK, UserError
+from understudy.errors import OK
 
 if TYPE_CHECKING:
     from understudy.report.compare import Other
@@ -26,8 +26,6 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     from understudy.report.page import write_page
 
-    if not any((arguments.root / name).is_dir() for name in ("artifacts", ".understudy")):
-        raise UserError(f"{arguments.root}: no run here (no artifacts/, no .understudy/); give its folder by --root")
     output = arguments.output or arguments.root / NAME
     with tempfile.TemporaryDirectory() as folder:
         other = _other(arguments.root, arguments.against, Path(folder)) if arguments.against else None

@@ -11,15 +11,20 @@ import shutil
 import signal
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from understudy.errors import OK
 
+if TYPE_CHECKING:
+    from understudy.watch.stages import Stage
+
 REFRESH_SECONDS = 1.0
 PLAIN_WIDTH = 100  # columns where there is no terminal to ask
-FOOTER = "Ctrl-C ends this view; training goes on."
+FOOTER = "Ctrl-C ends this view; what runs goes on."
+IDLE = "Nothing runs here now. Ctrl-C ends this view."
 # ANSI: a screen of its own, so that what was on the terminal comes back, no cursor and no wrapping; and back again.
 ENTER, LEAVE = "\x1b[?1049h\x1b[?25l\x1b[?7l", "\x1b[?7h\x1b[?25h\x1b[?1049l"
 TOP, CLEAR_LINE, CLEAR_BELOW = "\x1b[H", "\x1b[2K", "\x1b[J"
@@ -38,20 +43,21 @@ def run(arguments: argparse.Namespace) -> int:
     terminal = sys.stdout.isatty() and os.environ.get("TERM") != "dumb"
     colour = terminal and not os.environ.get("NO_COLOR")  # https://no-color.org
 
-    def lines() -> list[str]:
-        return render(watcher.look(), time.time(), shutil.get_terminal_size((PLAIN_WIDTH, 0)).columns, colour)
+    def lines(stages: "Sequence[Stage]") -> list[str]:
+        return render(stages, time.time(), shutil.get_terminal_size((PLAIN_WIDTH, 0)).columns, colour)
 
-    shown = lines()
+    stages = watcher.look()
     if terminal and not arguments.once:
         try:
             with _screen():
                 while True:
-                    _draw(shown)
+                    running = any(stage.state == "running" for stage in stages)
+                    _draw(lines(stages), FOOTER if running else IDLE)
                     time.sleep(REFRESH_SECONDS)
-                    shown = lines()
+                    stages = watcher.look()
         except KeyboardInterrupt:
             pass  # the last view stays on the terminal
-    print("\n".join(shown))
+    print("\n".join(lines(stages)))
     return OK
 
 
@@ -68,9 +74,9 @@ def _screen() -> Iterator[None]:
         signal.signal(signal.SIGTERM, before)
 
 
-def _draw(lines: list[str]) -> None:
-    """All that fits, in one write, so that nothing flickers."""
+def _draw(lines: list[str], footer: str) -> None:
+    """All that fits and a last line, in one write, so that nothing flickers."""
     height = shutil.get_terminal_size().lines
-    visible = [*lines[: height - 2], FOOTER] if height > 2 else lines[:height]
+    visible = [*lines[: height - 2], footer] if height > 2 else lines[:height]
     sys.stdout.write(TOP + "\n".join(CLEAR_LINE + line for line in visible) + CLEAR_BELOW)
     sys.stdout.flush()

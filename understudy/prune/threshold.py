@@ -38,6 +38,7 @@ def select(teacher: InceptionArch, scores: Scores, budget: float, convention: Co
     min_width: lower bound of stem and head widths (capped by the teacher's); branches have none and may vanish.
     A budget that the teacher meets returns the teacher. Raises UserError, naming the floor, for one out of reach.
     """
+    require_reachable(teacher, budget, convention, min_width)
     ordered = {name: np.sort(values) for name, values in scores.items()}
     distinct = np.unique(np.concatenate(list(scores.values())))
     # Strictly below every scale there is the teacher itself; at the largest there is the floor.
@@ -55,19 +56,24 @@ def select(teacher: InceptionArch, scores: Scores, budget: float, convention: Co
         costed[index] = cost(narrowed(index))
         return costed[index].macs(convention) <= budget
 
-    # Widths, and with them the cost, never grow with the threshold: the first that is feasible is the dearest.
-    index = bisect_left(range(len(thresholds)), True, key=feasible)
-    if index == len(thresholds):
-        floor = costed[index - 1].macs(convention)
+    # Widths, and with them the cost, never grow with the threshold: the first that is feasible is the dearest. The
+    # floor, which is feasible, is not asked again.
+    index = bisect_left(range(len(thresholds) - 1), True, key=feasible)
+    arch = narrowed(index)
+    widths = pool(arch)
+    kept = {name: strongest(values, widths.get(name, 0)) for name, values in scores.items()}
+    return Selection(thresholds[index], arch, kept, cost(arch), len(costed))
+
+
+def require_reachable(teacher: InceptionArch, budget: float, convention: Convention, min_width: int) -> None:
+    """Raise UserError, naming the floor, when not even the strictest threshold meets a budget of MACs."""
+    floor = cost(narrow(teacher, dict.fromkeys(pool(teacher), 0), min_width)).macs(convention)
+    if floor > budget:
         raise UserError(
             f"prune.macs_budget_g: {budget / 1e9:g} GMACs ({convention}) cannot be reached: with every branch removed "
             f"and stem and head at min_width {min_width}, {floor / 1e9:.6g} GMACs are left; "
             "raise the budget or lower min_width"
         )
-    arch = narrowed(index)
-    widths = pool(arch)
-    kept = {name: strongest(values, widths.get(name, 0)) for name, values in scores.items()}
-    return Selection(thresholds[index], arch, kept, costed[index], len(costed))
 
 
 def narrow(teacher: InceptionArch, counts: Mapping[str, int], min_width: int) -> InceptionArch:

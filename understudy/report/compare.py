@@ -17,6 +17,7 @@ from understudy.report.tables import Table, estimate, label
 from understudy.verdict import PATH
 
 METRICS_FILE = "artifacts/evaluate/metrics.json"  # in git: there even where evaluation.json, DVC's, cannot be had
+ROUNDED = 1e-6  # what metrics.json rounds to: a smaller difference may come of that alone
 NEEDED = (LOCK, PARAMS, METRICS_FILE, EVALUATION, PATH, *STUDENT)
 
 
@@ -92,7 +93,7 @@ def _metrics(model: str, before: Mapping[str, Any], after: Mapping[str, Any], na
 def _difference(metric: Metric, old: Mapping[str, Any], new: Mapping[str, Any]) -> str:
     """By how much, and `better` or `worse` where it is sure: what was counted, or intervals that do not overlap."""
     change = new["value"] - old["value"]
-    if not change:
+    if abs(change) < ROUNDED:
         return "0"
     better = "better" if (change > 0) == (metric.better == "higher") else "worse"
     if metric in SCORED:

@@ -58,7 +58,7 @@
     // The real photo is what a picture is measured by; the real photo itself is seen against the last column.
     const real = names.indexOf("real photo");
     sides.right.value = real >= 0 && column !== real ? real : names.length - 1;
-    slider.value = 100;
+    slider.value = 50;
     viewer.showModal();
     show();
     slider.focus();

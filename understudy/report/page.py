@@ -40,8 +40,8 @@ def write_page(root: Path, output: Path, other: Other | None = None) -> None:
     Whatever is missing or damaged is said on the page. Raises UserError when `root` holds no run at all, when `other`
     holds no metrics, or when the file cannot be written.
     """
-    if not root.is_dir():
-        raise UserError(f"{root}: no such folder")
+    if not any((root / name).is_dir() for name in ("artifacts", ".understudy")):
+        raise UserError(f"{root}: no run here (no artifacts/, no .understudy/); give its folder by --root")
     write_text(output, render(content(Run(root), other)))
 
 
@@ -97,13 +97,13 @@ def _grid(samples: "Samples") -> Grid:
 
 
 def _pictures(samples: "Samples", columns: Mapping[str, "Tensor"], notes: Sequence[str]) -> Grid:
+    from understudy.grid import cells
     from understudy.report.pictures import data_uri, note
 
     rows = [
-        (name, [data_uri(images[index].permute(1, 2, 0).numpy(), exact=title == "label map")
-                for title, images in columns.items()])
-        for index, name in enumerate(samples.names)
-    ]  # fmt: skip
+        (name, [data_uri(cell, exact=title == "label map") for title, cell in zip(columns, row, strict=True)])
+        for name, row in zip(samples.names, cells(columns), strict=True)
+    ]
     size = samples.info.size
     return Grid(tuple(columns), rows, size, [*notes, *filter(None, [note(size)])])
 

@@ -14,12 +14,11 @@ from understudy.data.pairs import DatasetInfo, encode_labels, load_info, load_pa
 from understudy.errors import UserError
 from understudy.gate import DATASET, EVALUATION, TEST_SPLIT
 from understudy.graph import NETWORKS
+from understudy.grid import spread
 from understudy.models.generator import Generator
 from understudy.report.gather import Run
 from understudy.train.validation import colour
 from understudy.weights import load_generator
-
-SHOWN = 8  # images
 
 
 @dataclass(frozen=True)
@@ -38,7 +37,7 @@ class Samples:
 
 
 def draw_samples(run: Run) -> Samples:
-    """Test images spread over the split, as evaluate draws them. Raises UserError without a test split."""
+    """The test images that evaluate draws. Raises UserError without a test split."""
     notes: list[str] = []
     evaluated = (run.root / EVALUATION).exists()
     if not evaluated:
@@ -46,7 +45,7 @@ def draw_samples(run: Run) -> Samples:
     elif wrong := next(filter(None, map(run.differs, (DATASET, TEST_SPLIT))), ""):
         raise UserError(f"{wrong}, so its pictures are not shown; `dvc repro evaluate` evaluates this one")
     info, pairs = load_info(run.path(DATASET)), load_pairs(run.path(TEST_SPLIT))
-    chosen = torch.linspace(0, len(pairs) - 1, min(SHOWN, len(pairs))).long()
+    chosen = spread(len(pairs))
     maps = pairs.labels[chosen]
     pictures, features = {"label map": colour(maps, info), "real photo": pairs.photos[chosen]}, {}
     for name, stage in NETWORKS.items():

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from understudy.data.pairs import DatasetInfo, Encoding, encode_labels, load_pairs, to_bytes
-from understudy.grid import grid
+from understudy.grid import spread, write_grid
 from understudy.metrics.judge import load_judge
 from understudy.metrics.kid import kernel_distance
 from understudy.metrics.score import observe
@@ -15,7 +15,6 @@ from understudy.stage import Job
 from understudy.train.pix2pix import Autocast
 
 BATCH = 32  # images translated at once: a matter of memory alone
-SHOWN = 6  # validation images in a sample grid
 SELECTION = "kid_judge_noresize_val"  # the best checkpoint has the lowest; unbiased, so small splits will do
 
 
@@ -40,12 +39,12 @@ class Validation:
         }
 
     def draw(self, generator: nn.Module, path: Path) -> None:
-        """A picture of the first validation images: label map, real photo, translation."""
-        labels, real = self.pairs.labels[:SHOWN], self.pairs.photos[:SHOWN]
+        """A picture of some validation images: label map, real photo, translation."""
+        shown = spread(len(self.pairs))
+        labels = self.pairs.labels[shown]
         fake = translate(generator, labels, self.encoding, self.info, self.device, self.autocast)
-        columns = [colour(labels, self.info), real, fake]
-        rows = [[_image(column[i]) for column in columns] for i in range(len(labels))]
-        grid(rows, ["label map", "real photo", "translation"], path)
+        columns = {"label map": colour(labels, self.info), "real photo": self.pairs.photos[shown], "translation": fake}
+        write_grid(columns, path)
 
 
 @torch.no_grad()
@@ -70,7 +69,3 @@ def colour(labels: Tensor, info: DatasetInfo) -> Tensor:
     """Label maps uint8 [N, H, W] in the palette's colours: uint8 [N, 3, H, W]."""
     palette = torch.tensor(info.palette, dtype=torch.uint8)
     return palette[labels.long()].permute(0, 3, 1, 2)  # [N, H, W, 3] -> [N, 3, H, W]
-
-
-def _image(photo: Tensor):
-    return photo.permute(1, 2, 0).numpy()  # [3, H, W] -> [H, W, 3]

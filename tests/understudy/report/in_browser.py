@@ -47,22 +47,27 @@ def shown(page, selector):
 
 
 def compare_by_slider(page):
-    """Move the open viewer's slider from end to end: on the screen are the left picture, the right one, half of each.
+    """Move the open viewer's slider: it begins and ends in the middle, half of each picture on the screen.
 
-    Leaves it in the middle.
+    At its ends the screen shows the left picture, or the right one.
     """
     left, right = natural(page, "#viewer-left").astype(int), natural(page, "#viewer-right").astype(int)
     assert page.locator(".stage").bounding_box()["width"] >= 2 * left.shape[1]
-    assert np.abs(shown(page, ".stage") - left)[:, :-1].max() <= 2, "enlarged without smoothing"
+    half = left.shape[1] // 2
+
+    def halves():
+        both = shown(page, ".stage")
+        return np.abs(both - left)[:, : half - 1].max() <= 2 and np.abs(both - right)[:, half + 1 :].max() <= 2
+
+    assert page.input_value("#viewer-slider") == "50" and halves()
     page.focus("#viewer-slider")
+    page.keyboard.press("End")
+    assert np.abs(shown(page, ".stage") - left)[:, :-1].max() <= 2, "enlarged without smoothing"
     page.keyboard.press("Home")
     assert np.abs(shown(page, ".stage") - right)[:, 1:].max() <= 2
     for _ in range(50):
         page.keyboard.press("ArrowRight")
-    assert page.input_value("#viewer-slider") == "50"
-    half = left.shape[1] // 2
-    both = shown(page, ".stage")
-    assert np.abs(both - left)[:, : half - 1].max() <= 2 and np.abs(both - right)[:, half + 1 :].max() <= 2
+    assert page.input_value("#viewer-slider") == "50" and halves()
 
 
 def heat(page, model):

@@ -16,6 +16,7 @@ import pytest
 from understudy.cli import main
 from understudy.commands import watch
 from understudy.errors import BAD_INPUT, OK
+from understudy.locks import held
 from understudy.train.log import Log
 
 COMMAND = [sys.executable, "-c", "import sys; from understudy.cli import main; sys.exit(main())", "watch"]
@@ -100,7 +101,7 @@ def test_at_a_terminal_the_view_follows_the_log_until_ctrl_c(log, terminal):
     step(log, 10)
     view = terminal()
     view.wait_for("10 of 40 steps")
-    assert view.shown.startswith(watch.ENTER) and watch.FOOTER in view.shown and "\x1b[33mstopped\x1b[0m" in view.shown
+    assert view.shown.startswith(watch.ENTER) and watch.IDLE in view.shown and "\x1b[33mstopped\x1b[0m" in view.shown
     step(log, 20)
     view.wait_for("20 of 40 steps")
     Log(log.path, resumed_at=10)  # the file is replaced
@@ -111,9 +112,16 @@ def test_at_a_terminal_the_view_follows_the_log_until_ctrl_c(log, terminal):
     assert "10 of 40 steps" in left and "Ctrl-C" not in left
 
 
+def test_while_a_stage_runs_the_view_says_that_it_goes_on(log, terminal):
+    with held(log.path.parents[1] / "lock", wait=0):
+        view = terminal()
+        view.wait_for(watch.FOOTER)
+        assert "running" in view.shown and view.end(signal.SIGINT)[0] == OK
+
+
 def test_a_signal_to_end_leaves_the_terminal_as_it_was(log, terminal):
     view = terminal()
-    view.wait_for(watch.FOOTER)
+    view.wait_for(watch.IDLE)
     assert view.end(signal.SIGTERM) == (128 + signal.SIGTERM, b"")
     assert view.shown.endswith(watch.LEAVE)
 
@@ -134,6 +142,6 @@ def test_a_dumb_terminal_gets_one_plain_view(log, terminal):
 
 def test_a_window_too_low_shows_the_top(capsys, monkeypatch):
     monkeypatch.setattr(watch.shutil, "get_terminal_size", lambda: os.terminal_size((60, 4)))
-    watch._draw(["one", "two", "three", "four"])
+    watch._draw(["one", "two", "three", "four"], watch.FOOTER)
     shown = capsys.readouterr().out
     assert "two" in shown and "three" not in shown and shown.count("\n") == 2 and watch.FOOTER in shown
