@@ -17,14 +17,16 @@ import numpy as np
 import torch
 from torch import nn
 
-from understudy.arch import InceptionArch, build, inception
-from understudy.prune.scores import Scores, pool
+from understudy.arch.base import Arch
+from understudy.arch.families import build
+from understudy.arch.inception import inception
+from understudy.prune.scores import Scores
 from understudy.prune.threshold import narrow, select
 
 BUDGET, MIN_WIDTH, RUNS = 2.6e9, 16, 5
 
 
-def counted_macs(arch: InceptionArch) -> int:
+def counted_macs(arch: Arch) -> int:
     """Multiply-accumulates, transposed convolutions at their output size, of one forward pass of the built network."""
     macs = []
 
@@ -40,11 +42,11 @@ def counted_macs(arch: InceptionArch) -> int:
     return sum(macs)
 
 
-def build_and_count(teacher: InceptionArch, scores: Scores) -> InceptionArch:
+def build_and_count(teacher: Arch, scores: Scores) -> Arch:
     """The search of `select`, costed by built networks."""
     thresholds = np.unique(np.concatenate(list(scores.values())))
 
-    def narrowed(index: int) -> InceptionArch:
+    def narrowed(index: int) -> Arch:
         return narrow(teacher, {name: int((v > thresholds[index]).sum()) for name, v in scores.items()}, MIN_WIDTH)
 
     index = bisect_left(range(thresholds.size), True, key=lambda i: counted_macs(narrowed(i)) <= BUDGET)
@@ -65,7 +67,7 @@ def seconds(search: Callable[[], object]) -> float:
 def main() -> None:
     teacher = inception(64, 9, 6, "batch", "reflect", "rgb", 3, (256, 256))
     random = np.random.default_rng(0)
-    scores = {name: np.abs(random.normal(1, 0.3, width)) for name, width in pool(teacher).items()}
+    scores = {name: np.abs(random.normal(1, 0.3, width)) for name, width in teacher.widths().items()}
     selection = select(teacher, scores, BUDGET, "legacy", MIN_WIDTH)
     if build_and_count(teacher, scores) != selection.arch:
         raise SystemExit("the two searches disagree")

@@ -14,6 +14,7 @@ import functools
 import statistics
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +22,9 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from understudy import arch as architecture
-from understudy.arch import Arch, InceptionArch, inception
+from understudy.arch import families as architecture
+from understudy.arch.base import Arch
+from understudy.arch.teacher import teacher_arch
 from understudy.cost import cost
 from understudy.data.pairs import DatasetInfo, batch_indices, encode_labels, mirror, to_unit
 from understudy.losses.adversarial import hinge_discriminator, hinge_generator
@@ -74,12 +76,10 @@ def main() -> None:
         )
 
 
-def architectures(params: Mapping[type, Any]) -> tuple[InceptionArch, InceptionArch]:
+def architectures(params: Mapping[type, Any]) -> tuple[Arch, Arch]:
     """The teacher that the parameters describe, and the student that is pruned from it, untrained as it is."""
     teacher, prune = params[Teacher], params[Prune]
-    arch = inception(ngf=teacher.ngf, blocks=teacher.blocks, reduction=teacher.reduction, norm=teacher.norm,
-                     padding=teacher.padding, encoding="onehot", input_channels=CLASSES,
-                     size=params[Prepare].size)  # fmt: skip
+    arch = teacher_arch(replace(teacher, encoding="onehot"), CLASSES, params[Prepare].size)
     scores = read_scores(network(arch).state_dict(), arch)
     return arch, select(arch, scores, prune.macs_budget_g * 1e9, prune.convention, prune.min_width).arch
 

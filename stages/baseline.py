@@ -13,7 +13,7 @@ import functools
 
 from torch import nn
 
-from understudy import arch as architecture
+from understudy.arch import families as architecture
 from understudy.models.initialise import init_normal
 from understudy.params.base import Base
 from understudy.params.runtime import Runtime

@@ -12,7 +12,7 @@ Killed, it goes on from its last checkpoint when it is run again.
 
 import functools
 
-from understudy import arch as architecture
+from understudy.arch import families as architecture
 from understudy.models.initialise import init_normal
 from understudy.params.base import Base
 from understudy.params.distill import Distill

@@ -20,7 +20,7 @@ from typing import Any
 
 import torch
 
-from understudy.arch import Arch
+from understudy.arch.base import Arch
 from understudy.cost import cost
 from understudy.data.pairs import DatasetInfo, Pairs, encode_labels, load_info, load_pairs
 from understudy.files import atomic, sha256, write_json

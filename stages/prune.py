@@ -4,19 +4,17 @@ Makes    artifacts/prune/: arch.json, inherited.safetensors (the surviving weigh
 Reads    artifacts/teacher; params prune
 Takes    about a second; the search itself a few milliseconds
 Expect   the student's cost in the chosen convention at most, and usually within 3 % of, the budget
+Scores   norm scales where the teacher's norms have them, else the magnitude of its filters: see diff.txt
 Run      dvc repro prune, or python -m stages.prune [--params FILE] [--root DIR] [--dry-run]
 """
 
-from pathlib import Path
-
-from understudy import arch as architecture
-from understudy.arch import InceptionArch
+from understudy.arch import families as architecture
+from understudy.arch.diff import diff
 from understudy.cost import Cost, cost
-from understudy.errors import UserError
 from understudy.files import atomic, write_json, write_text
 from understudy.params.prune import Prune
 from understudy.prune.picture import widths_picture
-from understudy.prune.scores import read_scores
+from understudy.prune.scores import ranking, read_scores
 from understudy.prune.surgery import cut, save_inherited
 from understudy.prune.threshold import require_reachable, select
 from understudy.stage import Job, Plan, main
@@ -26,32 +24,33 @@ READS = (Prune,)
 
 
 def plan(job: Job) -> Plan:
-    teacher, params = _teacher(job.input("teacher/arch.json")), job.params(Prune)
+    teacher, params = architecture.load(job.input("teacher/arch.json")), job.params(Prune)
     require_reachable(teacher, params.macs_budget_g * 1e9, params.convention, params.min_width)
     macs = cost(teacher).macs(params.convention)
     return {
         "teacher": f"{macs / 1e9:.4g} GMACs ({params.convention}) for one image of {teacher.size[0]}x{teacher.size[1]}",
         "budget": f"{params.macs_budget_g * 1e9 / macs:.1%} of it",
+        "scores": ranking(teacher),
         "expected time": "about a second",
     }
 
 
 def run(job: Job) -> None:
-    params, arch_path = job.params(Prune), job.input("teacher/arch.json")
-    teacher = _teacher(arch_path)
-    weights = load_generator(arch_path, job.input("teacher/weights.safetensors"))[1].state_dict()
-    scores = read_scores(weights, teacher)
+    params = job.params(Prune)
+    teacher, net = load_generator(job.input("teacher/arch.json"), job.input("teacher/weights.safetensors"))
+    weights = net.state_dict()
+    scores, ranked = read_scores(weights, teacher), ranking(teacher)
     selection = select(teacher, scores, params.macs_budget_g * 1e9, params.convention, params.min_width)
     before, after = cost(teacher), selection.cost
-    table = f"{architecture.diff(teacher, selection.arch)}\n{_cost_rows(before, after)}"
+    table = f"scores: {ranked}\n\n{diff(teacher, selection.arch)}\n{_cost_rows(before, after)}"
     architecture.save(selection.arch, job.output("prune/arch.json"))
-    inherited = cut(weights, selection.arch, selection.kept, params.inherit)
+    inherited = cut(weights, teacher, selection.arch, selection.kept, params.inherit)
     save_inherited(inherited, params.inherit, job.output("prune/inherited.safetensors"))
     write_text(job.output("prune/diff.txt"), table)
     caption = (
         f"{before.macs_true / 1e9:.3g} to {after.macs_true / 1e9:.3g} GMACs, "
         f"{before.params / 1e6:.3g} to {after.params / 1e6:.3g} M parameters; "
-        f"kept where |scale| > {selection.threshold:.4g}"
+        f"kept where the score ({ranked}) > {selection.threshold:.4g}"
     )
     with atomic(job.output("prune/widths.png")) as temporary:
         widths_picture(teacher, selection.arch, caption).save(temporary)
@@ -61,6 +60,7 @@ def run(job: Job) -> None:
             "macs_true_g": after.macs_true / 1e9,
             "macs_legacy_g": after.macs_legacy / 1e9,
             "params_m": after.params / 1e6,
+            "scores": ranked,
             "threshold": selection.threshold,
             "times_fewer_macs_true": before.macs_true / after.macs_true,
             "times_fewer_macs_legacy": before.macs_legacy / after.macs_legacy,
@@ -68,13 +68,6 @@ def run(job: Job) -> None:
         },
     )
     print(table)
-
-
-def _teacher(path: Path) -> InceptionArch:
-    arch = architecture.load(path)
-    if not isinstance(arch, InceptionArch):
-        raise UserError(f"{path}: of family {arch.family}; only an inception generator can be pruned")
-    return arch
 
 
 def _cost_rows(before: Cost, after: Cost) -> str:

@@ -1,4 +1,4 @@
-"""teacher: CAT's inception generator, trained with PatchGAN and the pix2pix objective.
+"""teacher: the generator to compress, CAT's inception by default, trained with PatchGAN and the pix2pix objective.
 
 Makes    artifacts/teacher/: arch.json, weights.safetensors, discriminator.json, discriminator.safetensors, curves.csv,
          validation.csv, metrics.json, samples.png
@@ -14,7 +14,8 @@ import functools
 
 from torch import nn
 
-from understudy import arch as architecture
+from understudy.arch import families as architecture
+from understudy.arch.teacher import teacher_arch
 from understudy.data.pairs import load_info
 from understudy.models.discriminators import CriticNorm, PatchDiscriminator
 from understudy.models.initialise import init_normal
@@ -34,16 +35,7 @@ def session(job: Job) -> Session:
     """The training, ready to start."""
     base, params = job.params(Base), job.params(Teacher)
     info = load_info(job.input("prepare/dataset.json"))
-    arch = architecture.inception(
-        ngf=params.ngf,
-        blocks=params.blocks,
-        reduction=params.reduction,
-        norm=params.norm,
-        padding=params.padding,
-        encoding=params.encoding,
-        input_channels=info.input_channels(params.encoding),
-        size=info.size,
-    )
+    arch = teacher_arch(params, info.input_channels(params.encoding), info.size)
     generator = architecture.build(arch)
     init_normal(generator, seeded(base.seed, "generator"))
     norm: CriticNorm = "batch" if params.norm == "batch" else "instance_affine"

@@ -14,7 +14,7 @@ import pytest
 import yaml
 
 from understudy.adapters.dvc import closure, is_code, stage_module
-from understudy.arch import inception
+from understudy.arch.teacher import teacher_arch
 from understudy.cost import cost
 from understudy.params.active import SECTIONS, load_all
 from understudy.params.gate import Gate
@@ -51,9 +51,12 @@ def test_a_stage_depends_on_exactly_the_code_it_imports(stage):
 
 def test_closure_follows_imports_inside_functions_and_through_modules():
     code = closure("stages.prune", REPO)
-    assert {"stages/prune.py", "understudy/arch.py", "understudy/models/inception.py", "understudy/files.py"} <= set(
-        code
-    )
+    assert {
+        "stages/prune.py",
+        "understudy/arch/unet.py",
+        "understudy/models/inception.py",
+        "understudy/files.py",
+    } <= set(code)
     assert not any("adapters" in file for file in code)
 
 
@@ -160,10 +163,7 @@ def test_the_two_commands_are_those_that_ci_runs():
 def test_every_recipe_asks_for_a_tenth_of_its_teacher_in_both_conventions(path):
     params = load_all(path)
     teacher, classes = params[Teacher], 13 if params[Prepare].source.endswith(".yaml") else 12  # street scenes, CamVid
-    whole = cost(
-        inception(teacher.ngf, teacher.blocks, teacher.reduction, teacher.norm, teacher.padding, teacher.encoding,
-                  classes, params[Prepare].size)
-    )  # fmt: skip
+    whole = cost(teacher_arch(teacher, classes, params[Prepare].size))
     assert params[Prune].macs_budget_g * 1e10 <= whole.macs(params[Prune].convention)
     assert params[Gate].policy["macs_true_g"]["max"] * 1e10 <= whole.macs_true
     assert params[Gate].policy["macs_legacy_g"]["max"] * 1e10 <= whole.macs_legacy

@@ -7,14 +7,13 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from torch import nn
 
+from understudy.arch.base import SMALLEST
 from understudy.data.pairs import DatasetInfo, Encoding, encode_labels, load_info, to_bytes
 from understudy.errors import UserError
+from understudy.models.generator import Generator
 from understudy.weights import load_generator
 
-STRIDE = 4  # generators halve the size twice and double it twice
-SMALLEST = 16  # the widest reflection in a block, 3 pixels at a quarter of the size, needs 4 pixels to reflect
 BATCH = 16  # images translated at once: a matter of memory alone
 
 
@@ -24,7 +23,7 @@ class Translator:
     Computes in fp32, in eval mode, on the CPU: these students are small enough for it.
     """
 
-    def __init__(self, net: nn.Module, encoding: Encoding, info: DatasetInfo) -> None:
+    def __init__(self, net: Generator, encoding: Encoding, info: DatasetInfo) -> None:
         self.net = net.eval()
         self.encoding, self.info = encoding, info
 
@@ -46,7 +45,7 @@ class Translator:
         """
         self._check(labels)
         height, width = labels.shape[1:]
-        padding = ((0, 0), (0, _fitting(height) - height), (0, _fitting(width) - width))
+        padding = ((0, 0), (0, self._fitting(height) - height), (0, self._fitting(width) - width))
         padded = torch.from_numpy(np.pad(labels, padding, mode="edge"))  # [N, H, W] -> [N, H', W']
         photos = [self._translate(part) for part in padded.split(BATCH)]  # each [n, 3, H', W']
         # [N, 3, H', W'] -> [N, H, W, 3]
@@ -66,7 +65,6 @@ class Translator:
                 f"label maps: class {largest} is unknown; {self.info.name} has {self.info.num_classes} classes"
             )
 
-
-def _fitting(side: int) -> int:
-    """The smallest side from `side` up that the network takes."""
-    return max(SMALLEST, -(-side // STRIDE) * STRIDE)
+    def _fitting(self, side: int) -> int:
+        """The smallest side from `side` up that the network takes."""
+        return max(SMALLEST, -(-side // self.net.stride) * self.net.stride)

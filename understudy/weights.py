@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from understudy import arch as architecture
-from understudy.arch import Arch
+from understudy.arch import families as architecture
+from understudy.arch.base import Arch
 from understudy.models.generator import Generator
 from understudy.tensors import load_weights
 

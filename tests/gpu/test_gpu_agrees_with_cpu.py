@@ -6,7 +6,8 @@ import pytest
 import torch
 from torch import nn
 
-from understudy import arch as architecture
+from understudy.arch import families as architecture
+from understudy.arch.inception import inception
 from understudy.losses.kernel_alignment import kernel_alignment
 from understudy.losses.semantic_relation import relation_loss
 from understudy.models.discriminators import PatchDiscriminator
@@ -23,7 +24,7 @@ pytestmark = [
 
 
 def small_generator() -> nn.Module:
-    arch = architecture.inception(
+    arch = inception(
         ngf=12, blocks=3, reduction=6, norm="batch", padding="zero", encoding="onehot", input_channels=5, size=(32, 32)
     )
     net = architecture.build(arch)

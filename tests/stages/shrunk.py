@@ -7,8 +7,10 @@ from typing import Any
 import yaml
 from own_repository import commit, copy_files
 
-from understudy.arch import inception
+from understudy.arch.teacher import teacher_arch
 from understudy.cost import cost
+from understudy.params.loader import parse
+from understudy.params.teacher import Teacher
 
 SIZE = (32, 32)
 CLASSES = 13  # of the street scenes
@@ -19,8 +21,8 @@ def ran(output: str) -> set[str]:
     return set(re.findall(r"Running stage '(\w+)'", output))
 
 
-def shrink(values: dict[str, Any]) -> dict[str, Any]:
-    """The shipped parameters, as small as every stage can still do its work with."""
+def shrink(values: dict[str, Any], **teacher: object) -> dict[str, Any]:
+    """The shipped parameters, as small as every stage can still do its work with. teacher: fields to set of it."""
     schedule = {"constant_steps": 10, "decay_steps": 10, "batch_size": 4, "validate_every": 10, "checkpoint_every": 10}
     # Twenty steps must move a network far enough from its first, constant output.
     schedule |= {"learning_rate": 5.0e-3, "ema_decay": 0.0}
@@ -33,12 +35,10 @@ def shrink(values: dict[str, Any]) -> dict[str, Any]:
         "near_duplicate_tone": 0.0,
     }
     values["judge"] |= {"width": 8, "steps": 30, "batch_size": 8}
-    teacher = values["teacher"] | {"ngf": 12, "ndf": 8}
-    teacher["schedule"] |= schedule
-    values["teacher"] = teacher
+    values["teacher"] |= {"ngf": 12, "ndf": 8, **teacher}
+    values["teacher"]["schedule"] |= schedule
     values["student"]["schedule"] |= schedule
-    shape = {key: teacher[key] for key in ("ngf", "blocks", "reduction", "norm", "padding", "encoding")}
-    macs = cost(inception(**shape, input_channels=CLASSES, size=SIZE)).macs_legacy
+    macs = cost(teacher_arch(parse(Teacher, values["teacher"], "teacher"), CLASSES, SIZE)).macs_legacy
     values["prune"] |= {"macs_budget_g": round(macs / 4e9, 6), "convention": "legacy", "min_width": 4}
     values["evaluate"] = {"resamples": 40, "latency_runs": 2}
     # 16 test images are too few for a Frechet distance: evaluate leaves it out, and a bound on it would fail.
@@ -50,10 +50,15 @@ def shrink(values: dict[str, Any]) -> dict[str, Any]:
     return values
 
 
-def make(repo: Path, root: Path) -> None:
-    """Copy this repository's files to `root`, with shrunk parameters and no output of any stage, and commit them."""
+def make(repo: Path, root: Path, **teacher: object) -> None:
+    """Copy this repository's files to `root`, with shrunk parameters and no output of any stage, and commit them.
+
+    teacher: fields of the teacher's section to set beyond that.
+    """
     copy_files(repo, root)
-    (root / "params.yaml").write_text(yaml.safe_dump(shrink(yaml.safe_load((repo / "params.yaml").read_text()))))
+    (root / "params.yaml").write_text(
+        yaml.safe_dump(shrink(yaml.safe_load((repo / "params.yaml").read_text()), **teacher))
+    )
     description = root / yaml.safe_load((root / "params.yaml").read_text())["prepare"]["source"]
     drawn = yaml.safe_load(description.read_text()) | IMAGES
     description.write_text(yaml.safe_dump(drawn))

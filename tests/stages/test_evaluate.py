@@ -9,8 +9,8 @@ import pytest
 from PIL import Image
 
 from stages import evaluate
-from understudy import arch as architecture
-from understudy.arch import inception
+from understudy.arch import families as architecture
+from understudy.arch.inception import inception
 from understudy.errors import UserError
 from understudy.files import write_json
 from understudy.metrics.judge import JudgeNet, save_judge

@@ -8,8 +8,11 @@ import torch
 from PIL import Image
 
 from stages import prune
-from understudy import arch as architecture
-from understudy.arch import Arch, InceptionArch, inception, resnet
+from understudy.arch import families as architecture
+from understudy.arch.base import Arch
+from understudy.arch.inception import inception
+from understudy.arch.resnet import resnet
+from understudy.arch.unet import unet
 from understudy.cost import cost
 from understudy.errors import UserError
 from understudy.models.initialise import init_normal
@@ -33,19 +36,33 @@ def teacher(root: Path, arch: Arch) -> None:
     save_weights(net, root / "artifacts/teacher/weights.safetensors")
 
 
-def test_everything_that_the_student_needs_is_made(tmp_path):
-    teacher(tmp_path, SMALL)
+@pytest.mark.parametrize(
+    ("arch", "scores"),
+    [
+        (SMALL, "norm scales"),
+        (resnet(8, 3, "batch", "zero", "onehot", 12, (32, 32)), "norm scales"),
+        (resnet(8, 3, "instance", "zero", "onehot", 12, (32, 32)), "weight magnitude"),
+        (unet(16, 5, "batch", "onehot", 12, (32, 32)), "norm scales"),
+        (unet(16, 5, "instance", "onehot", 12, (32, 32)), "weight magnitude"),
+    ],
+    ids=["inception", "resnet-batch", "resnet-instance", "unet-batch", "unet-instance"],
+)
+def test_everything_that_the_student_needs_is_made(arch, scores, tmp_path):
+    teacher(tmp_path, arch)
+    assert prune.plan(job(tmp_path))["scores"] == scores
     prune.run(job(tmp_path))
     made = tmp_path / "artifacts/prune"
     assert {path.name for path in made.iterdir()} == {
         "arch.json", "inherited.safetensors", "diff.txt", "widths.png", "metrics.json"}  # fmt: skip
     student = architecture.load(made / "arch.json")
-    assert isinstance(student, InceptionArch)
+    assert type(student) is type(arch)
     metrics = json.loads((made / "metrics.json").read_text())
     assert metrics["macs_true_g"] == cost(student).macs_true / 1e9 <= BUDGET.macs_budget_g
-    assert metrics["times_fewer_macs_legacy"] == cost(SMALL).macs_legacy / cost(student).macs_legacy
+    assert metrics["times_fewer_macs_legacy"] == cost(arch).macs_legacy / cost(student).macs_legacy
     inherit(architecture.build(student), made / "inherited.safetensors")
-    assert f"{cost(student).params:,}" in (made / "diff.txt").read_text()
+    assert metrics["scores"] == scores
+    text = (made / "diff.txt").read_text()
+    assert text.startswith(f"scores: {scores}\n") and f"{cost(student).params:,}" in text
     with Image.open(made / "widths.png") as picture:
         assert picture.format == "PNG"
     first = {path.name: path.read_bytes() for path in made.iterdir()}
@@ -71,11 +88,10 @@ def test_a_budget_out_of_reach_is_an_error_of_the_plan_already(tmp_path):
     [
         (None, 0.004, "dvc repro teacher"),
         (SMALL, 1e-6, "cannot be reached"),
-        (inception(8, 3, 4, "instance", "zero", "rgb", 3, (32, 32)), 0.004, "no scales"),
         (inception(8, 3, 4, "instance_affine", "zero", "rgb", 3, (32, 32)), 0.004, "train it before pruning"),
-        (resnet(8, 3, "batch", "zero", "rgb", 3, (32, 32)), 0.004, "only an inception generator"),
+        (unet(8, 5, "batch", "rgb", 3, (32, 32)), 1e-6, "cannot be reached"),
     ],
-    ids=["missing", "unreachable", "no-scales", "untrained", "resnet"],
+    ids=["missing", "unreachable", "untrained", "unreachable-unet"],
 )
 def test_a_teacher_that_cannot_be_pruned_leaves_nothing_behind(arch, budget, message, tmp_path):
     if arch is not None:

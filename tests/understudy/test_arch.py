@@ -6,7 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from understudy.arch import Block, InceptionArch, build, diff, inception, load, resnet, save
+from understudy.arch.diff import diff
+from understudy.arch.families import build, load, save
+from understudy.arch.inception import Block, InceptionArch, inception
+from understudy.arch.resnet import resnet
+from understudy.arch.unet import UnetArch, unet
 from understudy.errors import UserError
 
 INCEPTION = inception(8, 6, 6, "batch", "reflect", "onehot", 12, (64, 96))
@@ -19,7 +23,18 @@ PRUNED = replace(
 )
 
 
-@pytest.mark.parametrize("arch", [INCEPTION, PRUNED, RESNET], ids=["inception", "pruned", "resnet"])
+UNET = unet(8, 4, "batch", "onehot", 12, (64, 96))
+FAMILIES = {
+    "inception": INCEPTION,
+    "pruned inception": PRUNED,
+    "resnet": RESNET,
+    "pruned resnet": replace(RESNET, stem=(3, 5, 7), blocks=(4, 0, 9, *RESNET.blocks[3:])),
+    "unet": UNET,
+    "pruned unet": replace(UNET, down=(3, 9, 1, 2), up=(4, 4, 1)),
+}
+
+
+@pytest.mark.parametrize("arch", FAMILIES.values(), ids=FAMILIES)
 def test_a_file_gives_back_what_was_saved(arch, tmp_path):
     save(arch, tmp_path / "arch.json")
     assert load(tmp_path / "arch.json") == arch
@@ -28,18 +43,23 @@ def test_a_file_gives_back_what_was_saved(arch, tmp_path):
 def test_the_file_is_the_documented_json(tmp_path):
     save(PRUNED, tmp_path / "arch.json")
     value = json.loads((tmp_path / "arch.json").read_text())
-    assert value["schema"] == 1 and value["family"] == "inception"
+    assert value["schema"] == 2 and value["family"] == "inception"
     assert value["size"] == [64, 96] and value["stem"] == [3, 5, 7] and value["head"] == [4, 2]
     assert value["blocks"][0] == {"conv": {"1": 2, "5": 1}, "depthwise": {}}
     assert value["blocks"][2]["depthwise"] == {"1": 5, "3": 5, "5": 5}
+    save(FAMILIES["pruned resnet"], tmp_path / "arch.json")
+    assert json.loads((tmp_path / "arch.json").read_text())["blocks"][:3] == [4, 0, 9]
+    save(FAMILIES["pruned unet"], tmp_path / "arch.json")
+    value = json.loads((tmp_path / "arch.json").read_text())
+    assert value["down"] == [3, 9, 1, 2] and value["up"] == [4, 4, 1] and "stem" not in value
 
 
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"schema": 2}, "schema 2"),
+        ({"schema": 1}, "schema 1, this version reads 2; run the stage that makes it"),
         ({"schema": True}, "schema True"),
-        ({"family": "unet"}, "unknown architecture family 'unet'"),
+        ({"family": "spade"}, "unknown architecture family 'spade'"),
         ({"family": ["inception"]}, "unknown architecture family"),
         ({"stem": [8, 0, 32]}, "stem: widths must be at least 1"),
         ({"stem": [8, 16]}, "stem: expected 3 values, found 2"),
@@ -65,6 +85,27 @@ def test_a_damaged_file_is_named_with_its_key(change, message, tmp_path):
     assert str(path) in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("arch", "change", "message"),
+    [
+        (RESNET, {"blocks": 9}, "blocks: expected a list"),
+        (RESNET, {"blocks": [4, -1, 4]}, r"blocks\[1\]: width must be at least 0"),
+        (RESNET, {"blocks": [4, 4]}, "blocks: a multiple of 3"),
+        (UNET, {"down": [8]}, "down: at least 2 levels"),
+        (UNET, {"up": [8, 8]}, "up: 3 widths are needed"),
+        (UNET, {"up": [8, 0, 8]}, "up: widths must be at least 1"),
+        (UNET, {"size": [64, 72]}, "size: multiples of 16"),
+        (UNET, {"padding": "zero"}, "unknown key padding"),
+    ],
+)
+def test_what_is_no_network_of_its_family_is_named(arch, change, message, tmp_path):
+    path = tmp_path / "arch.json"
+    save(arch, path)
+    path.write_text(json.dumps({**json.loads(path.read_text()), **change}))
+    with pytest.raises(UserError, match=message):
+        load(path)
+
+
 @pytest.mark.parametrize("text", ["", "[1]", "{", "\x00", "null"])
 def test_a_file_that_is_no_architecture_is_refused(text, tmp_path):
     (tmp_path / "arch.json").write_text(text)
@@ -78,6 +119,42 @@ def test_numbers_that_make_no_network_are_refused(ngf, blocks, reduction):
         inception(ngf, blocks, reduction, "batch", "zero", "rgb", 3, (64, 64))
 
 
+@pytest.mark.parametrize(
+    ("levels", "size", "message"),
+    [(1, (64, 64), "at least 2 levels"), (0, (64, 64), "at least 2 levels"), (5, (64, 48), "multiples of 32"),
+     (2, (8, 8), "at least 16")],
+)  # fmt: skip
+def test_a_unet_that_cannot_be_is_refused(levels, size, message):
+    with pytest.raises(UserError, match=rf"unet of {levels} levels: .*{message}"):
+        unet(8, levels, "batch", "rgb", 3, size)
+
+
+def test_a_unet_has_the_widths_of_the_literature():
+    arch = unet(64, 8, "batch", "rgb", 3, (256, 256))
+    assert arch.down == (64, 128, 256, 512, 512, 512, 512, 512)
+    assert arch.up == (512, 512, 512, 512, 256, 128, 64)
+    assert arch.stride == 256
+
+
+@pytest.mark.parametrize(
+    ("levels", "size", "middle", "taps"),
+    [
+        (8, (256, 256), "down.3", "down.0 down.1 down.2 down.3 down.4 down.5 up.1 up.2 up.3 up.4 up.5 up.6"),
+        (7, (128, 128), "down.2", "down.0 down.1 down.2 down.3 down.4 up.1 up.2 up.3 up.4 up.5"),
+        (5, (64, 64), "down.1", "down.0 down.1 down.2 down.3 up.0 up.1 up.2 up.3"),
+        (5, (32, 32), "down.0", "down.0 down.1 down.2 up.1 up.2 up.3"),
+        (4, (16, 16), "down.1", "down.0 down.1 up.1 up.2"),  # no map of 16x16: the deepest of 16 pixels
+        (2, (64, 128), "down.1", "down.0 down.1 up.0"),
+    ],
+)
+def test_a_unet_is_tapped_where_there_are_pixels_to_compare(levels, size, middle, taps):
+    """SRPKD, section 3: the 4th down-convolution at 256 px, and never the bottleneck of one pixel."""
+    arch = unet(4, levels, "batch", "rgb", 3, size)
+    assert arch.middle == middle and " ".join(arch.taps) == taps
+    assert isinstance(arch, UnetArch) and arch.middle in arch.taps
+    assert all(arch.tap_widths[tap] == arch.widths()[tap] for tap in arch.taps)
+
+
 def test_taps_are_the_stem_and_the_end_of_each_third():
     assert INCEPTION.taps == ("stem", "block.1", "block.3", "block.5")
     assert RESNET.taps == ("stem", "block.2", "block.5", "block.8")
@@ -87,17 +164,23 @@ def test_taps_are_the_stem_and_the_end_of_each_third():
 
 def test_the_difference_names_widths_removed_branches_and_identities():
     table = diff(INCEPTION, PRUNED).splitlines()
-    row = {line.split()[0]: line for line in table if line}
-    assert row["stem.0"].split()[1:] == ["8", "3", "38%"]
-    assert "5 -> 2" in row["block.0"] and "5 -> ." in row["block.0"]
-    assert row["block.1"].endswith("identity")
-    assert "->" not in "".join(diff(RESNET, RESNET).splitlines())
+    assert "8 -> 3" in table[2] and "16 -> 5" in table[2]
+    row = {" ".join(line.split()[:2]): line for line in table}
+    assert "5 -> 2" in row["block 0"] and "5 -> ." in row["block 0"] and row["block 0"].endswith("10%")
+    assert row["block 1"].endswith("identity")
+    pruned = replace(RESNET, blocks=(4, 0, *RESNET.blocks[2:]))
+    row = {" ".join(line.split()[:2]): line.split()[2:] for line in diff(RESNET, pruned).splitlines()}
+    assert row["block 0"] == ["32", "->", "4", "12%"] and row["block 1"] == ["32", "->", ".", "0%", "identity"]
+    deepest = diff(UNET, FAMILIES["pruned unet"]).splitlines()[-1]
+    assert deepest.split() == ["4x6", "64", "->", "2", "3%"]
+    assert diff(UNET, replace(UNET, size=(32, 32))).startswith("size: (64, 96) -> (32, 32)\n")
     with pytest.raises(UserError, match="cannot be compared"):
         diff(RESNET, INCEPTION)
 
 
 def test_reading_and_costing_need_no_torch():
-    script = "import sys, understudy.arch, understudy.cost; sys.exit('torch' in sys.modules)"
+    modules = "understudy.arch.families, understudy.arch.teacher, understudy.arch.diff, understudy.cost"
+    script = f"import sys, {modules}; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", script], cwd=Path(__file__).parents[2], check=False).returncode == 0
 
 

@@ -15,7 +15,8 @@ import torch
 import yaml
 from PIL import Image
 
-from understudy import arch as architecture
+from understudy.arch import families as architecture
+from understudy.arch.inception import inception
 from understudy.cli import VERBS, main
 from understudy.errors import BAD_INPUT, DATA_FAILED, GATE_FAILED, OK, UNEXPECTED, UserError
 from understudy.files import sha256, write_json
@@ -125,6 +126,8 @@ def test_ctrl_c_is_quiet(tmp_path):
         (["resnet9", "--ngf", 64, "--size", "256x256"], 49_551_507_456, 56_799_264_768, 11_378_179),
         (["inception", "--ngf", 64, "--size", "256x256"], 36_242_644_992, 43_490_402_304, 8_154_255),
         (["inception", "--norm", "batch"], 36_242_644_992, 43_490_402_304, 8_136_389),
+        (["unet256"], 6_048_186_368, 18_140_364_800, 54_413_955),
+        (["unet128"], 1_505_755_136, 4_513_071_104, 41_828_995),
     ],
 )
 def test_cost_gives_the_papers_counts(arguments, macs_true, macs_legacy, params, capsys):
@@ -170,6 +173,8 @@ def test_cost_of_a_file(tmp_path, capsys):
         (["--model", "inception", "--ngf", "0"], "must be"),
         (["--model", "inception", "--ngf", "1"], "must be"),
         (["--model", "resnet9", "--size", "30x30"], "multiples of 4"),
+        (["--model", "unet256", "--size", "128x128"], "multiples of 256"),
+        (["--model", "unet128", "--blocks", "6"], "unet128 has 7"),
         (["--model", "resnet9", "--input-channels", "0"], "input_channels"),
     ],
 )
@@ -361,7 +366,7 @@ def test_report_against_no_revision_is_one_line(tmp_path, capsys):
 
 
 def small_arch():
-    return architecture.inception(8, 3, 6, "instance_affine", "reflect", "onehot", 3, (16, 16))
+    return inception(8, 3, 6, "instance_affine", "reflect", "onehot", 3, (16, 16))
 
 
 @pytest.fixture

@@ -9,13 +9,18 @@ from hypothesis import strategies as st
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from understudy.arch import Arch, Block, ResnetArch, build, inception, resnet
-from understudy.cost import Cost, convolutions, cost, norms
+from understudy.arch.base import Arch
+from understudy.arch.families import build
+from understudy.arch.inception import Block, inception
+from understudy.arch.resnet import resnet
+from understudy.arch.unet import unet
+from understudy.cost import Cost, cost
 from understudy.models.inception import IncResBlock
 from understudy.models.resnet import ResBlock
 
 RESNET9 = resnet(64, 9, "instance", "reflect", "rgb", 3, (256, 256))
 TEACHER = inception(64, 9, 6, "instance_affine", "reflect", "rgb", 3, (256, 256))
+UNET256 = unet(64, 8, "batch", "rgb", 3, (256, 256))
 
 
 def norm_elements(net: nn.Module, x: torch.Tensor) -> int:
@@ -51,11 +56,34 @@ def counted(arch: Arch, size: tuple[int, int]) -> Cost:
         (RESNET9, 49_551_507_456, 56_799_264_768, 11_378_179),
         (TEACHER, 36_242_644_992, 43_490_402_304, 8_154_255),
         (replace(TEACHER, norm="batch"), 36_242_644_992, 43_490_402_304, 8_136_389),
+        (UNET256, 6_048_186_368, 18_140_364_800, 54_413_955),
+        (unet(64, 7, "batch", "rgb", 3, (128, 128)), 1_505_755_136, 4_513_071_104, 41_828_995),
     ],
-    ids=["resnet9", "inception-instance", "inception-batch"],
+    ids=["resnet9", "inception-instance", "inception-batch", "unet256", "unet128"],
 )
 def test_the_counts_of_the_literature(arch, true, legacy, params):
     assert cost(arch) == counted(arch, arch.size) == Cost(true, legacy, params)
+
+
+@pytest.mark.parametrize(
+    ("arch", "params_m", "true_g", "legacy_g"),
+    [
+        (RESNET9, 11.378, 49.55, 56.80),
+        (resnet(32, 9, "instance", "reflect", "rgb", 3, (256, 256)), 2.851, 12.70, 14.51),
+        (resnet(16, 9, "instance", "reflect", "rgb", 3, (256, 256)), 0.716, 3.33, 3.78),
+        (resnet(16, 6, "instance", "reflect", "rgb", 3, (256, 256)), 0.494, 2.42, 2.88),
+        (UNET256, 54.414, 6.05, 18.14),
+        (unet(32, 8, "batch", "rgb", 3, (256, 256)), 13.608, 1.55, 4.65),
+        (unet(16, 8, "batch", "rgb", 3, (256, 256)), 3.404, 0.41, 1.22),
+    ],
+    ids=["resnet9-64", "resnet9-32", "resnet9-16", "resnet6-16", "unet256-64", "unet256-32", "unet256-16"],
+)
+def test_the_pairs_of_srpkd(arch, params_m, true_g, legacy_g):
+    """To 0.5 %, or to the last digit given."""
+    found = cost(arch)
+    assert found.params / 1e6 == pytest.approx(params_m, rel=0.005)
+    assert found.macs_true / 1e9 == pytest.approx(true_g, rel=0.005, abs=0.005)
+    assert found.macs_legacy / 1e9 == pytest.approx(legacy_g, rel=0.005)
 
 
 @pytest.mark.parametrize(("arch", "elements"), [(RESNET9, 32_505_856), (TEACHER, 37_003_264)])
@@ -68,7 +96,7 @@ def test_one_block_of_each_family():
     with torch.device("meta"):
         for block, macs in (
             (IncResBlock(256, TEACHER.blocks[0], "batch", "reflect"), 3_353_075_712),
-            (ResBlock(256, "batch", "reflect"), 4_831_838_208),
+            (ResBlock(256, 256, "batch", "reflect"), 4_831_838_208),
         ):
             with FlopCounterMode(display=False) as counter:
                 block(torch.empty(1, 256, 64, 64))
@@ -81,11 +109,16 @@ def test_ratios_of_the_paper():
         assert original / student == pytest.approx(ratio, abs=0.05)
 
 
-@pytest.mark.parametrize("arch", [replace(TEACHER, norm="batch"), TEACHER, RESNET9], ids=["batch", "affine", "resnet"])
+@pytest.mark.parametrize(
+    "arch",
+    [replace(TEACHER, norm="batch"), TEACHER, RESNET9, replace(RESNET9, blocks=(5, 0, 7)), UNET256,
+     unet(4, 2, "instance_affine", "rgb", 3, (32, 32))],
+    ids=["batch", "affine", "resnet", "pruned-resnet", "unet", "flat-unet"],
+)  # fmt: skip
 def test_every_convolution_and_norm_by_name(arch):
     with torch.device("meta"):
         modules = dict(build(arch).named_modules())
-    listed = {conv.name: conv for conv in convolutions(arch)}
+    listed = {conv.name: conv for conv in arch.convolutions()}
     built = {name: m for name, m in modules.items() if isinstance(m, nn.Conv2d | nn.ConvTranspose2d)}
     assert list(listed) == list(built)
     for name, conv in listed.items():
@@ -93,7 +126,7 @@ def test_every_convolution_and_norm_by_name(arch):
         assert conv.bias == (built[name].bias is not None)
         assert conv.transposed == isinstance(built[name], nn.ConvTranspose2d)
     built_norms = {name: m.num_features for name, m in modules.items() if hasattr(m, "num_features")}
-    assert dict(norms(arch)) == built_norms
+    assert {norm.name: norm.channels.width for norm in arch.norms()} == built_norms
 
 
 widths = st.integers(1, 20)
@@ -110,23 +143,31 @@ def architectures(draw: st.DrawFn) -> Arch:
         "padding": draw(st.sampled_from(["reflect", "replicate", "zero"])),
     }
     ends = {"stem": (draw(widths), draw(widths), draw(widths)), "head": (draw(widths), draw(widths))}
-    if draw(st.booleans()):
-        return replace(resnet(ngf=1, blocks=3 * draw(st.integers(1, 2)), **fields), **ends)
+    family = draw(st.sampled_from(["inception", "resnet", "unet"]))
+    if family == "unet":
+        down = draw(st.lists(widths, min_size=2, max_size=3))
+        up = draw(st.lists(widths, min_size=len(down) - 1, max_size=len(down) - 1))
+        del fields["padding"]
+        return replace(unet(ngf=1, levels=2, **fields), down=tuple(down), up=tuple(up))
+    if family == "resnet":
+        blocks = draw(st.lists(st.integers(0, 20), min_size=3, max_size=3))
+        return replace(resnet(ngf=1, blocks=3, **fields), **ends, blocks=tuple(blocks))
     blocks = draw(st.lists(st.builds(Block, branches, branches), min_size=3, max_size=3))
     return replace(inception(ngf=1, blocks=3, reduction=1, **fields), **ends, blocks=tuple(blocks))
 
 
 @settings(max_examples=25, deadline=None)
-@given(architectures(), st.tuples(st.integers(5, 20), st.integers(5, 20)))
-def test_closed_form_is_what_the_built_network_costs(arch, quarter):
-    size = (4 * quarter[0], 4 * quarter[1])
+@given(architectures(), st.tuples(st.integers(4, 20), st.integers(4, 20)))
+def test_closed_form_is_what_the_built_network_costs(arch, times):
+    size = (arch.stride * times[0], arch.stride * times[1])
     assert cost(replace(arch, size=size)) == counted(arch, size)
 
 
-def test_the_two_conventions_differ_by_the_transposed_convolutions_alone():
-    arch = ResnetArch(**{**vars(RESNET9), "size": (64, 128)})
-    transposed = [conv for conv in convolutions(arch) if conv.transposed]
-    assert len(transposed) == 2
+@pytest.mark.parametrize(("whole", "count"), [(RESNET9, 2), (UNET256, 8)], ids=["resnet", "unet"])
+def test_the_two_conventions_differ_by_the_transposed_convolutions_alone(whole, count):
+    arch = replace(whole, size=(256, 512))
+    transposed = [conv for conv in arch.convolutions() if conv.transposed]
+    assert len(transposed) == count
     extra = sum(3 * conv.macs_true for conv in transposed)
     assert cost(arch).macs("legacy") - cost(arch).macs("true") == extra
-    assert cost(replace(arch, size=(128, 256))).macs_true == 4 * cost(arch).macs_true
+    assert cost(replace(arch, size=(512, 1024))).macs_true == 4 * cost(arch).macs_true

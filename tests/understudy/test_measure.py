@@ -4,8 +4,8 @@ import pytest
 import torch
 from torch import nn
 
-from understudy import arch as architecture
-from understudy.arch import inception
+from understudy.arch import families as architecture
+from understudy.arch.inception import inception
 from understudy.measure import latency_ms, peak_activation_bytes
 
 

@@ -2,7 +2,9 @@ import numpy as np
 import pytest
 import torch
 
-from understudy import arch as architecture
+from understudy.arch import families as architecture
+from understudy.arch.inception import inception
+from understudy.arch.unet import unet
 from understudy.data.pairs import DatasetInfo, encode_labels, to_bytes
 from understudy.errors import UserError
 from understudy.files import write_json
@@ -14,7 +16,7 @@ INFO = DatasetInfo("test", (24, 20), ("a", "b", "c"), ((0, 0, 0), (9, 9, 9), (25
 
 def network(encoding="onehot"):
     torch.manual_seed(0)
-    arch = architecture.inception(4, 3, 4, "instance_affine", "reflect", encoding, 3, (24, 20))
+    arch = inception(4, 3, 4, "instance_affine", "reflect", encoding, 3, (24, 20))
     return arch, architecture.build(arch).eval()
 
 
@@ -43,6 +45,14 @@ def test_takes_any_size_and_repeats_edges_to_fit(size):
     height, width = (max(16, -(-side // 4) * 4) for side in size)
     padded = np.pad(given, ((0, 0), (0, height - size[0]), (0, width - size[1])), mode="edge")
     np.testing.assert_array_equal(photos, translator(padded)[:, : size[0], : size[1]])
+
+
+def test_pads_to_what_a_unet_takes():
+    net = architecture.build(unet(2, 5, "instance", "onehot", 3, (32, 32))).eval()
+    given = labels(1, 33, 20)
+    translator = Translator(net, "onehot", INFO)
+    padded = np.pad(given, ((0, 0), (0, 31), (0, 12)), mode="edge")
+    np.testing.assert_array_equal(translator(given), translator(padded)[:, :33, :20])
 
 
 @pytest.mark.parametrize(

@@ -2,8 +2,8 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from understudy import arch as architecture
-from understudy.arch import inception
+from understudy.arch import families as architecture
+from understudy.arch.inception import inception
 from understudy.errors import UserError
 from understudy.tensors import load_weights, save_weights
 from understudy.weights import load_generator

@@ -15,16 +15,17 @@ from typing import TYPE_CHECKING
 from understudy.errors import OK, UserError
 
 if TYPE_CHECKING:
-    from understudy.arch import Arch, Norm
+    from understudy.arch.base import Arch, Norm
 
-# By model: the norm of the papers' counts, and the residual blocks.
-MODELS: dict[str, tuple["Norm", int]] = {
-    "inception": ("instance_affine", 9),
-    "resnet9": ("instance", 9),
-    "resnet6": ("instance", 6),
+# By model: the norm of the papers' counts, the residual blocks or levels, and the side in pixels.
+MODELS: dict[str, tuple["Norm", int, int]] = {
+    "inception": ("instance_affine", 9, 256),
+    "resnet9": ("instance", 9, 256),
+    "resnet6": ("instance", 6, 256),
+    "unet256": ("batch", 8, 256),
+    "unet128": ("batch", 7, 128),
 }
 REDUCTION = 6  # of CAT's branches: hidden width floor(4 ngf / 6)
-SIZE = (256, 256)  # pixels, of the papers' counts
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -34,11 +35,13 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--norm",
         choices=("batch", "instance", "instance_affine"),
-        help="default: the papers' counts, instance_affine for inception and instance for the others",
+        help="default: of the papers' counts, instance_affine for inception, instance for resnet, batch for unet",
     )
     parser.add_argument("--blocks", type=int, help="residual blocks of the inception generator (default: 9)")
     parser.add_argument("--input-channels", type=int, help="default: 3")
-    parser.add_argument("--size", type=_size, metavar="HxW", help="pixels (default: 256x256, or ARCH.json's own)")
+    parser.add_argument(
+        "--size", type=_size, metavar="HxW", help="pixels (default: 256x256, 128x128 for unet128, or ARCH.json's own)"
+    )
     parser.add_argument("--json", action="store_true", help="print macs_true, macs_legacy and params as JSON")
 
 
@@ -54,7 +57,7 @@ def run(arguments: argparse.Namespace) -> int:
         print(json.dumps({"macs_true": found.macs_true, "macs_legacy": found.macs_legacy, "params": found.params}))
         return OK
     height, width = arch.size
-    print(f"{arguments.arch or arguments.model}: {arch.num_blocks} {arch.family} blocks, norm {arch.norm}, "
+    print(f"{arguments.arch or arguments.model}: {arch.depth}, norm {arch.norm}, "
           f"{arch.input_channels} channels of {height}x{width} pixels in")  # fmt: skip
     print(f"  MACs, true    {found.macs_true:>18,}   transposed convolutions at their input size")
     print(f"  MACs, legacy  {found.macs_legacy:>18,}   at their output size, as the literature counts")
@@ -63,7 +66,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _of_file(arguments: argparse.Namespace) -> "Arch":
-    from understudy.arch import load
+    from understudy.arch.families import load
 
     for option in ("model", "ngf", "norm", "blocks", "input_channels"):
         if getattr(arguments, option) is not None:
@@ -73,20 +76,24 @@ def _of_file(arguments: argparse.Namespace) -> "Arch":
 
 
 def _of_model(arguments: argparse.Namespace) -> "Arch":
-    from understudy.arch import inception, resnet
+    from understudy.arch.inception import inception
+    from understudy.arch.resnet import resnet
+    from understudy.arch.unet import unet
 
     if arguments.model is None:
         raise UserError(f"give an ARCH.json, or --model with one of {', '.join(MODELS)}")
-    norm, blocks = MODELS[arguments.model]
+    norm, depth, side = MODELS[arguments.model]
     if arguments.blocks is not None and arguments.model != "inception":
-        raise UserError(f"--blocks is for inception; {arguments.model} has {blocks}")
+        raise UserError(f"--blocks is for inception; {arguments.model} has {depth}")
     ngf = 64 if arguments.ngf is None else arguments.ngf
     channels = 3 if arguments.input_channels is None else arguments.input_channels
-    norm, size = arguments.norm or norm, arguments.size or SIZE
+    norm, size = arguments.norm or norm, arguments.size or (side, side)
     # Neither padding nor encoding changes a count.
-    if arguments.model != "inception":
-        return resnet(ngf, blocks, norm, "reflect", "rgb", channels, size)
-    blocks = blocks if arguments.blocks is None else arguments.blocks
+    if arguments.model.startswith("unet"):
+        return unet(ngf, depth, norm, "rgb", channels, size)
+    if arguments.model.startswith("resnet"):
+        return resnet(ngf, depth, norm, "reflect", "rgb", channels, size)
+    blocks = depth if arguments.blocks is None else arguments.blocks
     return inception(ngf, blocks, REDUCTION, norm, "reflect", "rgb", channels, size)
 
 

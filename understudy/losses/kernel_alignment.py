@@ -15,6 +15,7 @@ from typing import Literal, get_args
 import torch
 from torch import Tensor
 
+from understudy.arch.base import MIN_PIXELS
 from understudy.errors import UserError
 from understudy.losses.precision import centre, rescale, widen
 
@@ -24,10 +25,17 @@ Form = Literal["global_centred", "global", "batch_centred", "batch", "release"]
 def alignment_loss(teacher: Mapping[str, Tensor], student: Mapping[str, Tensor], form: Form) -> Tensor:
     """Minus the sum of KA over the taps, a scalar in [-taps, 0]; no gradient reaches the teacher.
 
-    teacher, student: features [N, C, H, W] by tap. Raises UserError when the taps differ, and as kernel_alignment does.
+    teacher, student: features [N, C, H, W] by tap. Raises UserError when the taps differ, on maps of fewer than 16
+    pixels, and as kernel_alignment does.
     """
     if teacher.keys() != student.keys():
         raise UserError(f"kernel alignment: the teacher gives {sorted(teacher)}, the student {sorted(student)}")
+    for tap, features in student.items():
+        if (pixels := features.shape[2] * features.shape[3]) < MIN_PIXELS:
+            raise UserError(
+                f"kernel alignment: the map of {tap} has {pixels} pixels, too few to compare; tap one of {MIN_PIXELS} "
+                "or more, or train at a larger prepare.size"
+            )
     return -torch.stack([kernel_alignment(teacher[tap].detach(), student[tap], form) for tap in teacher]).sum()
 
 

@@ -20,10 +20,10 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from understudy.arch.base import MIN_PIXELS
 from understudy.errors import UserError
 from understudy.losses.precision import centre, rescale, widen
 
-MIN_PIXELS = 16  # below, as at a UNet's 1x1 bottleneck, the matrix is (nearly) constant
 DEAD = 1e-24  # |A_i|^2 of rescaled features at or under which a pixel counts as dead
 BLOCK = 2**20  # entries of A held at a time, over the whole batch: 4 MiB in float32
 
@@ -45,7 +45,8 @@ def relation_loss(teacher: Tensor, student: Tensor, norm: Literal["l1", "l2"], c
     pixels = student.shape[2] * student.shape[3]
     if pixels < MIN_PIXELS:
         raise UserError(
-            f"semantic relation: a map of {pixels} pixels has no relations; tap one of {MIN_PIXELS} or more"
+            f"semantic relation: a map of {pixels} pixels has no relations; tap one of {MIN_PIXELS} or more, or train "
+            "at a larger prepare.size"
         )
     with torch.autocast(student.device.type, enabled=False):
         theirs, ours = _pixels(teacher.detach(), centred), _pixels(student, centred)

@@ -5,7 +5,8 @@ from typing import Literal
 
 from torch import Tensor, nn
 
-from understudy.models.layers import has_bias, norm_layer
+from understudy.arch.base import has_bias
+from understudy.models.layers import norm_layer
 
 CriticNorm = Literal["batch", "instance_affine"]
 

@@ -6,9 +6,11 @@ uses), and the branches are named by kernel size, so that a pruned network's wei
 
 from torch import Tensor, nn
 
-from understudy.arch import Block, InceptionArch, Norm, Padding
-from understudy.models.generator import Generator
-from understudy.models.layers import convolution, has_bias, norm_layer
+from understudy.arch.base import Norm, has_bias
+from understudy.arch.inception import Block, InceptionArch
+from understudy.arch.residual import Padding
+from understudy.models.layers import convolution, norm_layer
+from understudy.models.residual import ResidualGenerator
 
 
 class ConvBranch(nn.Module):
@@ -72,6 +74,7 @@ class IncResBlock(nn.Module):
         return x + self.norm(total)
 
 
-def inception_generator(arch: InceptionArch) -> Generator:
+def inception_generator(arch: InceptionArch) -> ResidualGenerator:
     """The network of `arch`, with torch's default initial weights."""
-    return Generator(arch, (IncResBlock(arch.trunk, block, arch.norm, arch.padding) for block in arch.blocks))
+    trunk = arch.trunk.width
+    return ResidualGenerator(arch, (IncResBlock(trunk, block, arch.norm, arch.padding) for block in arch.blocks))

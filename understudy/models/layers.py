@@ -2,12 +2,8 @@
 
 from torch import Tensor, nn
 
-from understudy.arch import Norm, Padding
-
-
-def has_bias(norm: Norm) -> bool:
-    """Whether convolutions before such a norm have a bias (CycleGAN's rule, kept by CAT: instance norms only)."""
-    return norm != "batch"
+from understudy.arch.base import Norm
+from understudy.arch.residual import Padding
 
 
 def norm_layer(norm: Norm, channels: int) -> nn.Module:
@@ -43,9 +39,9 @@ class ConvNormRelu(nn.Module):
 
 
 class ConvTanh(nn.Module):
-    """The last convolution, always with bias, and the image's range: [N, Cin, H, W] -> [N, Cout, H, W] in [-1, 1]."""
+    """The last convolution, always with bias, and the image's range: [N, Cin, H', W'] -> [N, Cout, H, W] in [-1, 1]."""
 
-    def __init__(self, conv: nn.Conv2d) -> None:
+    def __init__(self, conv: nn.Conv2d | nn.ConvTranspose2d) -> None:
         super().__init__()
         self.conv = conv
 

@@ -17,7 +17,7 @@ class Alignment:
 
 @dataclass(frozen=True)
 class Relation:
-    """The semantic relation matrix of the middle block's features (SRPKD, equation 7)."""
+    """The semantic relation matrix of the features midway through the network (SRPKD, equation 7)."""
 
     weight: float
     norm: Literal["l1", "l2"]

@@ -11,8 +11,8 @@ class Prune:
     macs_budget_g: upper bound of the student's multiply-accumulates for one image of the training size, in 1e9.
     convention: `true` counts a transposed convolution at its input size, `legacy` at its output size as the
     literature does.
-    min_width: lower bound of every stem and head width. inherit: which surviving teacher weights the student starts
-    from.
+    min_width: lower bound of every width but those inside residual branches and blocks, which may vanish.
+    inherit: which surviving teacher weights the student starts from.
     """
 
     macs_budget_g: float

@@ -6,32 +6,68 @@ from understudy.params.schedule import Schedule
 
 
 @dataclass(frozen=True)
-class Teacher:
-    """CAT's inception generator and the pix2pix objective (CAT, section 3; pix2pix, equation 4).
+class Inception:
+    """CAT's generator. blocks: residual blocks, a multiple of 3. reduction: a branch's width is 4 ngf / reduction."""
 
-    encoding: how a label map enters the generator. ngf: width of the first convolution. blocks: inception residual
-    blocks, a multiple of 3. reduction: each branch's hidden width is floor(4 ngf / reduction). ndf: width of the
+    blocks: int
+    reduction: int
+    padding: Literal["reflect", "replicate", "zero"]
+
+    def __post_init__(self) -> None:
+        _require_thirds(self.blocks)
+        require(self.reduction > 0, "reduction", f"must be positive, found {self.reduction}")
+
+
+@dataclass(frozen=True)
+class Resnet:
+    """CycleGAN's generator. blocks: residual blocks, a multiple of 3."""
+
+    blocks: int
+    padding: Literal["reflect", "replicate", "zero"]
+
+    def __post_init__(self) -> None:
+        _require_thirds(self.blocks)
+
+
+@dataclass(frozen=True)
+class Unet:
+    """pix2pix's generator. levels: halvings of the image; both sides must be multiples of 2 to that power."""
+
+    levels: int
+
+    def __post_init__(self) -> None:
+        require(self.levels >= 2, "levels", f"must be at least 2, found {self.levels}")
+
+
+@dataclass(frozen=True)
+class Teacher:
+    """The generator that is compressed, and the pix2pix objective (pix2pix, equation 4; CAT, section 3).
+
+    family: of the generator; the sub-section of that name has what it alone uses, and the others are not looked at.
+    encoding: how a label map enters the generator. ngf: width of the first convolution. ndf: width of the
     discriminator. lambda_gan, lambda_recon: weights of the adversarial and of the L1 term.
     """
 
+    family: Literal["inception", "resnet", "unet"]
     encoding: Literal["onehot", "rgb"]
     ngf: int
-    blocks: int
-    reduction: int
     norm: Literal["batch", "instance", "instance_affine"]
-    padding: Literal["reflect", "replicate", "zero"]
+    inception: Inception
+    resnet: Resnet
+    unet: Unet
     ndf: int
     lambda_gan: float
     lambda_recon: float
     schedule: Schedule
 
     def __post_init__(self) -> None:
-        for name in ("ngf", "blocks", "reduction", "ndf"):
+        for name in ("ngf", "ndf"):
             require(getattr(self, name) > 0, name, f"must be positive, found {getattr(self, name)}")
         require(
-            self.blocks % 3 == 0, "blocks", f"must be a multiple of 3 (three groups are tapped), found {self.blocks}"
+            self.family != "inception" or 4 * self.ngf >= self.inception.reduction,
+            "inception.reduction",
+            "leaves no channel in a branch: lower it or raise ngf",
         )
-        require(4 * self.ngf >= self.reduction, "reduction", "leaves no channel in a branch: lower it or raise ngf")
         for name in ("lambda_gan", "lambda_recon"):
             require(getattr(self, name) >= 0, name, f"must not be negative, found {getattr(self, name)}")
         require(
@@ -39,3 +75,11 @@ class Teacher:
             "lambda_recon",
             "the teacher learns from nothing: give it or lambda_gan a weight",
         )
+
+
+def _require_thirds(blocks: int) -> None:
+    require(
+        blocks > 0 and blocks % 3 == 0,
+        "blocks",
+        f"must be a multiple of 3 (three groups are tapped), found {blocks}",
+    )

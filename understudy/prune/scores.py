@@ -1,51 +1,85 @@
-"""Which channels can be pruned, and by what they are ranked: the |γ| of norm scales, in one pool (CAT, section 3.2).
+"""By what the channels of a network are ranked, all in one pool, so that one threshold means the same everywhere.
 
-Outside the pool are a depthwise branch's second norm, which shares the channels of its first, and the norm after a
-block's sum, whose channels are the trunk's.
+Where norms have scales, by |γ| (CAT, section 3.2). Where they have none (plain instance norms), by weight magnitude:
+the mean absolute value of the filter that makes the channel. (Li et al., Pruning Filters, ICLR 2017, take the sum; the
+mean lets filters of different size compare.)
+
+Of the norms that share a group's channels the first ranks them, and of the convolutions the first that writes them. So
+a depthwise branch's second norm, and the norms after a block's sum or second convolution, whose channels are the
+trunk's, rank nothing.
+
+In a UNet with scales the outermost and the innermost down-convolution have no norm. They stay in the same pool: their
+magnitudes are multiplied until their mean is the mean |γ| of the network, so that a typical filter ranks like a typical
+scale and a weak one goes like a weak scale. (Raw magnitudes, fifty times smaller than scales, would be emptied first;
+left out of the pool, the innermost level could not be cut at all.)
 """
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from understudy.arch import InceptionArch
-from understudy.cost import norms
+from understudy.arch.base import Arch
 from understudy.errors import UserError
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-TRUNK = "down.2.norm"  # its channels are those of the residual trunk, in every block
-
 Scores = Mapping[str, np.ndarray]
+Ranking = Literal["norm scales", "weight magnitude"]
 
 
-def pool(arch: InceptionArch) -> dict[str, int]:
-    """Name and channels of the norms whose scales rank channels: stem, first norm of each branch, head."""
-    after_sum = {f"blocks.{index}.norm" for index in range(arch.num_blocks)}
-    return {
-        name: channels for name, channels in norms(arch) if name not in after_sum and not name.endswith(".spatial_norm")
-    }
+def ranking(arch: Arch) -> Ranking:
+    """What ranks the channels of such a network."""
+    return "norm scales" if arch.has_scales else "weight magnitude"
 
 
-def read_scores(weights: Mapping[str, "Tensor"], arch: InceptionArch) -> dict[str, np.ndarray]:
-    """|γ| by norm, float64 [channels] each, from the state dict of a network of this architecture.
+def read_scores(weights: Mapping[str, "Tensor"], arch: Arch) -> dict[str, np.ndarray]:
+    """Scores by group of channels, float64 [channels] each, from the state dict of a network of this architecture.
 
-    Raises UserError where the scales rank nothing: a norm without scales, NaN or infinity, one value throughout.
+    Raises UserError where they rank nothing: NaN or infinity, one value throughout.
     """
-    if arch.norm == "instance":
-        raise UserError(
-            "the teacher's instance norms have no scales, so nothing ranks its channels; "
-            "train it with teacher.norm: instance_affine or batch"
-        )
-    scores = {name: weights[f"{name}.weight"].abs().double().cpu().numpy() for name in pool(arch)}
+    magnitudes = _magnitudes(weights, arch)
+    if not arch.has_scales:
+        return _checked(magnitudes, "filter magnitudes")
+    scales = _checked(_scales(weights, arch), "norm scales")
+    typical = np.concatenate(list(scales.values())).mean()
+    missing = {name: values for name, values in magnitudes.items() if name not in scales}
+    rescaled = {name: values * (typical / (values.mean() or 1.0)) for name, values in _finite(missing).items()}
+    return {name: scales[name] if name in scales else rescaled[name] for name in magnitudes}
+
+
+def _scales(weights: Mapping[str, "Tensor"], arch: Arch) -> dict[str, np.ndarray]:
+    """|γ| of the first norm of each group that has one."""
+    first: dict[str, str] = {}
+    for norm in arch.norms():
+        first.setdefault(norm.channels.name, norm.name)
+    return {group: weights[f"{name}.weight"].abs().double().cpu().numpy() for group, name in first.items()}
+
+
+def _magnitudes(weights: Mapping[str, "Tensor"], arch: Arch) -> dict[str, np.ndarray]:
+    """Mean |w| of the filters of the first convolution that writes each group, in the network's order."""
+    found: dict[str, np.ndarray] = {}
+    for conv in arch.convolutions():
+        if conv.writes.name in found or conv.writes == arch.image:
+            continue
+        weight = weights[f"{conv.name}.weight"].abs().double()
+        # [Cout, Cin, k, k], transposed [Cin, Cout, k, k] -> [Cout]
+        found[conv.writes.name] = weight.mean((0, 2, 3) if conv.transposed else (1, 2, 3)).cpu().numpy()
+    return found
+
+
+def _finite(scores: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     if broken := [name for name, values in scores.items() if not np.isfinite(values).all()]:
-        raise UserError(f"the teacher's scales are NaN or infinite in {', '.join(broken)}: its training diverged")
-    everything = np.concatenate(list(scores.values()))
+        raise UserError(f"the teacher's weights are NaN or infinite in {', '.join(broken)}: its training diverged")
+    return scores
+
+
+def _checked(scores: dict[str, np.ndarray], what: str) -> dict[str, np.ndarray]:
+    everything = np.concatenate(list(_finite(scores).values()))
     if everything.min() == everything.max():
         raise UserError(
-            f"all {everything.size} of the teacher's scales are {everything[0]:g}, so nothing ranks its channels; "
-            "an instance-norm teacher starts like that: train it before pruning"
+            f"all {everything.size} of the teacher's {what} are {everything[0]:g}, so nothing ranks its channels; "
+            "an instance-norm teacher's scales start like that: train it before pruning"
         )
     return scores

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from understudy.arch import Arch
+from understudy.arch.base import Arch
 from understudy.data.pairs import DatasetInfo, encode_labels, load_info, load_pairs, to_bytes
 from understudy.errors import UserError
 from understudy.gate import DATASET, EVALUATION, TEST_SPLIT

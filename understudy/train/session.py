@@ -10,8 +10,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from understudy import arch as architecture
-from understudy.arch import Arch
+from understudy.arch import families as architecture
+from understudy.arch.base import Arch
 from understudy.cost import cost
 from understudy.data.checked import RESULT, require_checked
 from understudy.data.pairs import batch_indices, encode_labels, load_info, load_pairs, mirror, to_unit

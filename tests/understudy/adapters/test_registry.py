@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 import torch
 
-from understudy import arch as architecture
 from understudy.adapters.mlflow import connect
 from understudy.adapters.registry import load_translator, promote
+from understudy.arch import families as architecture
+from understudy.arch.resnet import resnet
 from understudy.errors import DATA_FAILED, GATE_FAILED, UserError
 from understudy.files import read_json, sha256, write_json
 from understudy.gate import DATASET, EVALUATION, JUDGE, STUDENT, TEST_SPLIT, judge, read_evaluation
@@ -34,7 +35,7 @@ np.save(sys.argv[2], model.predict(np.load(sys.argv[1])))
 def make_student(root: Path, seed: int, frechet: float, bound: dict, judge_sha256: str = "a" * 64) -> Gate:
     """A tiny student, as the stages leave it, with an evaluation and a verdict that speak of it; and its policy."""
     torch.manual_seed(seed)
-    arch = architecture.resnet(4, 3, "instance_affine", "reflect", "onehot", 3, SIZE)
+    arch = resnet(4, 3, "instance_affine", "reflect", "onehot", 3, SIZE)
     architecture.save(arch, root / STUDENT[0])
     save_weights(architecture.build(arch), root / STUDENT[1])
     write_json(

@@ -186,6 +186,10 @@ def test_bad_input_is_named() -> None:
     assert kernel_alignment(x, x[..., :2], "batch") > 0  # a sample is an image, whatever its size
     with pytest.raises(UserError, match="block"):
         alignment_loss({"stem": x}, {"block.1": x}, "global")
+    fine, bottleneck = features(60, 2, 3, 4, 4), features(61, 2, 3, 1, 1)
+    taps = {"down.2": fine, "down.4": bottleneck}
+    with pytest.raises(UserError, match=r"the map of down\.4 has 1 pixels.* 16 or more"):
+        alignment_loss(taps, taps, "global")
 
 
 @pytest.mark.parametrize("form", FORMS)

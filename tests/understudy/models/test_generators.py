@@ -4,12 +4,16 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from understudy.arch import Block, build, inception, resnet
+from understudy.arch.families import build
+from understudy.arch.inception import Block, inception
+from understudy.arch.resnet import resnet
+from understudy.arch.unet import unet
 from understudy.models.inception import ConvBranch, IncResBlock
 from understudy.models.initialise import init_normal
 
 INCEPTION = inception(4, 3, 2, "batch", "reflect", "onehot", 5, (32, 32))
 RESNET = resnet(4, 3, "instance", "reflect", "onehot", 5, (32, 32))
+UNET = unet(4, 3, "batch", "onehot", 5, (32, 32))
 
 
 @pytest.mark.parametrize("norm", ["batch", "instance", "instance_affine"])
@@ -36,10 +40,55 @@ def test_taps_are_the_features_at_their_place(arch):
     assert torch.equal(image, net.up(features["block.2"]))
 
 
-def test_gradients_reach_the_input_and_every_weight_and_leave_tapped_features_unharmed():
-    net = build(INCEPTION)
+@pytest.mark.parametrize("norm", ["batch", "instance", "instance_affine"])
+@pytest.mark.parametrize("levels", [2, 3, 5])
+def test_a_unet_gives_an_image_of_the_input_s_size(levels, norm):
+    net = build(unet(4, levels, norm, "onehot", 5, (32, 64)))
+    image = net(torch.randn(2, 5, 32, 96))
+    assert image.shape == (2, 3, 32, 96)
+    assert image.abs().max() < 1 and image.std() > 0
+
+
+def test_a_unet_is_the_literature_s_written_out():
+    """Down: convolution, norm but at both ends, LeakyReLU before all but the first. Up: ReLU, convolution, norm."""
+    net = build(UNET).double().eval()
+    x = torch.randn(2, 5, 32, 48, dtype=torch.float64)
+    image, features = net(x, taps=UNET.taps)
+    with torch.no_grad():
+        down = [net.down[0].conv(x)]
+        down.append(net.down[1].norm(net.down[1].conv(F.leaky_relu(down[0], 0.2))))
+        down.append(net.down[2].conv(F.leaky_relu(down[1], 0.2)))
+        up = net.up[0].norm(net.up[0].conv(down[2].relu()))
+        up = net.up[1].norm(net.up[1].conv(torch.cat([down[1], up], 1).relu()))
+        expected = net.image.conv(torch.cat([down[0], up], 1).relu()).tanh()
+    assert torch.allclose(image, expected, atol=1e-12)
+    assert list(UNET.taps) == ["down.0", "down.1", "down.2", "up.0", "up.1"] == list(features)
+    for index, feature in enumerate(down):  # as they were when they were tapped
+        assert torch.allclose(features[f"down.{index}"], feature, atol=1e-12)
+    assert features["up.1"].shape == (2, 4, 16, 24) and torch.allclose(features["up.1"], up, atol=1e-12)
+    assert (features["down.2"] < 0).any()  # before the activation
+
+
+def test_a_unet_s_weights_are_named_by_level():
+    names = build(UNET).state_dict()
+    assert {name.rsplit(".", 1)[0] for name in names} == {
+        "down.0.conv", "down.1.conv", "down.1.norm", "down.2.conv",
+        "up.0.conv", "up.0.norm", "up.1.conv", "up.1.norm", "image.conv",
+    }  # fmt: skip
+    assert "image.conv.bias" in names and "down.0.conv.bias" not in names
+    assert "down.0.conv.bias" in build(replace(UNET, norm="instance")).state_dict()
+
+
+def test_a_unet_gives_the_same_image_twice_while_it_trains():
+    net, x = build(replace(UNET, norm="instance")).train(), torch.randn(1, 5, 32, 32)
+    assert torch.equal(net(x), net(x))
+
+
+@pytest.mark.parametrize("arch", [INCEPTION, RESNET, UNET], ids=["inception", "resnet", "unet"])
+def test_gradients_reach_the_input_and_every_weight_and_leave_tapped_features_unharmed(arch):
+    net = build(arch)
     x = torch.randn(2, 5, 32, 32, requires_grad=True)
-    image, features = net(x, taps=("stem", "block.2"))
+    image, features = net(x, taps=arch.taps)
     (image.mean() + sum(value.pow(2).mean() for value in features.values())).backward()
     assert x.grad is not None and x.grad.abs().sum() > 0
     assert all(weight.grad is not None for weight in net.parameters())
@@ -51,6 +100,10 @@ def test_unknown_taps_and_sizes_are_refused():
         net(torch.randn(2, 5, 32, 32), taps=("stem", "block.3"))
     with pytest.raises(ValueError, match="multiples of 4"):
         net(torch.randn(2, 5, 32, 30))
+    with pytest.raises(ValueError, match=r"up\.2"):
+        build(UNET)(torch.randn(2, 5, 32, 32), taps=("down.0", "up.2"))
+    with pytest.raises(ValueError, match="multiples of 8"):
+        build(UNET)(torch.randn(2, 5, 32, 28))
 
 
 def test_the_weights_names_say_kernel_and_branch():
@@ -63,6 +116,14 @@ def test_the_weights_names_say_kernel_and_branch():
     }
     zero, reflect = (build(replace(INCEPTION, padding=padding)) for padding in ("zero", "reflect"))
     assert list(zero.state_dict()) == list(reflect.state_dict())
+
+
+def test_a_removed_residual_block_is_the_identity_and_keeps_the_others_names():
+    net = build(replace(RESNET, blocks=(3, 0, 5)))
+    x = torch.randn(2, 16, 8, 8)
+    assert torch.equal(net.blocks[1](x), x)
+    assert {name.split(".")[1] for name in net.state_dict() if name.startswith("blocks.")} == {"0", "2"}
+    assert net.blocks[2].first.weight.shape == (5, 16, 3, 3) and net.blocks[2].second.weight.shape == (16, 5, 3, 3)
 
 
 def test_a_block_without_branches_is_the_identity():

@@ -42,7 +42,7 @@ def load_with(shipped, tmp_path):
 
 
 BAD = {
-    "unknown key": ("teacher.nfg", 32, "teacher: unknown key nfg; known keys: encoding, ngf"),
+    "unknown key": ("teacher.nfg", 32, "teacher: unknown key nfg; known keys: family, encoding, ngf"),
     "unknown nested key": ("teacher.schedule.epochs", 3, "teacher.schedule: unknown key epochs"),
     "text for a number": ("judge.learning_rate", "2e-4", r"judge.learning_rate: .* found '2e-4' \(write 2.0e-4"),
     "text for an integer": ("teacher.ngf", "32", "teacher.ngf: expected int, found '32'"),
@@ -64,7 +64,12 @@ BAD = {
     "a negative seed": ("base.seed", -1, "base.seed: must be in"),
     "a size that cannot be halved twice": ("prepare.size", [64, 66], "prepare.size: multiples of 4"),
     "no width": ("teacher.ngf", 0, "teacher.ngf: must be positive"),
-    "blocks not in thirds": ("teacher.blocks", 7, "teacher.blocks: must be a multiple of 3"),
+    "blocks not in thirds": ("teacher.inception.blocks", 7, "teacher.inception.blocks: must be a multiple of 3"),
+    "no block": ("teacher.resnet.blocks", 0, "teacher.resnet.blocks: must be a multiple of 3"),
+    "one level": ("teacher.unet.levels", 1, "teacher.unet.levels: must be at least 2"),
+    "no such family": ("teacher.family", "spade", "teacher.family: expected one of inception, resnet, unet"),
+    "a family without its section": ("teacher.unet", None, "teacher.unet: expected a mapping, found nothing"),
+    "too strong a reduction": ("teacher.inception.reduction", 999, "teacher.inception.reduction: leaves no channel"),
     "not a number": ("teacher.lambda_recon", float("nan"), "teacher.lambda_recon: must not be negative, found nan"),
     "no learning rate": ("student.schedule.learning_rate", 0.0, "student.schedule.learning_rate: must be positive"),
     "a decay of one": ("student.schedule.ema_decay", 1.0, r"student.schedule.ema_decay: must be in \[0, 1\)"),

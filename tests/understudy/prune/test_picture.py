@@ -2,7 +2,9 @@ from dataclasses import replace
 
 import numpy as np
 
-from understudy.arch import Block, inception
+from understudy.arch.inception import Block, inception
+from understudy.arch.resnet import resnet
+from understudy.arch.unet import unet
 from understudy.prune.picture import AFTER, BEFORE, GONE, widths_picture
 
 TEACHER = inception(8, 3, 4, "batch", "zero", "rgb", 3, (32, 32))
@@ -20,3 +22,12 @@ def test_bars_shrink_with_the_widths_and_removed_branches_show():
     assert share(pruned, AFTER) < share(whole, AFTER)
     assert share(pruned, BEFORE) > share(whole, BEFORE) == 0
     assert share(pruned, GONE) > 0 == share(whole, GONE)
+
+
+def test_every_family_has_its_picture():
+    whole = resnet(8, 3, "batch", "zero", "rgb", 3, (32, 32))
+    pruned = widths_picture(whole, replace(whole, blocks=(4, 0, 32)), "")
+    assert share(pruned, GONE) > 0 and share(pruned, BEFORE) > 0
+    whole = unet(8, 3, "batch", "rgb", 3, (32, 32))
+    pruned = widths_picture(whole, replace(whole, down=(8, 3, 5), up=(16, 1)), "")
+    assert share(pruned, GONE) == 0 < share(pruned, AFTER) and share(pruned, BEFORE) > 0

@@ -1,20 +1,40 @@
+from dataclasses import replace
+
 import pytest
 import torch
 from safetensors import safe_open
 from torch import nn
 
-from understudy.arch import build, inception
-from understudy.cost import cost, norms
+from understudy.arch.families import build
+from understudy.arch.inception import inception
+from understudy.arch.layers import IMAGE
+from understudy.arch.resnet import resnet
+from understudy.arch.unet import unet
+from understudy.cost import cost
 from understudy.errors import UserError
-from understudy.prune.scores import TRUNK, read_scores
+from understudy.prune.scores import read_scores
 from understudy.prune.surgery import cut, inherit, save_inherited
 from understudy.prune.threshold import select
+
+FAMILIES = {
+    "inception": inception(6, 3, 4, "batch", "zero", "onehot", 5, (32, 32)),
+    "resnet": resnet(6, 3, "batch", "zero", "onehot", 5, (32, 32)),
+    "unet": unet(6, 4, "batch", "onehot", 5, (32, 32)),
+}
+WEAK = ("blocks.1", "blocks.0.depthwise.3")  # the block, and the branch, that a budget removes whole
+NORMS = ("batch", "instance", "instance_affine")
+
+family = pytest.mark.parametrize("whole", FAMILIES.values(), ids=FAMILIES)
+
+
+def weak(group):
+    return group.startswith(WEAK)
 
 
 def lived_in(arch, seed=0):
     """A network in eval mode whose every weight, shift and running statistic differs from its initial value; float64.
 
-    Block 1 and one branch of block 0 are the weakest of all, so that a budget removes them whole.
+    Some of its residual branches and blocks are the weakest of all.
     """
     torch.manual_seed(seed)
     net = build(arch).double().eval()
@@ -26,8 +46,11 @@ def lived_in(arch, seed=0):
                 value.uniform_(0.5, 2)
             else:
                 value.normal_(0, 0.5)
-            if name.startswith(("blocks.1.", "blocks.0.depthwise.3.")) and name.endswith("norm.weight"):
-                value.mul_(1e-3)
+        weights = net.state_dict()
+        for layer in (*arch.norms(), *arch.convolutions()):
+            group = getattr(layer, "channels", None) or layer.writes
+            if weak(group.name) and f"{layer.name}.weight" in weights:
+                weights[f"{layer.name}.weight"].mul_(1e-3)
     return net
 
 
@@ -36,57 +59,113 @@ def pruned(teacher, arch, min_width=3):
     return select(arch, read_scores(weights, arch), 0.3 * cost(arch).macs_true, "true", min_width)
 
 
+def zero_after(module, channels, kept):
+    """Set a module's output channels to zero, but for those that are kept."""
+    mask = torch.zeros(channels, dtype=torch.float64)
+    mask[list(kept)] = 1
+    module.register_forward_hook(lambda module, args, output: output * mask.view(1, -1, 1, 1))
+
+
 def mask_pruned_channels(teacher, arch, selection):
-    """Zero what the student lacks, after every norm (a ReLU keeps zeros); after a block's last one, trunk channels."""
-    for name, channels in norms(arch):
-        parts = name.split(".")
-        after_sum = parts[0] == "blocks" and len(parts) == 3
-        owner = TRUNK if after_sum else name.replace("spatial_norm", "norm")
-        mask = torch.zeros(channels, dtype=torch.float64)
-        mask[list(selection.kept[owner])] = 1
-        if after_sum and not tuple(selection.arch.blocks[int(parts[1])].branches()):
-            mask.zero_()  # the block is the identity in the student: its norm's shift must not be added either
-        teacher.get_submodule(name).register_forward_hook(
-            lambda module, args, output, mask=mask: output * mask.view(1, -1, 1, 1)
-        )
+    """Zero what the student lacks, where it is made: after norms, after convolutions without one (a ReLU keeps zeros).
+
+    The norm that ends a removed block is not in the student: all its channels are zero, for its shift is not added.
+    """
+    remaining, normed = {norm.name for norm in selection.arch.norms()}, set()
+    for norm in arch.norms():
+        kept = selection.kept[norm.channels.name] if norm.name in remaining else ()
+        zero_after(teacher.get_submodule(norm.name), norm.channels.width, kept)
+        normed.add(norm.channels.name)
+    for conv in arch.convolutions():
+        if conv.writes.name not in {*normed, IMAGE}:
+            zero_after(teacher.get_submodule(conv.name), conv.writes.width, selection.kept[conv.writes.name])
 
 
-@pytest.mark.parametrize("norm", ["batch", "instance_affine"])
+def positions(arch, tap, kept):
+    """The surviving channels of a tapped feature."""
+    return list(kept[tap if arch.family == "unet" else "down.2"])
+
+
+@family
+@pytest.mark.parametrize("norm", NORMS)
 @pytest.mark.parametrize("padding", ["zero", "reflect"])
-def test_the_inherited_student_is_the_teacher_with_its_pruned_channels_zeroed(norm, padding):
-    arch = inception(6, 3, 4, norm, padding, "onehot", 5, (32, 32))
+def test_the_inherited_student_is_the_teacher_with_its_pruned_channels_zeroed(whole, norm, padding):
+    arch = replace(whole, norm=norm, **({} if whole.family == "unet" else {"padding": padding}))
     teacher = lived_in(arch)
     selection = pruned(teacher, arch)
-    assert not tuple(selection.arch.blocks[1].branches()) and "3" not in selection.arch.blocks[0].depthwise
-    assert tuple(selection.arch.blocks[0].branches()) and selection.arch.trunk < arch.trunk
+    removed = {name for name, kept in selection.kept.items() if not kept}
+    assert removed >= {name for name in arch.widths() if weak(name)}
+    assert all(width < arch.widths()[name] for name, width in selection.arch.widths().items() if width > 4)
     student = build(selection.arch).double().eval()
-    student.load_state_dict(cut(teacher.state_dict(), selection.arch, selection.kept, "all"))
+    student.load_state_dict(cut(teacher.state_dict(), arch, selection.arch, selection.kept, "all"))
     mask_pruned_channels(teacher, arch, selection)
     x = torch.randn(2, 5, 32, 32, dtype=torch.float64)
     expected, theirs = teacher(x, taps=arch.taps)
     image, ours = student(x, taps=arch.taps)
     assert torch.allclose(image, expected, atol=1e-9)
     for tap in arch.taps:
-        assert torch.allclose(ours[tap], theirs[tap][:, list(selection.kept[TRUNK])], rtol=1e-9, atol=1e-9)
+        assert torch.allclose(ours[tap], theirs[tap][:, positions(arch, tap, selection.kept)], rtol=1e-9, atol=1e-9)
     assert image.std() > 0.01
 
 
-def test_without_a_cut_everything_is_inherited_as_it_was():
-    arch = inception(4, 3, 4, "batch", "zero", "rgb", 3, (32, 32))
+@torch.no_grad()
+def kill(net, arch, dead):
+    """Set to zero all that makes the `dead` channels (by group), and the norm that ends the block without any."""
+    weights = net.state_dict()
+    for layer in (*arch.convolutions(), *arch.norms()):
+        group = getattr(layer, "channels", None) or layer.writes
+        along = 1 if getattr(layer, "transposed", False) else 0
+        for field, dimension in (("weight", along), ("bias", 0)):
+            if (value := weights.get(f"{layer.name}.{field}")) is not None:
+                value.index_fill_(dimension, torch.tensor(dead.get(group.name, []), dtype=torch.long), 0.0)
+    for ending in ("blocks.1.norm", "blocks.1.second_norm"):
+        for field in ("weight", "bias"):
+            if (value := weights.get(f"{ending}.{field}")) is not None:
+                value.zero_()
+
+
+@family
+@pytest.mark.parametrize("norm", NORMS)
+def test_cutting_channels_that_are_zero_throughout_changes_nothing(whole, norm):
+    """In a UNet also where two groups are joined: each has dead channels of its own."""
+    arch = replace(whole, norm=norm)
+    net, random = lived_in(arch), torch.Generator().manual_seed(1)
+    dead = {
+        name: list(range(width)) if weak(name) else torch.randperm(width, generator=random)[: width // 3].tolist()
+        for name, width in arch.widths().items()
+    }
+    kill(net, arch, dead)
+    alive = {name: tuple(sorted({*range(width)} - {*dead[name]})) for name, width in arch.widths().items()}
+    expected = arch.with_widths({name: len(kept) for name, kept in alive.items()})
+    scores = read_scores(net.state_dict(), arch)
+    selection = select(arch, scores, cost(expected).macs_true, "true", 1)
+    assert selection.arch == expected and dict(selection.kept) == alive and selection.threshold == 0
+    student = build(selection.arch).double().eval()
+    student.load_state_dict(cut(net.state_dict(), arch, selection.arch, selection.kept, "all"))
+    x = torch.randn(2, 5, 32, 32, dtype=torch.float64)
+    assert (student(x) - net(x)).abs().max() < 1e-9 and net(x).std() > 0.01
+
+
+@family
+@pytest.mark.parametrize("norm", NORMS)
+def test_without_a_cut_everything_is_inherited_as_it_was(whole, norm):
+    arch = replace(whole, norm=norm)
     teacher = lived_in(arch)
     selection = select(arch, read_scores(teacher.state_dict(), arch), 1e12, "true", 1)
-    state = cut(teacher.state_dict(), selection.arch, selection.kept, "all")
+    state = cut(teacher.state_dict(), arch, selection.arch, selection.kept, "all")
     assert state.keys() == teacher.state_dict().keys()
     assert all(torch.equal(value, state[name]) for name, value in teacher.state_dict().items())
 
 
+@family
+@pytest.mark.parametrize("norm", ["batch", "instance"])
 @pytest.mark.parametrize("mode", ["none", "norm", "all"])
-def test_each_mode_gives_what_it_says_through_a_file(mode, tmp_path):
-    arch = inception(6, 3, 4, "batch", "zero", "rgb", 3, (32, 32))
+def test_each_mode_gives_what_it_says_through_a_file(whole, norm, mode, tmp_path):
+    arch = replace(whole, norm=norm)
     teacher = lived_in(arch)
     selection = pruned(teacher, arch)
     path = tmp_path / "inherited.safetensors"
-    save_inherited(cut(teacher.state_dict(), selection.arch, selection.kept, mode), mode, path)
+    save_inherited(cut(teacher.state_dict(), arch, selection.arch, selection.kept, mode), mode, path)
     with safe_open(path, "pt") as file:
         assert file.metadata() == {"inherit": mode}
     student = build(selection.arch).double()

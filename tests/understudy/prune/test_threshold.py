@@ -5,10 +5,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from understudy.arch import build, inception
+from understudy.arch.inception import inception
+from understudy.arch.resnet import resnet
+from understudy.arch.unet import unet
 from understudy.cost import cost
 from understudy.errors import UserError
-from understudy.prune.scores import pool, read_scores
 from understudy.prune.threshold import narrow, select, strongest
 
 TEACHER = inception(64, 9, 6, "batch", "reflect", "rgb", 3, (256, 256))
@@ -17,13 +18,13 @@ SMALL = inception(4, 3, 4, "batch", "zero", "rgb", 3, (32, 32))
 
 def generic_scores(arch, seed=0):
     random = np.random.default_rng(seed)
-    return {name: np.abs(random.normal(1, 0.3, width)) for name, width in pool(arch).items()}
+    return {name: np.abs(random.normal(1, 0.3, width)) for name, width in arch.widths().items()}
 
 
 def test_the_pool_of_the_paper():
-    members = pool(TEACHER)
+    members = TEACHER.widths()
     assert sum(members.values()) == 2908
-    assert members["down.2.norm"] == 256 and len(members) == 3 + 54 + 2
+    assert members["down.2"] == 256 and len(members) == 3 + 54 + 2
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -69,12 +70,12 @@ def test_a_budget_that_the_teacher_meets_gives_the_teacher(excess):
     selection = select(TEACHER, scores, cost(TEACHER).macs_true + excess, "true", 16)
     assert selection.arch == TEACHER and selection.cost == cost(TEACHER)
     assert selection.threshold < min(values.min() for values in scores.values())
-    assert selection.kept == {name: tuple(range(width)) for name, width in pool(TEACHER).items()}
+    assert selection.kept == {name: tuple(range(width)) for name, width in TEACHER.widths().items()}
 
 
 def test_a_zero_scale_does_not_keep_the_teacher_from_being_whole():
     scores = generic_scores(SMALL)
-    scores["up.0.norm"][2] = 0.0
+    scores["up.0"][2] = 0.0
     assert select(SMALL, scores, 1e12, "true", 1).arch == SMALL
 
 
@@ -86,23 +87,23 @@ def test_a_lower_bound_above_the_teacher_s_width_keeps_that_width():
 
 def test_equal_scores_bring_back_exactly_the_lower_bound_in_a_fixed_order():
     assert strongest(np.array([0.5, 2.0, 0.5, 0.5, 2.0]), 3) == (0, 1, 4)
-    scores = {name: np.ones(width) for name, width in pool(SMALL).items()}
-    scores["up.1.norm"][:] = 2.0
+    scores = {name: np.ones(width) for name, width in SMALL.widths().items()}
+    scores["up.1"][:] = 2.0
     selection = select(SMALL, scores, 0.5 * cost(SMALL).macs_true, "true", 2)
     assert selection.threshold == 1.0
     assert selection.arch.stem == (2, 2, 2) and selection.arch.head == (2, 4)
-    assert selection.kept["down.2.norm"] == (0, 1)
+    assert selection.kept["down.2"] == (0, 1)
 
 
 # Few distinct values, so that ties within and across norms are the rule.
-tied = st.lists(st.integers(0, 6), min_size=sum(pool(SMALL).values()), max_size=sum(pool(SMALL).values()))
+tied = st.lists(st.integers(0, 6), min_size=sum(SMALL.widths().values()), max_size=sum(SMALL.widths().values()))
 
 
 @settings(max_examples=60, deadline=None)
 @given(tied, st.floats(0.05, 1.1), st.sampled_from(["true", "legacy"]), st.integers(1, 5))
 def test_the_dearest_network_in_reach_whatever_the_ties(values, share, convention, min_width):
     scores, position = {}, 0
-    for name, width in pool(SMALL).items():
+    for name, width in SMALL.widths().items():
         scores[name] = np.array(values[position : position + width], dtype=np.float64)
         position += width
     budget = share * cost(SMALL).macs(convention)
@@ -119,7 +120,7 @@ def test_the_dearest_network_in_reach_whatever_the_ties(values, share, conventio
     selection = select(SMALL, scores, budget, convention, min_width)
     assert selection.cost == cost(selection.arch)
     assert selection.cost.macs(convention) == max(m for m in macs if m <= budget)
-    widths = pool(selection.arch)
+    widths = selection.arch.widths()
     for name, kept in selection.kept.items():
         assert len(kept) == widths.get(name, 0) and list(kept) == sorted(set(kept))
         above = set(np.flatnonzero(scores[name] > selection.threshold).tolist())
@@ -127,25 +128,29 @@ def test_the_dearest_network_in_reach_whatever_the_ties(values, share, conventio
         assert above == set(kept) or (not name.startswith("blocks.") and len(kept) == min(min_width, scores[name].size))
 
 
-def test_scores_are_read_from_the_network_s_weights():
-    weights = build(SMALL).state_dict()
-    weights["up.1.norm.weight"] = weights["up.1.norm.weight"] * -3
-    scores = read_scores(weights, SMALL)
-    assert {name: values.size for name, values in scores.items()} == pool(SMALL)
-    assert (scores["up.1.norm"] == 3).all() and scores["up.1.norm"].dtype == np.float64
+RESNET = resnet(64, 9, "instance", "reflect", "rgb", 3, (256, 256))
+UNET = unet(64, 8, "batch", "rgb", 3, (256, 256))
 
 
-@pytest.mark.parametrize(
-    ("norm", "message"), [("instance", "no scales"), ("instance_affine", "train it before pruning")]
-)
-def test_scales_that_rank_nothing_are_refused(norm, message):
-    arch = inception(4, 3, 4, norm, "zero", "rgb", 3, (32, 32))
-    with pytest.raises(UserError, match=message):
-        read_scores(build(arch).state_dict(), arch)
+@pytest.mark.parametrize("arch", [RESNET, UNET], ids=["resnet", "unet"])
+@pytest.mark.parametrize("convention", ["true", "legacy"])
+def test_a_tenth_of_every_family_s_cost_is_met(arch, convention):
+    budget = 0.1 * cost(arch).macs(convention)
+    selection = select(arch, generic_scores(arch), budget, convention, 16)
+    assert 0.95 * budget <= selection.cost.macs(convention) <= budget
+    assert {name: len(kept) for name, kept in selection.kept.items() if kept} == selection.arch.widths()
+    assert all(width >= 16 for name, width in selection.arch.widths().items() if not name.startswith("blocks."))
 
 
-def test_a_teacher_that_diverged_is_refused():
-    weights = build(SMALL).state_dict()
-    weights["blocks.1.conv.3.norm.weight"][0] = float("nan")
-    with pytest.raises(UserError, match=r"blocks\.1\.conv\.3\.norm"):
-        read_scores(weights, SMALL)
+def test_a_residual_block_may_vanish_and_a_unet_s_level_may_not():
+    scores = generic_scores(RESNET)
+    scores["blocks.4"] *= 0
+    selection = select(RESNET, scores, 0.5 * cost(RESNET).macs_true, "true", 16)
+    assert selection.arch.blocks[4] == 0 and selection.kept["blocks.4"] == ()
+    floor = select(RESNET, scores, 544_210_944, "legacy", 16)  # as of the inception generator: the ends alone
+    assert floor.arch.blocks == (0,) * 9 and floor.cost.macs_legacy == 544_210_944
+    thinnest = narrow(UNET, dict.fromkeys(UNET.widths(), 0), 5)
+    assert set(thinnest.widths().values()) == {5}
+    assert select(UNET, generic_scores(UNET), cost(thinnest).macs_true, "true", 5).arch == thinnest
+    with pytest.raises(UserError, match="every other width at min_width 5"):
+        select(UNET, generic_scores(UNET), cost(thinnest).macs_true - 1, "true", 5)

@@ -8,8 +8,9 @@ import numpy as np
 import torch
 from PIL import Image
 
-from understudy import arch as architecture
-from understudy.arch import Block, InceptionArch
+from understudy.arch import families as architecture
+from understudy.arch.diff import diff
+from understudy.arch.inception import Block, InceptionArch, inception
 from understudy.data.archive import write_archive
 from understudy.files import sha256, write_json, write_text
 from understudy.metrics.protocol import FRECHET, KID, MEASURED, MIOU
@@ -27,7 +28,7 @@ STUDENT = "artifacts/distill/weights.safetensors"
 def finished_run(root: Path, output_weight: float = 100.0, seed: int = 0) -> Path:
     """Write all of a run's files below `root` and return it. seed: of the student's weights."""
     _write_data(root)
-    teacher = architecture.inception(8, 3, 4, "batch", "zero", "onehot", len(CLASSES), SIZE)
+    teacher = inception(8, 3, 4, "batch", "zero", "onehot", len(CLASSES), SIZE)
     blocks = (Block({"3": 5}, {"1": 2}), Block({"1": 8, "5": 1}, {}), Block({}, {"3": 4}))
     student = InceptionArch(**{**vars(teacher), "stem": (5, 9, 20), "head": (9, 5), "blocks": blocks})
     for index, (name, stage) in enumerate(NETWORKS.items()):
@@ -46,7 +47,7 @@ def finished_run(root: Path, output_weight: float = 100.0, seed: int = 0) -> Pat
         )
         write_json(root / f"artifacts/{stage}/metrics.json", {"determinism": "seeded", "best_step": 100})
     architecture.save(student, root / "artifacts/prune/arch.json")
-    write_text(root / "artifacts/prune/diff.txt", architecture.diff(teacher, student))
+    write_text(root / "artifacts/prune/diff.txt", diff(teacher, student))
     write_json(root / "artifacts/prune/metrics.json", {"threshold": 0.9875})
     write_text(
         root / "params.yaml",

@@ -7,8 +7,9 @@ import pytest
 import torch
 from torch import nn
 
-from understudy import arch as architecture
-from understudy.arch import inception
+from understudy.arch import families as architecture
+from understudy.arch.base import Arch
+from understudy.arch.inception import inception
 from understudy.models.discriminators import PatchDiscriminator
 from understudy.models.initialise import init_normal
 from understudy.params.distill import Alignment, Distill, Relation
@@ -26,7 +27,7 @@ ALL = Distill("fresh", Alignment(1.0, "global_centred"), Relation(1.0, "l2", Tru
 fp32 = contextlib.nullcontext
 
 
-def network(arch: architecture.Arch = ARCH, seed: int = 0) -> nn.Module:
+def network(arch: Arch = ARCH, seed: int = 0) -> nn.Module:
     net = architecture.build(arch)
     init_normal(net, torch.Generator().manual_seed(seed))
     return net
@@ -70,7 +71,7 @@ class Counter:
         self.calls += 1
 
 
-def distillation(params: Distill, state: State, arch: architecture.Arch = WIDE, teacher: nn.Module | None = None):
+def distillation(params: Distill, state: State, arch: Arch = WIDE, teacher: nn.Module | None = None):
     learned = adapters(params, arch.tap_widths, ARCH.tap_widths)
     state.adapters = learned
     state.optimizer_g = torch.optim.Adam([*state.generator.parameters(), *learned.parameters()], 1e-3, (0.5, 0.999))

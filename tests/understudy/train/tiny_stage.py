@@ -8,8 +8,8 @@ import numpy as np
 import yaml
 from PIL import Image
 
-from understudy import arch as architecture
-from understudy.arch import inception
+from understudy.arch import families as architecture
+from understudy.arch.inception import inception
 from understudy.data.checked import mark
 from understudy.data.manifest import write_manifest
 from understudy.files import write_json
