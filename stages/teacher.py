@@ -8,6 +8,7 @@ Takes    about 0.3 s a step on one CPU core with the shipped settings (64 px, ng
 Expect   validation mIoU of about 0.44 after the demo's 500 steps, 0.51 after the 3,500 of street-scenes-long
 Differs  from CAT's settings in zero padding (the default; `reflect` is theirs), width, depth and length
 Killed, it goes on from its last checkpoint when it is run again.
+With teacher.source nothing is trained: the generator that other code has trained is taken (docs/import-a-teacher.md).
 """
 
 import functools
@@ -17,13 +18,13 @@ from torch import nn
 from understudy.arch import families as architecture
 from understudy.arch.teacher import teacher_arch
 from understudy.data.pairs import load_info
-from understudy.models.discriminators import CriticNorm, PatchDiscriminator
+from understudy.foreign import teacher as imported
 from understudy.models.initialise import init_normal
 from understudy.params.base import Base
 from understudy.params.runtime import Runtime
 from understudy.params.teacher import Teacher
 from understudy.stage import Job, Plan, main
-from understudy.train.critic import save_critic
+from understudy.train.critic import critic_for, save_critic
 from understudy.train.pix2pix import NoTerms, Weights
 from understudy.train.session import Session, Setting, seeded
 
@@ -38,15 +39,12 @@ def session(job: Job) -> Session:
     arch = teacher_arch(params, info.input_channels(params.encoding), info.size)
     generator = architecture.build(arch)
     init_normal(generator, seeded(base.seed, "generator"))
-    norm: CriticNorm = "batch" if params.norm == "batch" else "instance_affine"
-    discriminator = PatchDiscriminator(arch.input_channels + arch.output_channels, params.ndf, norm)
-    init_normal(discriminator, seeded(base.seed, "discriminator"))
     return Session(
         job,
         Setting(
             arch=arch,
             generator=generator,
-            discriminator=discriminator,
+            discriminator=critic_for(arch, params.ndf, seeded(base.seed, "discriminator")),
             adapters=nn.ModuleDict(),
             terms=NoTerms(),
             weights=Weights(params.lambda_gan, params.lambda_recon),
@@ -57,13 +55,16 @@ def session(job: Job) -> Session:
 
 
 def plan(job: Job) -> Plan:
-    return session(job).plan()
+    return imported.plan(job) if job.params(Teacher).source else session(job).plan()
 
 
 def run(job: Job) -> None:
+    if job.params(Teacher).source:
+        imported.write(job)
+        return
     teacher = session(job)
     teacher.run()
-    save_critic(teacher.setting.discriminator, job.output("teacher"))
+    save_critic(teacher.setting.discriminator, job.output("teacher"), trained=True)
 
 
 if __name__ == "__main__":

@@ -1,3 +1,4 @@
+import re
 from dataclasses import dataclass
 from typing import Literal
 
@@ -40,14 +41,35 @@ class Unet:
 
 
 @dataclass(frozen=True)
+class Source:
+    """A generator that other code has trained, in the layout of the public CycleGAN-and-pix2pix code.
+
+    path: of its state dict, from where the stage is run. sha256: of that file, in hexadecimal: the file is not DVC's,
+    and so the parameter says when it is another.
+    """
+
+    path: str
+    sha256: str
+
+    def __post_init__(self) -> None:
+        require(
+            re.fullmatch(r"[0-9a-fA-F]{64}", self.sha256) is not None,
+            "sha256",
+            f"expected the 64 digits that `sha256sum FILE` prints, found {self.sha256!r}",
+        )
+
+
+@dataclass(frozen=True)
 class Teacher:
     """The generator that is compressed, and the pix2pix objective (pix2pix, equation 4; CAT, section 3).
 
+    source: null to train one; otherwise nothing is trained, and of all the rest only encoding and ndf are looked at.
     family: of the generator; the sub-section of that name has what it alone uses, and the others are not looked at.
     encoding: how a label map enters the generator. ngf: width of the first convolution. ndf: width of the
     discriminator. lambda_gan, lambda_recon: weights of the adversarial and of the L1 term.
     """
 
+    source: Source | None
     family: Literal["inception", "resnet", "unet"]
     encoding: Literal["onehot", "rgb"]
     ngf: int

@@ -11,7 +11,7 @@ from understudy.train.critic import fresh_critic, save_critic, trained_critic
 
 def test_a_critic_comes_back_trained_or_fresh(tmp_path):
     critic = PatchDiscriminator(5, 4, "instance_affine")
-    save_critic(critic, tmp_path)
+    save_critic(critic, tmp_path, trained=True)
     x = torch.rand(1, 5, 24, 24)
     assert torch.equal(trained_critic(tmp_path)(x), critic(x))
     fresh = [fresh_critic(tmp_path, torch.Generator().manual_seed(seed)) for seed in (0, 0, 1)]
@@ -20,17 +20,24 @@ def test_a_critic_comes_back_trained_or_fresh(tmp_path):
 
 
 def test_a_fresh_one_needs_no_weights(tmp_path):
-    save_critic(PatchDiscriminator(5, 4, "batch"), tmp_path)
+    save_critic(PatchDiscriminator(5, 4, "batch"), tmp_path, trained=True)
     (tmp_path / "discriminator.safetensors").unlink()
     assert fresh_critic(tmp_path, torch.Generator()).norm == "batch"
     with pytest.raises(UserError, match=r"discriminator\.safetensors: no such file"):
         trained_critic(tmp_path)
 
 
+def test_no_student_starts_from_one_that_was_never_trained(tmp_path):
+    save_critic(PatchDiscriminator(5, 4, "batch"), tmp_path, trained=False)
+    assert fresh_critic(tmp_path, torch.Generator()).ndf == 4
+    with pytest.raises(UserError, match="set it to fresh"):
+        trained_critic(tmp_path)
+
+
 @pytest.mark.parametrize(
     ("spoilt", "message"),
     [
-        ({"schema": 2}, "unknown schema or family"),
+        ({"schema": 1}, "unknown schema or family"),
         ({"family": "pixel"}, "unknown schema or family"),
         ({"ndf": "4"}, "not a discriminator's description"),
         ({"ndf": None}, "not a discriminator's description"),
@@ -38,7 +45,7 @@ def test_a_fresh_one_needs_no_weights(tmp_path):
     ],
 )
 def test_a_damaged_description_is_named(spoilt, message, tmp_path):
-    save_critic(PatchDiscriminator(5, 4, "batch"), tmp_path)
+    save_critic(PatchDiscriminator(5, 4, "batch"), tmp_path, trained=True)
     path = tmp_path / "discriminator.json"
     path.write_text(json.dumps({**json.loads(path.read_text()), **spoilt} if spoilt else []))
     with pytest.raises(UserError, match=rf"discriminator\.json: {message}.*dvc repro teacher"):

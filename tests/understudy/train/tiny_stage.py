@@ -44,7 +44,7 @@ def write_inputs(root: Path) -> None:
     write_json(made / "check/result.json", {"data": mark(Job("baseline", root, {}))})
     save_judge(JudgeNet(3, 4), made / "judge")
     architecture.save(ARCH, made / "prune/arch.json")
-    save_critic(PatchDiscriminator(6, 4, "batch"), made / "teacher")
+    save_critic(PatchDiscriminator(6, 4, "batch"), made / "teacher", trained=True)
 
 
 def write_params(root: Path, steps: int) -> None:

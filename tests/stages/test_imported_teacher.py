@@ -1,0 +1,86 @@
+"""A generator that other code has trained, from its file to a verdict on a student of a tenth of its cost."""
+
+import csv
+import sys
+
+import pytest
+import torch
+import yaml
+from own_repository import done, run
+from public_layout import Resnet
+from shrunk import SIZE, make, ran
+
+from understudy.arch.families import load
+from understudy.arch.resnet import resnet
+from understudy.cost import cost
+from understudy.files import read_json, sha256
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
+
+NGF, BLOCKS = 16, 9
+
+
+def write_checkpoint(path):
+    """As the public code writes it: pix2pix's normal initialisation, instance norms without scales."""
+    net, generator = Resnet(NGF, BLOCKS, "instance"), torch.Generator().manual_seed(0)
+    for value in net.state_dict().values():
+        value.normal_(0, 0.02, generator=generator)
+    torch.save(net.state_dict(), path)
+
+
+@pytest.fixture(scope="module")
+def root(repo, tmp_path_factory):
+    root = tmp_path_factory.mktemp("imported")
+    make(repo, root)
+    write_checkpoint(root / "latest_net_G.pth")
+    params = yaml.safe_load((root / "params.yaml").read_text())
+    params["teacher"] |= {
+        "source": {"path": "latest_net_G.pth", "sha256": sha256(root / "latest_net_G.pth")},
+        "encoding": "rgb",
+    }
+    params["distill"]["discriminator"] = "fresh"
+    macs = cost(resnet(NGF, BLOCKS, "instance", "reflect", "rgb", 3, SIZE)).macs_legacy
+    params["prune"]["macs_budget_g"] = macs / 10 / 1e9
+    params["gate"]["macs_legacy_g"] = {"max": macs / 10 / 1e9}
+    (root / "params.yaml").write_text(yaml.safe_dump(params, sort_keys=False))
+    return root
+
+
+def test_it_is_compressed_to_a_tenth_and_gated(root):
+    output = done(root, "dvc", "repro")
+    assert "teacher: imported 9 resnet blocks, instance norm, from latest_net_G.pth" in output
+    teacher, student = load(root / "artifacts/teacher/arch.json"), load(root / "artifacts/distill/arch.json")
+    assert teacher == resnet(NGF, BLOCKS, "instance", "reflect", "rgb", 3, SIZE)
+    assert 0.09 * cost(teacher).macs_legacy <= cost(student).macs_legacy <= 0.1 * cost(teacher).macs_legacy
+    assert "scores: weight magnitude" in (root / "artifacts/prune/diff.txt").read_text()
+    rules = {(rule["metric"], rule["rule"]): rule["outcome"] for rule in
+             read_json(root / "artifacts/gate/verdict.json")["rules"]}  # fmt: skip
+    assert rules["macs_legacy_g", "max"] == "passed"
+    with (root / "artifacts/teacher/validation.csv").open() as stream:
+        (row,) = csv.DictReader(stream)
+    assert row["step"] == "0" and 0 <= float(row["miou_judge_noresize_val"]) <= 1
+    assert ran(done(root, "dvc", "repro")) == set()
+    done(root, "understudy", "report")
+    assert "resnet" in (root / "report.html").read_text()
+
+
+def test_another_file_than_was_meant_is_refused_and_nothing_is_lost(root):
+    before = sha256(root / "artifacts/teacher/weights.safetensors")
+    path = root / "latest_net_G.pth"
+    content = path.read_bytes()
+    path.write_bytes(content[:-1])
+    try:
+        ended = run(root, sys.executable, "-m", "stages.teacher")
+        assert ended.returncode == 2 and "teacher: teacher.source: latest_net_G.pth: has SHA-256" in ended.stderr
+        assert ended.stderr.count("\n") == 1
+    finally:
+        path.write_bytes(content)
+    assert sha256(root / "artifacts/teacher/weights.safetensors") == before
+
+
+def test_no_student_starts_from_a_discriminator_that_was_never_trained(root):
+    values = yaml.safe_load((root / "params.yaml").read_text())
+    values["distill"]["discriminator"] = "teacher"
+    (root / "warm.yaml").write_text(yaml.safe_dump(values))
+    ended = run(root, sys.executable, "-m", "stages.distill", "--params", "warm.yaml")
+    assert ended.returncode == 2 and "set it to fresh" in ended.stderr

@@ -1,0 +1,92 @@
+import os
+import pickle
+
+import pytest
+import torch
+
+from understudy.errors import UserError
+from understudy.files import sha256
+from understudy.foreign.checkpoint import read_checkpoint
+
+
+def read(path):
+    return read_checkpoint(path, sha256(path), "teacher.source")
+
+
+def saved(content, path, **options):
+    torch.save(content, path, **options)
+    return path
+
+
+@pytest.mark.parametrize("legacy", [False, True])
+def test_tensors_come_back_in_float32_without_the_prefix_of_data_parallel(legacy, tmp_path):
+    state = {"module.a.weight": torch.randn(3, 2).half(), "module.a.count": torch.tensor(7)}
+    found = read(saved(state, tmp_path / "G.pth", _use_new_zipfile_serialization=not legacy))
+    assert found.keys() == {"a.weight", "a.count"}
+    assert found["a.weight"].dtype == torch.float32 and found["a.count"].item() == 7
+    assert torch.equal(found["a.weight"], state["module.a.weight"].float())
+
+
+class Evil:
+    def __reduce__(self):
+        return os.mkdir, ("evil-was-here",)
+
+
+@pytest.mark.parametrize("legacy", [False, True])
+def test_code_in_a_file_is_refused_and_never_run(legacy, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    path = saved({"a": Evil()}, tmp_path / "G.pth", _use_new_zipfile_serialization=not legacy)
+    with pytest.raises(UserError, match="holds more than tensors"):
+        read(path)
+    path.write_bytes(pickle.dumps(Evil()))
+    with pytest.raises(UserError, match=r"teacher\.source: .*G\.pth"):
+        read(path)
+    assert not (tmp_path / "evil-was-here").exists()
+
+
+def test_another_file_than_was_meant_is_not_even_opened(tmp_path):
+    path = tmp_path / "G.pth"
+    path.write_bytes(b"anything")
+    with pytest.raises(UserError, match=r"has SHA-256 .*, teacher\.source\.sha256 says 00"):
+        read_checkpoint(path, "00" * 32, "teacher.source")
+    with pytest.raises(UserError, match="cannot be read"):
+        read_checkpoint(tmp_path / "none.pth", "00" * 32, "teacher.source")
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ([torch.ones(2)], "holds list"),
+        ({}, "holds nothing"),
+        ({"epoch": 3, "state_dict": {}}, "a mapping of epoch, state_dict"),
+        ({1: torch.ones(2)}, "a mapping of 1"),
+        ({"a": torch.ones(1).expand(1 << 50)}, "a mapping of a"),
+        ({"a": torch.ones(2, 2).to_sparse()}, "a mapping of a"),
+        ({"a": torch.tensor([1.0, float("nan")])}, "NaN or infinite values in a"),
+    ],
+    ids=["list", "nothing", "training state", "numbered", "petabytes", "sparse", "nan"],
+)
+def test_anything_but_named_tensors_is_refused(content, message, tmp_path):
+    with pytest.raises(UserError, match=message):
+        read(saved(content, tmp_path / "G.pth"))
+
+
+@pytest.mark.parametrize("legacy", [False, True])
+def test_a_damaged_file_is_one_clear_error_wherever_it_is_damaged(legacy, tmp_path):
+    """Cut off, or with bytes flipped, at many places: an error that names the file, or tensors; nothing else."""
+    path = saved({"a.weight": torch.randn(4, 3), "b": torch.arange(5)}, tmp_path / "G.pth",
+                 _use_new_zipfile_serialization=not legacy)  # fmt: skip
+    content = path.read_bytes()
+    generator = torch.Generator().manual_seed(0)
+    for index in range(400):
+        damaged = bytearray(content)
+        if index % 4:
+            for place in torch.randint(len(content), (1 + index % 3,), generator=generator).tolist():
+                damaged[place] ^= 1 << index % 8
+        else:
+            del damaged[int(torch.randint(len(content), (1,), generator=generator)) :]
+        path.write_bytes(damaged)
+        try:
+            read(path)
+        except UserError as error:
+            assert str(path) in str(error)

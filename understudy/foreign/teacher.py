@@ -1,0 +1,106 @@
+"""A teacher that other code has trained, brought to where a trained one would be: scored, and with nothing trained."""
+
+import contextlib
+import functools
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from understudy.arch import families as architecture
+from understudy.arch.base import Arch
+from understudy.cost import cost
+from understudy.data.checked import require_checked
+from understudy.data.pairs import DatasetInfo, load_info
+from understudy.errors import UserError
+from understudy.files import write_json, write_text
+from understudy.foreign.checkpoint import read_checkpoint
+from understudy.foreign.pix2pix import recognise
+from understudy.models.generator import Generator
+from understudy.params.base import Base
+from understudy.params.runtime import Runtime
+from understudy.params.teacher import Teacher
+from understudy.runtime import determinism, device, seed_everything, threads
+from understudy.stage import Job, Plan
+from understudy.tensors import save_weights
+from understudy.train.critic import critic_for, save_critic
+from understudy.train.session import seeded
+from understudy.train.validation import Validation, translate
+
+KEY = "teacher.source"
+TIMED = 4  # images, to tell how long the validation split will take
+
+
+@dataclass(frozen=True)
+class Imported:
+    """info: of the data that it is to translate. arch, generator: as recovered from the file `path`, on the CPU."""
+
+    path: Path
+    info: DatasetInfo
+    arch: Arch
+    generator: Generator
+
+
+@functools.cache  # the plan and the run of one job look at the same one
+def imported(job: Job) -> Imported:
+    """The generator of `teacher.source`, which must be given.
+
+    Raises UserError when the file cannot be used, or not with these data.
+    """
+    params = job.params(Teacher)
+    assert params.source is not None
+    seed_everything(job.params(Base).seed)
+    require_checked(job)
+    info, path = load_info(job.input("prepare/dataset.json")), Path(params.source.path)
+    where = f"{KEY}: {path}"
+    tensors = read_checkpoint(path, params.source.sha256, KEY)
+    arch, weights = recognise(tensors, info.size, params.encoding, where)
+    info.require_fit(arch.input_channels, arch.encoding, where)
+    generator = architecture.build(arch)
+    generator.load_state_dict(weights)
+    return Imported(path, info, arch, generator.eval())
+
+
+def plan(job: Job) -> Plan:
+    """What the import would do. No image is translated but a few, to tell the time."""
+    found = imported(job)
+    counted = cost(found.arch)
+    labels = torch.zeros(TIMED, *found.info.size, dtype=torch.uint8)
+    start = time.perf_counter()
+    translate(found.generator, labels, found.arch.encoding, found.info, torch.device("cpu"), contextlib.nullcontext)
+    seconds = (time.perf_counter() - start) / TIMED * found.info.counts["val"]
+    return {
+        "imported": f"{found.arch.depth}, {found.arch.norm} norm; nothing is trained",
+        "images": f"val {found.info.counts['val']}",
+        "size": "x".join(map(str, found.info.size)),
+        "MACs": f"{counted.macs_true / 1e9:.4f} G true, {counted.macs_legacy / 1e9:.4f} G legacy",
+        "parameters": f"{counted.params:,}",
+        "device": f"{device(job.params(Runtime))}, {threads()} threads",
+        "expected time": f"{seconds:.0f} s (a few images, just timed)",
+    }
+
+
+def write(job: Job) -> None:
+    """Write what the teacher's stage writes: curves without a point, and a discriminator that knows nothing yet.
+
+    Raises UserError when the generator's images say that it was trained for something else.
+    """
+    found, place = imported(job), device(job.params(Runtime))
+    generator = found.generator.to(place)
+    validation = Validation(job, found.info, found.arch.encoding, place, contextlib.nullcontext)
+    scores = validation.score(generator)
+    if not all(torch.isfinite(torch.tensor(list(scores.values())))):
+        raise UserError(f"{KEY}: its translations of the validation split cannot be scored: {scores}")
+    architecture.save(found.arch, job.output("teacher/arch.json"))
+    save_weights(generator, job.output("teacher/weights.safetensors"))
+    params = job.params(Teacher)
+    critic = critic_for(found.arch, params.ndf, seeded(job.params(Base).seed, "discriminator"))
+    save_critic(critic, job.output("teacher"), trained=False)
+    write_text(job.output("teacher/curves.csv"), "step,recon\n")
+    row = ",".join(f"{value:.6g}" for value in scores.values())
+    write_text(job.output("teacher/validation.csv"), f"step,{','.join(scores)}\n0,{row}\n")
+    validation.draw(generator, job.output("teacher/samples.png"))
+    write_json(job.output("teacher/metrics.json"), {"best_step": 0, "determinism": determinism(place), **scores})
+    told = ", ".join(f"{name} {value:.4g}" for name, value in scores.items())
+    print(f"teacher: imported {found.arch.depth}, {found.arch.norm} norm, from {found.path}: {told}")
