@@ -6,7 +6,7 @@ again, and one that was killed goes on from its last checkpoint. The table is ma
 the README and the documents that ask for it.
 
 Run      python -m benchmarks.seeds [--recipe recipes/NAME.yaml] [--seeds 0 1 2] [--jobs 2] [--table-only]
-Takes   about half an hour a seed on one CPU core for street-scenes-long; `--jobs` seeds run side by side, a thread each
+Takes   about 25 minutes a seed on one CPU core for street-scenes-long; `--jobs` seeds run side by side, a thread each
 """
 
 import argparse

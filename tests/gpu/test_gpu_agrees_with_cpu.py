@@ -8,6 +8,7 @@ from torch import nn
 
 from understudy.arch import families as architecture
 from understudy.arch.inception import inception
+from understudy.arch.unet import unet
 from understudy.losses.kernel_alignment import kernel_alignment
 from understudy.losses.semantic_relation import relation_loss
 from understudy.models.discriminators import PatchDiscriminator
@@ -32,8 +33,10 @@ def small_generator() -> nn.Module:
     return net
 
 
-def test_a_generator_gives_the_same_image():
-    net, x = small_generator().eval(), torch.randn(2, 5, 32, 32)
+@pytest.mark.parametrize("family", ["inception", "unet"])
+def test_a_generator_gives_the_same_image(family):
+    net = small_generator() if family == "inception" else architecture.build(unet(8, 4, "batch", "onehot", 5, (32, 32)))
+    net, x = net.eval(), torch.randn(2, 5, 32, 32)
     expected = net(x)
     assert torch.allclose(net.cuda()(x.cuda()).cpu(), expected, atol=1e-4)
 

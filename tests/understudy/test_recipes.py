@@ -1,14 +1,18 @@
 """The machinery over copies of the shipped parameters, and every shipped recipe."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import yaml
 
+from understudy.arch.teacher import teacher_arch
 from understudy.errors import UserError
 from understudy.params.active import SECTIONS, load_all
 from understudy.params.leaves import Change, differences
 from understudy.params.loader import read, section_name
+from understudy.params.prepare import Prepare
+from understudy.params.teacher import Teacher
 from understudy.recipes import find, readers, recipes, use
 
 REPO = Path(__file__).parents[2]
@@ -142,6 +146,14 @@ def test_the_shipped_graph_says_who_reads_a_teacher_parameter():
 @pytest.mark.parametrize("path", [REPO / "params.yaml", *SHIPPED], ids=lambda path: path.stem)
 def test_every_shipped_parameter_file_loads(path):
     assert set(load_all(path)) == set(SECTIONS)
+
+
+@pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.stem)
+@pytest.mark.parametrize("family", ["inception", "resnet", "unet"])
+def test_every_recipe_describes_a_generator_of_each_family(path, family):
+    params = load_all(path)
+    arch = teacher_arch(replace(params[Teacher], family=family), 13, params[Prepare].size)
+    assert arch.family == family and arch.size == params[Prepare].size and arch.norm == params[Teacher].norm
 
 
 def test_the_shipped_parameters_are_a_recipe_so_that_use_may_replace_them():

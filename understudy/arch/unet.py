@@ -5,6 +5,7 @@ down (first) and the level below (second). Its groups of channels are `down.I` a
 the forward pass: down.0 is at half the image's size, and so is the last of `up`.
 """
 
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import ClassVar
@@ -61,14 +62,11 @@ class UnetArch(Arch):
 
         The smallest image that an architecture may have leaves 64 pixels at the first level, so that there are some.
         """
-        taps = {}
-        for level, group in enumerate(self._down()):
-            if _pixels(self._size(level)) >= MIN_PIXELS:
-                taps[group.name] = group.width
-        for index, group in enumerate(self._up()):
-            if _pixels(self._size(self._level(index))) >= MIN_PIXELS:
-                taps[group.name] = group.width
-        return taps
+        return {
+            conv.writes.name: conv.writes.width
+            for conv in self.convolutions()
+            if conv.writes != self.image and math.prod(conv.output_size) >= MIN_PIXELS
+        }
 
     @property
     def middle(self) -> str:
@@ -76,9 +74,10 @@ class UnetArch(Arch):
 
         Of small images the deepest of at least 16 pixels: never the bottleneck of one pixel, which relates to nothing.
         """
-        sizes = [self._size(level) for level in range(self.levels)]
-        square = [level for level, size in enumerate(sizes) if min(size) >= SQUARE]
-        return f"down.{max(square or [level for level, size in enumerate(sizes) if _pixels(size) >= MIN_PIXELS])}"
+        down = [conv for conv in self.convolutions() if not conv.transposed]
+        square = [conv for conv in down if min(conv.output_size) >= SQUARE]
+        enough = [conv for conv in down if math.prod(conv.output_size) >= MIN_PIXELS]
+        return (square or enough)[-1].writes.name
 
     def convolutions(self) -> Iterator[Convolution]:
         down, up, bias, before = self._down(), self._up(), has_bias(self.norm), self.size
@@ -88,10 +87,10 @@ class UnetArch(Arch):
             yield Convolution(f"{group.name}.conv", source, group, KERNEL, before, after, bias)
             source, before = (group,), after
         for index, group in enumerate(up):
-            level = self._level(index)
+            level = self._opposite(index)
             after = self._size(level)
             yield Convolution(f"{group.name}.conv", source, group, KERNEL, before, after, bias, transposed=True)
-            source, before = (down[level], group), after  # joined in this order
+            source, before = (down[level], group), after
         yield Convolution("image.conv", source, self.image, KERNEL, before, self.size, bias=True, transposed=True)
 
     def norms(self) -> Iterator[NormLayer]:
@@ -102,7 +101,7 @@ class UnetArch(Arch):
         rows = []
         for level in range(self.levels):
             height, width = self._size(level)
-            up = f"up.{self._level(level)}" if level < self.levels - 1 else None
+            up = f"up.{self._opposite(level)}" if level < self.levels - 1 else None
             rows.append((f"{height}x{width}", (f"down.{level}", up)))
         return (Table("widths by the size of the map", ("down", "up"), tuple(rows)),)
 
@@ -116,12 +115,12 @@ class UnetArch(Arch):
     def _up(self) -> tuple[Channels, ...]:
         return tuple(Channels(f"up.{index}", width) for index, width in enumerate(self.up))
 
-    def _level(self, index: int) -> int:
-        """The level whose map up.`index` restores; and the other way round: the two counts run against each other."""
+    def _opposite(self, index: int) -> int:
+        """The I of the down.I at whose size up.`index` is, and of the up.I at the size of down.`index`."""
         return self.levels - 2 - index
 
     def _size(self, level: int) -> Size:
-        """Of the map below `level` halvings and one more."""
+        """Of down.`level`."""
         return self.size[0] >> (level + 1), self.size[1] >> (level + 1)
 
 
@@ -135,7 +134,3 @@ def unet(ngf: int, levels: int, norm: Norm, encoding: Encoding, input_channels: 
         return UnetArch(size, encoding, input_channels, IMAGE_CHANNELS, norm, down, down[-2::-1])
     except ValueError as error:
         raise UserError(f"unet of {levels} levels: {error}") from None
-
-
-def _pixels(size: Size) -> int:
-    return size[0] * size[1]
