@@ -94,9 +94,19 @@ def _done(path: Path, recipe: Path) -> bool:
 
 
 def settings(recipe: Path, sections: Sequence[str] = READ) -> str:
-    """12 hexadecimal digits that stand for everything in a recipe that its results depend on: not the gate's bounds."""
-    values = {key: value for key, value in read(recipe).items() if key in sections}
+    """12 hexadecimal digits that stand for everything in a recipe that its results depend on: not the gate's bounds.
+
+    What is null is off, as if it were not there: a new parameter that a recipe does not use leaves its results valid.
+    """
+    values = _given({key: value for key, value in read(recipe).items() if key in sections})
     return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:12]
+
+
+def _given(value: Any) -> Any:
+    """`value` less every entry of a mapping that is null."""
+    if not isinstance(value, Mapping):
+        return value
+    return {key: _given(entry) for key, entry in value.items() if entry is not None}
 
 
 def _prepare_shared(recipe: Path, scratch: Path) -> Path:

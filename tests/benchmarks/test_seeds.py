@@ -92,3 +92,12 @@ def test_the_benchmark_runs_every_stage_of_the_graph(repo):
 
     stages = yaml.safe_load((repo / "dvc.yaml").read_text())["stages"]
     assert [*SHARED, *OWN, "gate"] == list(stages)  # the gate judges one run; the table compares several
+
+
+def test_a_parameter_that_is_null_is_none_for_the_results(tmp_path):
+    recipe, more = tmp_path / "a.yaml", tmp_path / "b.yaml"
+    recipe.write_text("teacher: {ngf: 8}\n")
+    more.write_text("teacher: {ngf: 8, source: null}\n")
+    assert settings(recipe) == settings(more)
+    more.write_text("teacher: {ngf: 8, source: {path: G.pth}}\n")
+    assert settings(recipe) != settings(more)
