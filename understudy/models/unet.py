@@ -41,14 +41,11 @@ class UnetGenerator(Generator):
 
     def __init__(self, arch: UnetArch) -> None:
         super().__init__(arch.stride)
-        normed = {norm.channels.name: norm.channels.width for norm in arch.norms()}
         convs = {conv.writes.name: _halving_or_doubling(conv) for conv in arch.convolutions()}
-        levels = {
-            name: Level(conv, norm_layer(arch.norm, normed[name]) if name in normed else None)
-            for name, conv in convs.items()
-        }
-        self.down = nn.ModuleList(levels[f"down.{index}"] for index in range(len(arch.down)))
-        self.up = nn.ModuleList(levels[f"up.{index}"] for index in range(len(arch.up)))
+        norms = {norm.channels.name: norm_layer(arch.norm, norm.channels.width) for norm in arch.norms()}
+        levels = [(f"down.{index}", f"up.{index}") for index in range(len(arch.down))]  # one up more than there is
+        self.down = nn.ModuleList(Level(convs[down], norms.get(down)) for down, _ in levels)
+        self.up = nn.ModuleList(Level(convs[up], norms.get(up)) for _, up in levels[:-1])
         self.image = ConvTanh(convs[arch.image.name])
 
     def translate(self, x: Tensor, keep: Keep) -> Tensor:

@@ -8,10 +8,12 @@ Of the norms that share a group's channels the first ranks them, and of the conv
 a depthwise branch's second norm, and the norms after a block's sum or second convolution, whose channels are the
 trunk's, rank nothing.
 
-In a UNet with scales the outermost and the innermost down-convolution have no norm. They stay in the same pool: their
-magnitudes are multiplied until their mean is the mean |γ| of the network, so that a typical filter ranks like a typical
-scale and a weak one goes like a weak scale. (Raw magnitudes, fifty times smaller than scales, would be emptied first;
-left out of the pool, the innermost level could not be cut at all.)
+In a UNet with scales the outermost and the innermost down-convolution have no norm. They stay in the same pool, each as
+a level of the network's typical spread: its filters are ranked by magnitude, and the filter of rank r of n gets the
+|γ| at the same rank among the network's scales. So any threshold leaves such a level the share of its strongest filters
+that it leaves of the normed channels together. (Magnitudes themselves are no scales: they are fifty times smaller, and
+the mean over thousands of weights hardly differs between filters, so that a level would go, or stay, as a whole. Left
+out of the pool, the innermost level could not be cut at all.)
 """
 
 from collections.abc import Mapping
@@ -43,10 +45,16 @@ def read_scores(weights: Mapping[str, "Tensor"], arch: Arch) -> dict[str, np.nda
     if not arch.has_scales:
         return _checked(magnitudes, "filter magnitudes")
     scales = _checked(_scales(weights, arch), "norm scales")
-    typical = np.concatenate(list(scales.values())).mean()
-    missing = {name: values for name, values in magnitudes.items() if name not in scales}
-    rescaled = {name: values * (typical / (values.mean() or 1.0)) for name, values in _finite(missing).items()}
-    return {name: scales[name] if name in scales else rescaled[name] for name in magnitudes}
+    everything = np.concatenate(list(scales.values()))
+    unnormed = _finite({name: values for name, values in magnitudes.items() if name not in scales})
+    ranked = {name: _at_equal_rank(values, everything) for name, values in unnormed.items()}
+    return {name: scales[name] if name in scales else ranked[name] for name in magnitudes}
+
+
+def _at_equal_rank(values: np.ndarray, scales: np.ndarray) -> np.ndarray:
+    """For each of `values` [channels] the element of `scales` that is at its rank, counted in shares of the whole."""
+    ranks = np.argsort(np.argsort(values, kind="stable"), kind="stable")
+    return np.quantile(scales, (ranks + 0.5) / values.size, method="inverted_cdf")
 
 
 def _scales(weights: Mapping[str, "Tensor"], arch: Arch) -> dict[str, np.ndarray]:

@@ -8,9 +8,11 @@ from understudy.arch.families import build
 from understudy.arch.inception import inception
 from understudy.arch.resnet import resnet
 from understudy.arch.unet import unet
+from understudy.cost import cost
 from understudy.errors import UserError
 from understudy.models.initialise import init_normal
 from understudy.prune.scores import ranking, read_scores
+from understudy.prune.threshold import select
 
 
 def arch_of(family, norm):
@@ -66,19 +68,47 @@ def test_without_scales_a_filter_s_mean_magnitude_counts_whatever_its_size():
     assert (rest == 0.5).sum() == rest.size - 2
 
 
-def test_a_unet_s_levels_without_a_norm_rank_beside_the_scales():
-    arch = arch_of("unet", "batch")
+def test_a_unet_s_levels_without_a_norm_keep_the_share_that_the_others_keep_and_their_strongest_filters():
+    arch = unet(16, 4, "batch", "rgb", 3, (32, 32))
     weights = weights_of(arch)
-    weights["down.2.conv.weight"][5] = 0.0
+    for name in weights:
+        if name.endswith("norm.weight"):
+            weights[name] = torch.randn_like(weights[name])
     scores = read_scores(weights, arch)
-    typical = np.concatenate([scores[name] for name in ("down.1", "up.0", "up.1")]).mean()
-    for name in ("down.0", "down.2"):
-        assert scores[name].mean() == pytest.approx(typical)
+    scales = np.concatenate([values for name, values in scales_of(scores)])
+    for name in ("down.0", "down.3"):
         magnitudes = weights[f"{name}.conv.weight"].abs().double().mean((1, 2, 3)).numpy()
-        np.testing.assert_allclose(scores[name] / scores[name].sum(), magnitudes / magnitudes.sum())
-    assert scores["down.2"][5] == 0
-    weights["down.0.conv.weight"].zero_()  # a level that is dead throughout goes first, and divides by no zero
-    assert (read_scores(weights, arch)["down.0"] == 0).all()
+        assert set(scores[name]) <= set(scales)
+        for threshold in np.quantile(scales, [0, 0.1, 0.37, 0.5, 0.9, 1]):
+            above = scores[name] > threshold
+            assert above.mean() == pytest.approx((scales > threshold).mean(), abs=1 / above.size)
+            if above.any() and not above.all():
+                assert magnitudes[above].min() >= magnitudes[~above].max()
+
+
+def scales_of(scores):
+    return [(name, values) for name, values in scores.items() if name not in ("down.0", "down.3")]
+
+
+@pytest.mark.parametrize(
+    ("family", "norm"),
+    [("inception", "batch"), ("inception", "instance"), ("resnet", "batch"), ("resnet", "instance"),
+     ("unet", "instance")],
+)  # fmt: skip
+def test_what_is_dead_goes_first(family, norm):
+    arch = arch_of(family, norm)
+    weights = weights_of(arch)
+    for group in ("down.1", "up.0"):
+        if norm == "instance":
+            weights[f"{group}.conv.weight"].index_fill_(int(group == "up.0"), torch.tensor([1, 2]), 0.0)
+        else:
+            weights[f"{group}.norm.weight"][1:3] = 0.0
+    smaller = arch.with_widths(
+        {name: width - 2 * (name in ("down.1", "up.0")) for name, width in arch.widths().items()}
+    )
+    selection = select(arch, read_scores(weights, arch), cost(smaller).macs_true, "true", 1)
+    assert selection.arch == smaller and selection.threshold == 0
+    assert not {1, 2} & {*selection.kept["down.1"], *selection.kept["up.0"]}
 
 
 @pytest.mark.parametrize("family", ["inception", "resnet", "unet"])
