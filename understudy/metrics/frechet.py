@@ -65,9 +65,10 @@ class Moments:
         """
         needed = max(per_dim * self.dims, 2)
         if self.count < needed:
+            narrower = " or take a narrower judge (judge.width)" if per_dim else ""
             raise UserError(
                 f"Frechet distance: {self.count} images are too few for {self.dims} features, {needed} are "
-                "needed; evaluate on more images or take a narrower judge (judge.width)"
+                f"needed; evaluate on more images{narrower}"
             )
         return Gaussian(self._mean, self._scatter / (self.count - 1))
 

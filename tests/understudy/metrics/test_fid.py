@@ -1,5 +1,7 @@
 """FID and KID against the packages that published numbers come from, and what must not change them."""
 
+import time
+
 import cleanfid.fid
 import cleanfid.inception_torchscript
 import numpy as np
@@ -13,7 +15,7 @@ from random_inception import content, pictures, state_dict
 from torch import Tensor, nn
 
 from understudy.metrics import protocol
-from understudy.metrics.bootstrap import draw
+from understudy.metrics.bootstrap import draw, interval
 from understudy.metrics.fid import InceptionScorer
 from understudy.metrics.frechet import Moments, frechet_distance
 from understudy.metrics.frechet_resampled import resampled_distances
@@ -176,6 +178,39 @@ def test_differences_between_models_are_paired():
     assert set(found) == {FID, KID}
     apart = first[FID].high - first[FID].low + second[FID].high - second[FID].low
     assert found[FID].high - found[FID].low < apart / 2
+
+
+@pytest.mark.slow
+def test_intervals_of_fewer_images_than_features_hold_what_they_promise():
+    """Of many test sets of the same size, 95 % or more of the intervals hold the value that is expected of one."""
+    sets, count, dims, resamples = 60, 60, 256, 100
+    values, differences_, intervals, between = [], [], [], []
+    for seed in range(sets):
+        shared, real, teacher, student = torch.randn(4, count, dims, generator=torch.Generator().manual_seed(seed))
+        content = shared.double() * 0.7  # what a translation and its real photo have in common
+        real, teacher, student = (
+            (content + own * 0.7 * spread + shift) * torch.arange(1, dims + 1) ** -0.5
+            for own, spread, shift in ((real, 1, 0), (teacher, 1.1, 0.2), (student, 1.2, 0.25))
+        )
+        weights = torch.cat([torch.ones(1, count, dtype=torch.float64), draw(count, resamples, seed)])
+        first, second = (resampled_distances(real, fake, weights) for fake in (student, teacher))
+        for found, held, bounds in ((first, values, intervals), (first - second, differences_, between)):
+            held.append(found[0].item())
+            bounds.append(interval(found[0].item(), found[1:]))
+    for held, bounds in ((values, intervals), (differences_, between)):
+        expected = sum(held) / sets
+        assert sum(low <= expected <= high for low, high in bounds) >= 0.93 * sets
+        width = sum(high - low for low, high in bounds) / sets
+        assert 1 < width / (4 * torch.tensor(held).std()) < 2  # not so wide that it says nothing
+
+
+@pytest.mark.slow
+def test_an_interval_of_a_thousand_images_takes_a_minute():
+    real, fake = normal(0, 1000, 2048), normal(1, 1000, 2048)
+    weights = draw(1000, 20, seed=0)
+    started = time.process_time()
+    resampled_distances(real, fake, weights)
+    assert time.process_time() - started < 5  # about 1 on one core; others may be using it
 
 
 def test_other_networks_are_not_called_fid():
