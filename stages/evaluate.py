@@ -3,9 +3,12 @@
 Makes    artifacts/evaluate/: evaluation.json (everything, with intervals), metrics.json (values alone, for
          `dvc metrics`), classes.csv (IoU by class), samples.png; and .understudy/evaluate/latency.json, which is no
          output of the graph: it belongs to a machine and a moment
-Reads    artifacts/prepare, artifacts/judge, artifacts/{teacher,distill,baseline}; params base, runtime, evaluate
+Reads    artifacts/prepare, artifacts/judge, artifacts/{teacher,distill,baseline}; params base, runtime, evaluate; and
+         Inception's weights where evaluate.inception names them, kept with what they see in real photos outside the
+         graph: in the user's cache folder and in .understudy/cache
 Run      dvc repro evaluate, or python -m stages.evaluate [--params FILE] [--root DIR] [--dry-run]
-Takes    about a minute and a half for 1,000 test images of 64 px on one CPU core, a third of it for the intervals
+Takes    about a minute and a half for 1,000 test images of 64 px on one CPU core, a third of it for the intervals;
+         with Inception ten more (docs/metrics.md)
 Networks run in fp32, whatever precision they were trained in: that is what ships.
 """
 
@@ -13,26 +16,31 @@ import contextlib
 import csv
 import functools
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor, nn
 
 from understudy.arch.base import Arch
 from understudy.cost import cost
 from understudy.data.pairs import DatasetInfo, Pairs, encode_labels, load_info, load_pairs
+from understudy.fetch import read_verified
 from understudy.files import atomic, sha256, write_json
 from understudy.grid import spread, write_grid
 from understudy.measure import latency_ms, peak_activation_bytes
 from understudy.metrics.collapse import find_collapse
+from understudy.metrics.fid import InceptionScorer
+from understudy.metrics.inception import DIMS, features, load_inception
 from understudy.metrics.judge import JudgeNet, load_judge
-from understudy.metrics.protocol import L1_TO_TEACHER
+from understudy.metrics.protocol import L1_TO_TEACHER, PUBLISHED, Resize, inception_name
+from understudy.metrics.real_features import kept_features
 from understudy.metrics.score import Estimate, Scorer, differences, observe
 from understudy.models.generator import Generator
 from understudy.params.base import Base
-from understudy.params.evaluate import Evaluate
+from understudy.params.evaluate import Evaluate, Inception
 from understudy.params.runtime import Runtime
 from understudy.runtime import determinism, device, seed_everything, threads
 from understudy.stage import Job, Plan, main
@@ -41,15 +49,20 @@ from understudy.weights import load_generator
 
 READS = (Base, Runtime, Evaluate)
 MODELS = {"teacher": "teacher", "student": "distill", "baseline": "baseline"}  # name: the stage that made it
+CACHE = Path(".understudy/cache")  # under ROOT: of what Inception sees in real photos
 TIMED = 16  # images, to tell how long the test split will take
 
 
 @dataclass(frozen=True)
 class Scene:
-    """What is scored, and by whom. models: architecture and network by name."""
+    """What is scored, and by whom.
+
+    inception: None where no weights are named. models: architecture and network by name.
+    """
 
     info: DatasetInfo
     judge: JudgeNet
+    inception: nn.Module | None
     models: Mapping[str, tuple[Arch, Generator]]
     device: torch.device
 
@@ -67,13 +80,17 @@ def scene(job: Job) -> Scene:
         arch, net = load_generator(path, job.input(f"{stage}/weights.safetensors"))
         info.require_fit(arch.input_channels, arch.encoding, path)
         models[name] = (arch, net.to(place).eval())
-    return Scene(info, judge, models, place)
+    asked, inception = job.params(Evaluate).inception, None
+    if asked.weights is not None and asked.sha256 is not None:
+        data = read_verified(asked.weights, asked.sha256, job.root, "evaluate.inception")
+        inception = load_inception(data, asked.weights).to(place)
+    return Scene(info, judge, inception, models, place)
 
 
 def plan(job: Job) -> Plan:
     ready = scene(job)
     info = ready.info
-    seconds = _seconds(ready, job.params(Evaluate).latency_runs)
+    seconds = _seconds(ready, job.params(Evaluate))
     counted = {name: cost(arch) for name, (arch, _) in ready.models.items()}
     return {
         "test images": info.counts["test"],
@@ -102,6 +119,8 @@ def run(job: Job) -> None:
     scores = {name: scorer.score(observation) for name, observation in seen.items()}
     for name in ("student", "baseline"):
         scores[name][L1_TO_TEACHER] = scorer.l1_to_teacher(photos[name], photos["teacher"])
+    for name, found in _by_inception(job, ready, pairs, photos).items():
+        scores[name] |= found
     for metric, needed in scorer.skipped().items():
         print(f"evaluate: {metric} left out: {len(pairs)} test images, {needed} needed")
     coloured = colour(pairs.labels, info)
@@ -130,7 +149,7 @@ def run(job: Job) -> None:
         },
         "per_class_iou": per_class,
         "collapse": collapse,
-        "files": {f"artifacts/{name}": sha256(job.input(name)) for name in _scored_files()},
+        "files": {f"artifacts/{name}": sha256(job.input(name)) for name in _scored_files(params.inception)},
     }
     write_json(job.output("evaluate/evaluation.json"), evaluation)
     write_json(job.output("evaluate/metrics.json"), _flat(evaluation["models"]))
@@ -139,8 +158,42 @@ def run(job: Job) -> None:
     _time(job, ready, pairs.labels[:1])
 
 
-def _seconds(ready: Scene, latency_runs: int) -> float:
-    """What translating and judging the test split and timing the networks will take, by one batch of blank images."""
+def _by_inception(
+    job: Job, ready: Scene, pairs: Pairs, photos: Mapping[str, Tensor]
+) -> Mapping[str, Mapping[str, Estimate]]:
+    """The metrics of every model by Inception's features; none where no weights are named."""
+    params, net = job.params(Evaluate), ready.inception
+    asked = params.inception
+    if net is None or asked.sha256 is None:
+        return {}
+    network = inception_name(asked.sha256)
+    if network != PUBLISHED:
+        print(f"evaluate: these are not the published Inception's weights: what follows is no FID, but by {network}")
+    if len(pairs) < DIMS:
+        print(f"evaluate: {len(pairs)} test images for Inception's {DIMS} features: its Frechet distances are biased "
+              "upwards, and compare only with those of as many images; its KID is not biased")  # fmt: skip
+
+    def see(images: Tensor, how: Resize) -> Iterable[Tensor]:
+        return features(net, images, how)
+
+    def see_split(split: str, how: Resize) -> Tensor:
+        archive = job.input(f"prepare/{split}.zip")
+        origin = {"photos": sha256(archive), "weights": str(asked.sha256), "resize": how,
+                  "device": str(ready.device), "threads": str(threads())}  # fmt: skip
+        return kept_features(job.root / CACHE, origin, lambda: see(load_pairs(archive).photos, how))
+
+    scores: dict[str, dict[str, Estimate]] = {name: {} for name in photos}
+    for how in asked.resize:
+        print(f"evaluate: scoring by {network}, {how}", flush=True)
+        train = see_split("train", how) if "train_test" in asked.references else None
+        scorer = InceptionScorer(network, how, see_split("test", how), train, params.resamples, job.params(Base).seed)
+        for name, images in photos.items():
+            scores[name] |= scorer.score(torch.cat(list(see(images, how))), asked.references)
+    return scores
+
+
+def _seconds(ready: Scene, params: Evaluate) -> float:
+    """What translating and scoring the test split and timing the networks will take, by one batch of blank images."""
     info = ready.info
     labels = torch.zeros(TIMED, *info.size, dtype=torch.uint8)
     seconds = 0.0
@@ -150,14 +203,24 @@ def _seconds(ready: Scene, latency_runs: int) -> float:
             photos = translate(net, part, arch.encoding, info, ready.device, contextlib.nullcontext)
             observe(ready.judge, photos, part, info.ignore)
             spent = time.perf_counter() - start
-        seconds += spent * (info.counts["test"] + 2 * latency_runs) / TIMED
+        seconds += spent * (info.counts["test"] + 2 * params.latency_runs) / TIMED
+    if ready.inception is not None:
+        start = time.perf_counter()
+        for _ in features(ready.inception, torch.zeros(TIMED, 3, *info.size, dtype=torch.uint8), "bilinear299"):
+            pass
+        asked = params.inception
+        images = info.counts["test"] * (len(ready.models) + 1)  # every model's and the real ones
+        images += info.counts["train"] if "train_test" in asked.references else 0
+        seconds += (time.perf_counter() - start) * len(asked.resize) * images / TIMED
     return seconds
 
 
-def _scored_files() -> list[str]:
+def _scored_files(asked: Inception) -> list[str]:
     """Names under artifacts/ of everything that the numbers were computed from."""
     weights = [f"{stage}/{file}" for stage in MODELS.values() for file in ("arch.json", "weights.safetensors")]
-    return ["prepare/dataset.json", "prepare/test.zip", "judge/judge.json", "judge/weights.safetensors", *weights]
+    train = ["prepare/train.zip"] if asked.weights is not None and "train_test" in asked.references else []
+    judged = ["judge/judge.json", "judge/weights.safetensors"]
+    return ["prepare/dataset.json", "prepare/test.zip", *train, *judged, *weights]
 
 
 def _costs(arch: Arch, net: Generator, weights: Path) -> dict[str, float]:

@@ -8,7 +8,7 @@ import shlex
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 import yaml
@@ -16,6 +16,7 @@ import yaml
 from understudy.adapters.dvc import closure, is_code, stage_module
 from understudy.arch.teacher import teacher_arch
 from understudy.cost import cost
+from understudy.metrics.protocol import METRICS, PUBLISHED_SHA256, Reference, Resize
 from understudy.params.active import SECTIONS, load_all
 from understudy.params.gate import Gate
 from understudy.params.loader import read, section_name
@@ -167,6 +168,13 @@ def test_every_recipe_asks_for_a_tenth_of_its_teacher_in_both_conventions(path):
     assert params[Prune].macs_budget_g * 1e10 <= whole.macs(params[Prune].convention)
     assert params[Gate].policy["macs_true_g"]["max"] * 1e10 <= whole.macs_true
     assert params[Gate].policy["macs_legacy_g"]["max"] * 1e10 <= whole.macs_legacy
+
+
+def test_every_metric_is_explained():
+    text = (REPO / "docs" / "metrics.md").read_text()
+    assert not [name for name in METRICS if f"`{name}`" not in text]
+    assert PUBLISHED_SHA256 in text
+    assert all(f"`{word}`" in text for kind in (Resize, Reference) for word in get_args(kind))
 
 
 def test_no_telemetry():

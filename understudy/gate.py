@@ -12,7 +12,8 @@ from typing import Any
 
 from understudy.errors import DATA_FAILED, UserError
 from understudy.files import read_json, sha256
-from understudy.metrics.protocol import L1_TO_TEACHER, METRICS, SCORED, Metric
+from understudy.metrics import protocol
+from understudy.metrics.protocol import L1_TO_TEACHER, MEASURED, Metric, by_inception
 from understudy.params.gate import CHAMPION, CLEAR, CLEARLY_BETTER, EVALUATED, INFORMATIONAL, Gate
 from understudy.verdict import Finding, Outcome, Verdict, has_passed
 
@@ -39,7 +40,7 @@ def judge(gate: Gate, evaluation: Mapping[str, Any], evaluation_sha256: str) -> 
         for rule, bound in rules.items():
             source = f"{gate.source}.{metric}.{rule}"
             try:
-                findings.append(_apply(METRICS[metric], rule, bound, evaluation, source))
+                findings.append(_apply(protocol.metric(metric), rule, bound, evaluation, source))
             except Unusable as error:
                 message = f"{metric}: {error} (asked for by {source})"
                 findings.append(Finding(metric, rule, "failed", message, None if bound is True else bound))
@@ -139,8 +140,7 @@ def _value(metric: Metric, model: str, evaluation: Mapping[str, Any]) -> float:
     key = _key(model, metric.name)
     entry = evaluation["models"].get(model, {}).get(metric.name)
     if entry is None:
-        few = "; evaluate leaves a metric out when the test split is too small for it" if metric in SCORED else ""
-        raise Unusable(f"the {model}'s value is missing: no {key}{few}")
+        raise Unusable(f"the {model}'s value is missing: no {key}{_why_missing(metric)}")
     value = entry.get("value")
     if not _is_number(value):
         raise Unusable(f"the {model}'s value is {value!r}, not a finite number ({key})")
@@ -149,9 +149,15 @@ def _value(metric: Metric, model: str, evaluation: Mapping[str, Any]) -> float:
     # Rounding may leave the square of a distance a hair below zero.
     if not smallest - 1e-9 <= value <= largest + 1e-9:
         raise Unusable(f"the {model}'s value {value!r} is impossible, the metric is in [{smallest}, {largest}] ({key})")
-    if metric in SCORED:
+    if metric not in MEASURED:
         _check_samples(metric, entry.get("n"), model, evaluation)
     return value
+
+
+def _why_missing(metric: Metric) -> str:
+    if by_inception(metric.name):
+        return "; evaluate.inception in the parameters says which weights, resizes and references are scored"
+    return "" if metric in MEASURED else "; evaluate leaves a metric out when the test split is too small for it"
 
 
 def _check_samples(metric: Metric, count: Any, model: str, evaluation: Mapping[str, Any]) -> None:

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from understudy.gate import EVALUATION, allowance, compared, within, worse_by
-from understudy.metrics.protocol import METRICS
+from understudy.metrics import protocol
 from understudy.params.gate import CHAMPION, Gate, Policy
 from understudy.verdict import Verdict
 
@@ -99,7 +99,7 @@ def _against(champion: Champion, metric: str, bound: float, verdict: Verdict) ->
     if metric not in verdict.metrics:
         return f"{metric}: the student has no value {origin}", False
     value, reference = verdict.metrics[metric], champion.metrics[metric]
-    worse = worse_by(METRICS[metric], value, reference)
+    worse = worse_by(protocol.metric(metric), value, reference)
     said = (
         f"{metric}: {value:.6g} is {compared(worse)} than the champion's {reference:.6g}; {allowance(bound)} {origin}"
     )

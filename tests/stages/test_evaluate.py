@@ -1,5 +1,6 @@
-"""The evaluate stage's plan, and what it says of networks that do not belong together."""
+"""The evaluate stage's plan, its metrics by Inception, and what it says of networks that do not belong together."""
 
+import dataclasses
 import io
 import zipfile
 from pathlib import Path
@@ -7,20 +8,36 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from random_inception import content, pictures
 
 from stages import evaluate
 from understudy.arch import families as architecture
 from understudy.arch.inception import inception
 from understudy.errors import UserError
-from understudy.files import write_json
+from understudy.files import read_json, write_json
 from understudy.metrics.judge import JudgeNet, save_judge
 from understudy.params.base import Base
-from understudy.params.evaluate import Evaluate
+from understudy.params.evaluate import Evaluate, Inception
 from understudy.params.runtime import Runtime
 from understudy.stage import Job
 from understudy.tensors import save_weights
 
-PARAMS = {Base: Base(0), Runtime: Runtime("cpu", "fp32"), Evaluate: Evaluate(40, 2)}
+NO_INCEPTION = Inception(None, None, ("bilinear299",), ("test",))
+PARAMS = {Base: Base(0), Runtime: Runtime("cpu", "fp32"), Evaluate: Evaluate(40, 2, NO_INCEPTION)}
+
+
+COUNTS = {"train": 3, "val": 1, "test": 5}
+
+
+def write_split(path: Path, seed: int, count: int) -> None:
+    photos = pictures(seed, count, (32, 32)).permute(0, 2, 3, 1).numpy()  # [N, 3, H, W] -> [N, H, W, 3]
+    with zipfile.ZipFile(path, "w") as archive:
+        for index, photo in enumerate(photos):
+            label = photo[..., 0] // 86  # three classes
+            for kind, image in (("photo", photo), ("label", label.astype(np.uint8))):
+                stream = io.BytesIO()
+                Image.fromarray(image).save(stream, "PNG")
+                archive.writestr(f"{kind}/{index}.png", stream.getvalue())
 
 
 def network(folder: Path, classes: int) -> None:
@@ -35,12 +52,9 @@ def job(tmp_path: Path) -> Job:
     made = tmp_path / "artifacts"
     write_json(made / "prepare/dataset.json", {
         "schema": 1, "name": "tiny", "size": [32, 32], "classes": ["a", "b", "c"], "ignore": None, "licence": "CC0",
-        "palette": [[255, 0, 0], [0, 255, 0], [0, 0, 255]], "counts": {"train": 1, "val": 1, "test": 5}})  # fmt: skip
-    with zipfile.ZipFile(made / "prepare/test.zip", "w") as archive:
-        for kind, shape in (("photo", (32, 32, 3)), ("label", (32, 32))):
-            stream = io.BytesIO()
-            Image.fromarray(np.zeros(shape, np.uint8)).save(stream, "PNG")
-            archive.writestr(f"{kind}/0.png", stream.getvalue())
+        "palette": [[255, 0, 0], [0, 255, 0], [0, 0, 255]], "counts": COUNTS})  # fmt: skip
+    for seed, split in enumerate(("train", "test")):
+        write_split(made / f"prepare/{split}.zip", seed, COUNTS[split])
     save_judge(JudgeNet(3, 4), made / "judge")
     for stage in ("teacher", "distill", "baseline"):
         network(made / stage, 3)
@@ -62,3 +76,58 @@ def test_networks_of_other_classes_are_named(begin, job):
     save_judge(JudgeNet(4, 4), job.root / "artifacts/judge")
     with pytest.raises(UserError, match=r"judge\.json: knows 4 classes, the data have 3"):
         begin(job)
+
+
+@pytest.fixture
+def with_inception(job, monkeypatch):
+    """The job with random weights of Inception, at an address; what is fetched is kept in the job's own folder."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(job.root.absolute() / "cache"))
+    data, sha256 = content()
+    (job.root / "weights.pth").write_bytes(data)
+    asked = Inception((job.root / "weights.pth").as_uri(), sha256, ("bilinear299",), ("test", "train_test"))
+    return dataclasses.replace(job, sections=job.sections | {Evaluate: Evaluate(40, 2, asked)})
+
+
+@pytest.mark.slow
+def test_every_model_is_scored_by_inception(with_inception, monkeypatch, capsys):
+    job = with_inception
+    evaluate.run(job)
+    name = f"inception{content()[1][:8]}"
+    names = {f"frechet_distance_{name}_bilinear299_test", f"frechet_distance_{name}_bilinear299_train_test",
+             f"kid_{name}_bilinear299_test"}  # fmt: skip
+    found = read_json(job.output("evaluate/evaluation.json"))
+    for model in ("teacher", "student", "baseline"):
+        assert names <= set(found["models"][model])
+        assert all(found["models"][model][metric]["n"] == 5 for metric in names)
+    assert not names & set(found["models"]["real"])
+    for other in ("teacher", "baseline"):
+        assert names <= set(found["differences"][f"student_minus_{other}"])
+    assert names <= set(read_json(job.output("evaluate/metrics.json"))["student"])
+    assert "artifacts/prepare/train.zip" in found["files"]
+    said = capsys.readouterr().out
+    assert said.count("5 test images for Inception's 2048 features") == 1 and "is no FID" in said
+    # Real photos are looked at once, weights fetched once.
+    (job.root / "weights.pth").unlink()
+    looked = []
+    whole = evaluate.features
+    monkeypatch.setattr(evaluate, "features", lambda net, photos, how: looked.append(photos) or whole(net, photos, how))
+    evaluate.scene.cache_clear()
+    evaluate.run(job)
+    assert len(looked) == 3
+    assert read_json(job.output("evaluate/evaluation.json")) == found
+    assert "fetching" not in capsys.readouterr().out
+
+
+def test_without_weights_inception_is_not_even_built(job, monkeypatch):
+    monkeypatch.setattr(evaluate, "load_inception", None)
+    monkeypatch.setattr(evaluate, "features", None)
+    evaluate.run(job)
+    found = read_json(job.output("evaluate/evaluation.json"))
+    assert not any("inception" in metric for model in found["models"].values() for metric in model)
+    assert "artifacts/prepare/train.zip" not in found["files"] and not (job.root / evaluate.CACHE).exists()
+
+
+def test_wrong_weights_stop_the_plan(with_inception):
+    (with_inception.root / "weights.pth").write_bytes(b"a page that says: not found")
+    with pytest.raises(UserError, match=r"evaluate\.inception\.sha256: .*has SHA-256 .*expected"):
+        evaluate.plan(with_inception)

@@ -150,6 +150,17 @@ def test_what_is_missing_fails_by_name():
     assert not found({MIOU: {"min": 0}}, evaluation(collapse={}))[0].passed
 
 
+def test_metrics_by_inception_are_judged_and_named_when_they_were_not_scored():
+    fid, kid = "fid_inception2015_bilinear299_test", "kid_inception0123abcd_antialias299_test"
+    value = evaluation()
+    value["models"]["student"] |= {fid: {"value": 60.0, "n": 100}, kid: {"value": -0.001, "n": 100}}
+    assert found({fid: {"max": 61}, kid: {"max": 0}}, value)[0].passed  # fewer images than features are published too
+    verdict, finding = found({fid: {"max_worse_than_teacher": 3}}, value)
+    assert not verdict.passed
+    assert f"no artifacts/evaluate/evaluation.json: models.teacher.{fid}" in finding.message
+    assert "evaluate.inception in the parameters says which" in finding.message
+
+
 def test_impossible_values_fail():
     broken = evaluation()
     broken["models"]["student"][MIOU]["value"] = 1.2
@@ -206,6 +217,7 @@ def test_another_model_s_collapse_fails_what_is_compared_with_it(model, policy, 
         (None, "gate: expected a mapping with at least one metric"),
         ({}, "gate: expected a mapping with at least one metric"),
         ({"fid": {"max": 1}}, "gate: unknown metric fid; known metrics: miou"),
+        ({"fid_judge_noresize_test": {"max": 1}}, "and those by Inception in docs/metrics.md"),
         ({MIOU: {}}, f"gate.{MIOU}: expected a mapping with at least one rule"),
         ({MIOU: 0.4}, f"gate.{MIOU}: expected a mapping"),
         ({MIOU: {"least": 0.4}}, f"gate.{MIOU}: unknown rule least; known rules: min, max"),

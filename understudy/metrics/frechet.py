@@ -57,12 +57,18 @@ class Moments:
             self.count = total
         return self
 
-    def gaussian(self) -> "Gaussian":
-        """The Gaussian with this mean and the unbiased covariance. Raises UserError below two samples a dimension."""
-        if self.count < 2 * self.dims:
+    def gaussian(self, per_dim: int = 2) -> "Gaussian":
+        """The Gaussian with this mean and the unbiased covariance.
+
+        per_dim: samples that each dimension needs; 0 takes two or more in all, and a covariance without full rank.
+        Raises UserError below that.
+        """
+        needed = max(per_dim * self.dims, 2)
+        if self.count < needed:
+            narrower = " or take a narrower judge (judge.width)" if per_dim else ""
             raise UserError(
-                f"Frechet distance: {self.count} images are too few for {self.dims} features, {2 * self.dims} are "
-                "needed; evaluate on more images or take a narrower judge (judge.width)"
+                f"Frechet distance: {self.count} images are too few for {self.dims} features, {needed} are "
+                f"needed; evaluate on more images{narrower}"
             )
         return Gaussian(self._mean, self._scatter / (self.count - 1))
 

@@ -7,6 +7,9 @@ Kernel: (x.y / D + 1)^3. Estimator: Gretton et al. 2012, equation 4, the mean ov
 It leaves out k(x_i, y_i) too, unlike the common form for two independent samples: here y_i is made from the label map
 of x_i, the two resemble each other, and that would count as likeness of the distributions. One block holds all images
 (no averaging over random subsets), so that the value is deterministic.
+
+`published_kernel_distance` is the common form, k(x_i, y_i) included, for numbers that are compared with others'. It is
+what averages over ever more random subsets tend to.
 """
 
 import torch
@@ -35,7 +38,26 @@ def weighted_kernel_distance(terms: Tensor, weights: Tensor) -> Tensor:
     Two copies of one image are no pair: a resample keeps the estimator's expectation.
     """
     pairs = weights.sum(1).square() - weights.square().sum(1)
-    return ((weights @ terms) * weights).sum(1) / pairs  # [R, N] [N, N] -> [R, N] -> [R]
+    return _weighted(terms, weights) / pairs
+
+
+def published_kernel_distance(real: Tensor, fake: Tensor, weights: Tensor) -> Tensor:
+    """The common form of the estimate on resamples (Binkowski et al. 2018, section 4).
+
+    real, fake: features [N, D]; weights: float64 [R, N], times that the i-th image of both is drawn -> float64 [R].
+    """
+    if real.shape != fake.shape or real.dim() != 2 or len(real) < 2:
+        raise ValueError(f"expected equal [N, D] with N of 2 or more, found {list(real.shape)} and {list(fake.shape)}")
+    x, y = real.double(), fake.double()
+    within = (_kernel(x, x) + _kernel(y, y)).fill_diagonal_(0)  # [N, N]
+    counts = weights.sum(1)  # [R]
+    pairs = counts.square() - weights.square().sum(1)  # of different images
+    return _weighted(within, weights) / pairs - 2 * _weighted(_kernel(x, y), weights) / counts.square()
+
+
+def _weighted(terms: Tensor, weights: Tensor) -> Tensor:
+    """The sum of terms [N, N] under every row of weights [R, N] -> [R]."""
+    return ((weights @ terms) * weights).sum(1)
 
 
 def _kernel(x: Tensor, y: Tensor) -> Tensor:

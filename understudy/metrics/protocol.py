@@ -3,8 +3,15 @@
 `judge` is this project's own network (understudy/metrics/judge.py), so its Frechet distance is no FID and compares
 only with others by the same judge; `noresize` says that photos enter it at the size at which they are stored. Photos
 are scored from arrays, rounded to 8 bits as a file would hold them, never through a lossy file.
+
+Metrics by Inception's features are named `fid_inception2015_RESIZE_REFERENCE` and `kid_inception2015_RESIZE_test`, and
+only with the published weights. Others of the same architecture are named by the first eight digits of their SHA-256,
+`frechet_distance_inception0123abcd_...`: no number that is not an FID is called one, and two with one name were
+measured by the same network. docs/metrics.md tells what each resize and reference is.
 """
 
+import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -13,6 +20,16 @@ PIXEL_ACCURACY = "pixel_accuracy_judge_noresize_test"
 FRECHET = "frechet_distance_judge_noresize_test"
 KID = "kid_judge_noresize_test"
 L1_TO_TEACHER = "l1_to_teacher_test"
+
+Resize = Literal["bilinear299", "antialias299"]  # how photos come to Inception's 299 px (resize.py)
+Reference = Literal["test", "train_test"]  # the real photos: of the test split, or of the training split and it
+# SHA-256 of pt_inception-2015-12-05-6726825d.pth, the TensorFlow release's weights that FID is defined by.
+PUBLISHED_SHA256 = "6726825d0af5f729cebd5821db510b11b1cfad8faad88a03f1befd49fb9129b2"
+PUBLISHED = "inception2015"
+_BY_INCEPTION = re.compile(
+    r"(fid_inception2015|frechet_distance_inception[0-9a-f]{8})_(bilinear299|antialias299)_(test|train_test)"
+    r"|(kid)_inception(2015|[0-9a-f]{8})_(bilinear299|antialias299)_test"
+)
 
 
 @dataclass(frozen=True)
@@ -55,3 +72,46 @@ MEASURED = (
     Metric("peak_activation_mb", "lower"),  # most memory that one image's activations take at once, in 1e6 bytes
 )
 METRICS = {metric.name: metric for metric in (*SCORED, *MEASURED)}
+
+
+def inception_name(sha256: str) -> str:
+    """What metrics by the Inception weights of this SHA-256 call their network."""
+    return PUBLISHED if sha256 == PUBLISHED_SHA256 else f"inception{sha256[:8]}"
+
+
+def inception_frechet(network: str, resize: Resize, reference: Reference) -> str:
+    """The name of the Frechet distance by `network`, which is an `inception_name`: FID for the published one alone."""
+    return f"{'fid' if network == PUBLISHED else 'frechet_distance'}_{network}_{resize}_{reference}"
+
+
+def inception_kid(network: str, resize: Resize) -> str:
+    """The name of KID by `network`, to the real photos of the test split."""
+    return f"kid_{network}_{resize}_test"
+
+
+def by_inception(name: str) -> bool:
+    """Whether a name is that of a metric by Inception's features."""
+    return _BY_INCEPTION.fullmatch(name) is not None
+
+
+def find(name: str) -> Metric | None:
+    """The metric of that name, or None."""
+    if not by_inception(name):
+        return METRICS.get(name)
+    # Published protocols take as few images as there are: evaluate warns, and the interval tells.
+    return Metric(name, "lower", smallest=None if name.startswith("kid_") else 0, images=2)
+
+
+def metric(name: str) -> Metric:
+    """The metric of a name that is known to be one. Raises KeyError otherwise."""
+    found = find(name)
+    if found is None:
+        raise KeyError(name)
+    return found
+
+
+def scored(names: Iterable[str]) -> list[Metric]:
+    """The metrics among `names` that are estimated from images: the judge's in the order above, then Inception's."""
+    given = list(dict.fromkeys(names))
+    judged = [found for found in SCORED if found.name in given]
+    return judged + [metric(name) for name in given if by_inception(name)]

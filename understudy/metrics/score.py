@@ -158,11 +158,15 @@ class Scorer:
         ]
 
     def _estimate(self, name: str, value: float, resampled: Tensor) -> Estimate:
-        low, high = interval(value, resampled)
-        metric = protocol.METRICS[name]
-        smallest = -torch.inf if metric.smallest is None else metric.smallest
-        largest = torch.inf if metric.largest is None else metric.largest
-        return Estimate(value, max(low, smallest), min(high, largest), len(self.real), resampled)
+        return estimate(protocol.METRICS[name], value, resampled, len(self.real))
+
+
+def estimate(metric: protocol.Metric, value: float, resampled: Tensor, count: int) -> Estimate:
+    """A metric of `count` images with its interval, which leaves what the metric cannot be out."""
+    low, high = interval(value, resampled)
+    smallest = -torch.inf if metric.smallest is None else metric.smallest
+    largest = torch.inf if metric.largest is None else metric.largest
+    return Estimate(value, max(low, smallest), min(high, largest), count, resampled)
 
 
 def difference(first: Estimate, second: Estimate) -> Estimate:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from understudy.errors import UserError
-from understudy.metrics.protocol import METRICS, SCORED
+from understudy.metrics.protocol import MEASURED, METRICS, find
 
 INFORMATIONAL: Final = "informational"
 WORSE_THAN, CLEARLY_BETTER, NOT_CLEARLY_WORSE = "max_worse_than_", "clearly_better_than_", "not_clearly_worse_than_"
@@ -42,8 +42,11 @@ class Gate:
         """From plain YAML values. Raises UserError naming the key for an unknown metric or rule, or a bad bound."""
         policy: dict[str, dict[str, float | bool]] = {}
         for metric, rules in _mapping(value, where, "metric").items():
-            if metric not in METRICS:
-                raise UserError(f"{where}: unknown metric {metric}; known metrics: {', '.join(METRICS)}")
+            if find(str(metric)) is None:
+                raise UserError(
+                    f"{where}: unknown metric {metric}; known metrics: {', '.join(METRICS)}, and those by Inception "
+                    "in docs/metrics.md"
+                )
             policy[metric] = dict(_mapping(rules, f"{where}.{metric}", "rule"))
             for rule, bound in policy[metric].items():
                 _check(metric, rule, bound, f"{where}.{metric}")
@@ -70,7 +73,7 @@ def _check(metric: str, rule: Any, bound: Any, where: str) -> None:
     if rule in (INFORMATIONAL, *CLEAR):
         if bound is not True:
             raise UserError(f"{where}.{rule}: expected true, found {bound!r}")
-        if rule in CLEAR and METRICS[metric] not in SCORED:
+        if rule in CLEAR and find(metric) in MEASURED:
             raise UserError(f"{where}.{rule}: {metric} is counted, not estimated, and has no interval; bound its value")
     # A bound that is not a number would let everything pass or nothing.
     elif isinstance(bound, bool) or not isinstance(bound, int | float) or not math.isfinite(bound):

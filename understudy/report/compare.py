@@ -9,7 +9,7 @@ from understudy.errors import UserError
 from understudy.files import read_json
 from understudy.gate import EVALUATION, JUDGE, STUDENT, TEST_SPLIT
 from understudy.graph import NETWORKS
-from understudy.metrics.protocol import METRICS, SCORED, Metric
+from understudy.metrics.protocol import MEASURED, Metric, scored
 from understudy.params.leaves import differences
 from understudy.report.gather import Run
 from understudy.report.parameters import LOCK, PARAMS, parameters, shown
@@ -80,11 +80,11 @@ def _incomparable(run: Run, theirs: Run) -> list[str]:
 def _metrics(model: str, before: Mapping[str, Any], after: Mapping[str, Any], name: str, comparable: bool) -> Table:
     """comparable: whether both runs were scored alike, without which a difference of their scores means nothing."""
     rows = []
-    for metric in METRICS.values():
+    for metric in (*scored((*after, *before)), *MEASURED):
         old, new = before.get(metric.name), after.get(metric.name)
         if not old and not new:
             continue
-        sure = comparable or metric not in SCORED
+        sure = comparable or metric in MEASURED
         difference = _difference(metric, old, new) if old and new and sure else "-"
         rows.append((label(metric.name), estimate(old), estimate(new), difference))
     return Table(f"The {model}", ("", name, "this run", "difference"), tuple(rows))
@@ -96,7 +96,7 @@ def _difference(metric: Metric, old: Mapping[str, Any], new: Mapping[str, Any]) 
     if abs(change) < ROUNDED:
         return "0"
     better = "better" if (change > 0) == (metric.better == "higher") else "worse"
-    if metric in SCORED:
+    if metric not in MEASURED:
         if any(entry.get(end) is None for entry in (old, new) for end in ("low", "high")):
             return f"{change:+.4g}"
         if old["low"] <= new["high"] and new["low"] <= old["high"]:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from understudy.graph import NETWORKS
-from understudy.metrics.protocol import KID, MEASURED, METRICS, SCORED
+from understudy.metrics.protocol import MEASURED, by_inception, metric, scored
 from understudy.verdict import Verdict, counts, ordered
 
 MODELS = tuple(NETWORKS)
@@ -24,7 +24,6 @@ COSTS = {
     "file_mb": "weights file (MB)",
     "peak_activation_mb": "peak activations (MB)",
 }
-SCALES = {KID: 1000}  # shown as papers show it
 Estimate = Mapping[str, Any]
 # What Markdown would not read as text. A backslash by its number: before another escape it would undo it.
 ESCAPES = {"&": "&amp;", "<": "&lt;", "\\": "&#92;", "|": "\\|", "`": "\\`", "[": "\\[", "*": "\\*"}
@@ -73,20 +72,21 @@ def tables(evaluation: Mapping[str, Any], latency: Mapping[str, Any] | None) -> 
 def _quality(evaluation: Mapping[str, Any]) -> Table:
     models = evaluation["models"]
     count = max((entry.get("n", 0) for model in models.values() for entry in model.values()), default=0)
+    names = [found.name for found in scored(chain.from_iterable(models[model] for model in MODELS))]
     rows = tuple(
-        (_scaled(name), *(estimate(models[model].get(name), SCALES.get(name, 1)) for model in MODELS), _arrow(name))
-        for name in (metric.name for metric in SCORED)
-        if any(name in models[model] for model in MODELS)
+        (_scaled(name), *(estimate(models[model].get(name), scale(name)) for model in MODELS), _arrow(name))
+        for name in names
     )
     ceiling = ", ".join(
         f"{label(name)} {estimate(entry)}"
         for name, entry in models.get("real", {}).items()
-        if METRICS[name].better == "higher"
+        if metric(name).better == "higher"
     )
     notes = [f"ceiling, real photos: {ceiling}"] if ceiling else []
     notes += [f"{model} collapsed: {message}" for model, message in evaluation["collapse"].items() if message]
     photos = f"{count:,} {evaluation['split']} photos of {evaluation['dataset']}"
-    title = f"Quality on {photos}, by the run's own judge, not resized; 95 % intervals"
+    protocol = "by the run's own judge, not resized" + (", or as named" if any(map(by_inception, names)) else "")
+    title = f"Quality on {photos}, {protocol}; 95 % intervals"
     return Table(title, ("", *MODELS, "better"), rows, tuple(notes))
 
 
@@ -94,8 +94,7 @@ def _differences(evaluation: Mapping[str, Any]) -> Table:
     differences = evaluation["differences"]
     rows = tuple(
         (_scaled(name), *(reading(name, differences[key].get(name)) for key in PAIRS.values()))
-        for name in (metric.name for metric in SCORED)
-        if any(name in differences[key] for key in PAIRS.values())
+        for name in (found.name for found in scored(chain.from_iterable(differences[key] for key in PAIRS.values())))
     )
     return Table("Differences, resampling the same photos for both; 95 % intervals", ("", *PAIRS), rows)
 
@@ -103,8 +102,8 @@ def _differences(evaluation: Mapping[str, Any]) -> Table:
 def _cost(evaluation: Mapping[str, Any], latency: Mapping[str, Any] | None) -> Table:
     models = evaluation["models"]
     rows = [
-        _cost_row(COSTS[metric.name], [models[model].get(metric.name, {}).get("value") for model in MODELS])
-        for metric in MEASURED
+        _cost_row(COSTS[found.name], [models[model].get(found.name, {}).get("value") for model in MODELS])
+        for found in MEASURED
     ]
     notes: tuple[str, ...] = (
         "latency: these networks are not timed on this machine; `dvc repro -sf evaluate` times them",
@@ -148,26 +147,36 @@ def _decimals(half_width: float) -> int:
 
 def reading(name: str, difference: Estimate | None) -> str:
     """A difference and what it says: `better` or `worse` where the interval leaves zero out, otherwise `unclear`."""
-    shown = estimate(difference, SCALES.get(name, 1))
+    shown = estimate(difference, scale(name))
     if not difference or difference.get("low") is None or difference.get("high") is None:
         return shown
     if difference["low"] <= 0 <= difference["high"]:
         return f"{shown} unclear"
     higher = difference["low"] > 0
-    return f"{shown} {'better' if higher == (METRICS[name].better == 'higher') else 'worse'}"
+    return f"{shown} {'better' if higher == (metric(name).better == 'higher') else 'worse'}"
 
 
 def label(name: str) -> str:
-    """A metric's name for a person: without its protocol, which the table's title states."""
+    """A metric's name for a person: without the judge's protocol, which the table's title states.
+
+    Of those by Inception the name is the protocol, and stays whole.
+    """
+    if by_inception(name):
+        return name
     return COSTS.get(name) or name.removesuffix(PROTOCOL).removesuffix("_test").replace("_", " ")
 
 
+def scale(name: str) -> int:
+    """By what a metric's values are multiplied to be shown as papers show them."""
+    return 1000 if name.startswith("kid_") else 1
+
+
 def _scaled(name: str) -> str:
-    return f"{label(name)} x {SCALES[name]}" if name in SCALES else label(name)
+    return f"{label(name)} x {scale(name)}" if scale(name) > 1 else label(name)
 
 
 def _arrow(name: str) -> str:
-    return "up" if METRICS[name].better == "higher" else "down"
+    return "up" if metric(name).better == "higher" else "down"
 
 
 def verdict_table(verdict: Verdict) -> Table:

@@ -4,7 +4,7 @@ import pytest
 from finished_run import STUDENT, finished_run, lock, write_evaluation
 
 from understudy.errors import UserError
-from understudy.files import write_json
+from understudy.files import read_json, write_json
 from understudy.gate import EVALUATION
 from understudy.report.compare import METRICS_FILE, Other, compare
 from understudy.report.gather import Run
@@ -39,6 +39,15 @@ def test_metrics_stand_beside_each_other_with_their_difference(before, after):
     assert student["frechet distance"][2] == "-0.05 better" and student["kid"][2] == "0"
     assert rows(found.metrics[0])["miou"][2] == "0"
     assert found.verdicts == ("failed, 1 rule broken", "failed, 1 rule broken") and not found.notes
+
+
+def test_metrics_by_inception_of_either_run_are_listed(before, after):
+    fid = "fid_inception2015_bilinear299_test"
+    value = read_json(after / EVALUATION)
+    value["models"]["student"][fid] = {"value": 60.0, "low": 59.0, "high": 61.0, "n": 100}
+    write_json(after / EVALUATION, value)
+    assert rows(compare(Run(after), other(before)).metrics[1])[fid] == ("-", "60.0 [59.0, 61.0]", "-")
+    assert rows(compare(Run(before), other(after)).metrics[1])[fid] == ("60.0 [59.0, 61.0]", "-", "-")
 
 
 def test_a_difference_within_the_intervals_is_unclear(before, after):

@@ -73,6 +73,20 @@ def test_quality_names_every_model_the_ceiling_and_a_collapse():
     assert row.split()[3] == "-"  # no teacher is compared with itself
 
 
+def test_metrics_by_inception_follow_the_judges_under_their_whole_name():
+    fid, kid = "fid_inception2015_bilinear299_test", "kid_inception2015_bilinear299_test"
+    value = evaluation()
+    for model in ("teacher", "student"):
+        value["models"][model] = {kid: scored(0.0123, 0.001), fid: scored(61.53, 2.5)} | value["models"][model]
+    value["differences"]["student_minus_teacher"][kid] = scored(-0.0123, 0.001)
+    quality, differences, _ = tables(value, LATENCY)
+    assert [row[0] for row in quality.rows][-2:] == [f"{kid} x 1000", fid]
+    assert quality.rows[-1][1:] == ("61.5 [59.0, 64.0]", "61.5 [59.0, 64.0]", "-", "down")
+    assert quality.rows[-2][1] == "12.3 [11.3, 13.3]"
+    assert "or as named" in quality.title
+    assert differences.rows[-1][:2] == (f"{kid} x 1000", "-12.3 [-13.3, -11.3] better")
+
+
 def test_cost_states_the_ratio_to_the_student_and_how_latency_was_taken():
     text = tables(evaluation(), LATENCY)[2].text()
     ratios = {line[:24].strip(): line.split()[-1] for line in text.splitlines() if line.rstrip().endswith("x")}

@@ -1,0 +1,77 @@
+"""A file that others made: from a path, or fetched once from an address, and not looked into unless its hash is right.
+
+What was fetched is kept for all projects of a user, named by its SHA-256. A file is there whole or not at all.
+"""
+
+import hashlib
+import http.client
+import os
+import shutil
+import urllib.request
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from understudy.errors import UserError
+from understudy.files import atomic
+
+TIMEOUT = 60.0  # seconds without an answer
+SCHEMES = ("https", "file")
+
+
+def read_verified(source: str, sha256: str, root: Path, key: str) -> bytes:
+    """The content of a file of known SHA-256.
+
+    source: a path, from `root` unless absolute, or an https: or file: address. sha256: 64 hexadecimal digits.
+    key: of the parameters that name both, for messages. Raises UserError when there is no such file, the address
+    does not answer, or the content has another hash: then nothing is kept.
+    """
+    scheme = urlsplit(source).scheme
+    if not scheme:
+        return _checked(_read(root / source, key), sha256, str(root / source), key)
+    if scheme not in SCHEMES:
+        raise UserError(f"{key}.weights: {source}: expected a path, or an address that begins with https: or file:")
+    kept = cache() / sha256
+    if kept.exists() and hashlib.sha256(data := _read(kept, key)).hexdigest() == sha256:
+        return data
+    _fetch(source, sha256, kept, key)
+    return _checked(_read(kept, key), sha256, str(kept), key)
+
+
+def cache() -> Path:
+    """The folder that keeps what was fetched: understudy/weights in the user's cache folder (XDG base directories)."""
+    named = Path(os.environ.get("XDG_CACHE_HOME", ""))
+    return (named if named.is_absolute() else Path.home() / ".cache") / "understudy" / "weights"
+
+
+def _fetch(address: str, sha256: str, path: Path, key: str) -> None:
+    print(f"fetching {address}, once; it is kept as {path}", flush=True)
+    with atomic(path) as temporary:
+        try:
+            with urllib.request.urlopen(address, timeout=TIMEOUT) as answer, temporary.open("wb") as stream:
+                shutil.copyfileobj(answer, stream)
+        except (OSError, http.client.HTTPException, ValueError) as error:
+            raise UserError(
+                f"{key}.weights: {address} cannot be fetched: {error}; try again, or fetch the file elsewhere and name "
+                "its path"
+            ) from error
+        _checked(temporary.read_bytes(), sha256, address, key)
+
+
+def _read(path: Path, key: str) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise UserError(
+            f"{key}.weights: {path} cannot be read: {error.strerror}; put the file there, name another path or address,"
+            " or set the key to null"
+        ) from error
+
+
+def _checked(data: bytes, sha256: str, where: str, key: str) -> bytes:
+    found = hashlib.sha256(data).hexdigest()
+    if found != sha256:
+        raise UserError(
+            f"{key}.sha256: {where} has SHA-256 {found}, expected {sha256}; it is another file or a damaged one, and "
+            "was not loaded: get it again, or correct the key if this is the file that you mean"
+        )
+    return data
