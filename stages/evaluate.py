@@ -81,7 +81,7 @@ def scene(job: Job) -> Scene:
         info.require_fit(arch.input_channels, arch.encoding, path)
         models[name] = (arch, net.to(place).eval())
     asked, inception = job.params(Evaluate).inception, None
-    if asked.weights is not None and asked.sha256 is not None:
+    if asked is not None:
         data = read_verified(asked.weights, asked.sha256, job.root, "evaluate.inception")
         inception = load_inception(data, asked.weights).to(place)
     return Scene(info, judge, inception, models, place)
@@ -164,7 +164,7 @@ def _by_inception(
     """The metrics of every model by Inception's features; none where no weights are named."""
     params, net = job.params(Evaluate), ready.inception
     asked = params.inception
-    if net is None or asked.sha256 is None:
+    if net is None or asked is None:
         return {}
     network = inception_name(asked.sha256)
     if network != PUBLISHED:
@@ -178,7 +178,7 @@ def _by_inception(
 
     def see_split(split: str, how: Resize) -> Tensor:
         archive = job.input(f"prepare/{split}.zip")
-        origin = {"photos": sha256(archive), "weights": str(asked.sha256), "resize": how,
+        origin = {"photos": sha256(archive), "weights": asked.sha256, "resize": how,
                   "device": str(ready.device), "threads": str(threads())}  # fmt: skip
         return kept_features(job.root / CACHE, origin, lambda: see(load_pairs(archive).photos, how))
 
@@ -204,7 +204,7 @@ def _seconds(ready: Scene, params: Evaluate) -> float:
             observe(ready.judge, photos, part, info.ignore)
             spent = time.perf_counter() - start
         seconds += spent * (info.counts["test"] + 2 * params.latency_runs) / TIMED
-    if ready.inception is not None:
+    if ready.inception is not None and params.inception is not None:
         start = time.perf_counter()
         for _ in features(ready.inception, torch.zeros(TIMED, 3, *info.size, dtype=torch.uint8), "bilinear299"):
             pass
@@ -215,10 +215,10 @@ def _seconds(ready: Scene, params: Evaluate) -> float:
     return seconds
 
 
-def _scored_files(asked: Inception) -> list[str]:
+def _scored_files(asked: Inception | None) -> list[str]:
     """Names under artifacts/ of everything that the numbers were computed from."""
     weights = [f"{stage}/{file}" for stage in MODELS.values() for file in ("arch.json", "weights.safetensors")]
-    train = ["prepare/train.zip"] if asked.weights is not None and "train_test" in asked.references else []
+    train = ["prepare/train.zip"] if asked is not None and "train_test" in asked.references else []
     judged = ["judge/judge.json", "judge/weights.safetensors"]
     return ["prepare/dataset.json", "prepare/test.zip", *train, *judged, *weights]
 

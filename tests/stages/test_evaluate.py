@@ -22,8 +22,7 @@ from understudy.params.runtime import Runtime
 from understudy.stage import Job
 from understudy.tensors import save_weights
 
-NO_INCEPTION = Inception(None, None, ("bilinear299",), ("test",))
-PARAMS = {Base: Base(0), Runtime: Runtime("cpu", "fp32"), Evaluate: Evaluate(40, 2, NO_INCEPTION)}
+PARAMS = {Base: Base(0), Runtime: Runtime("cpu", "fp32"), Evaluate: Evaluate(40, 2, None)}
 
 
 COUNTS = {"train": 3, "val": 1, "test": 5}

@@ -35,7 +35,7 @@ def root(repo, tmp_path_factory):
     write_checkpoint(root / "latest_net_G.pth")
     params = yaml.safe_load((root / "params.yaml").read_text())
     params["teacher"] |= {
-        "source": {"path": "latest_net_G.pth", "sha256": sha256(root / "latest_net_G.pth")},
+        "source": {"weights": "latest_net_G.pth", "sha256": sha256(root / "latest_net_G.pth")},
         "encoding": "rgb",
     }
     params["distill"]["discriminator"] = "fresh"
@@ -71,7 +71,7 @@ def test_another_file_than_was_meant_is_refused_and_nothing_is_lost(root):
     path.write_bytes(content[:-1])
     try:
         ended = run(root, sys.executable, "-m", "stages.teacher")
-        assert ended.returncode == 2 and "teacher: teacher.source: latest_net_G.pth: has SHA-256" in ended.stderr
+        assert ended.returncode == 2 and "teacher: teacher.source.sha256: latest_net_G.pth has SHA-256" in ended.stderr
         assert ended.stderr.count("\n") == 1
     finally:
         path.write_bytes(content)

@@ -1,38 +1,37 @@
 """A network that other code has trained, as its tensors: read without running anything that the file holds."""
 
+import io
 from collections.abc import Mapping
-from pathlib import Path
 
+import safetensors.torch
 import torch
 from torch import Tensor
 
 from understudy.errors import UserError
-from understudy.files import sha256
 
 LISTED = 3  # names of tensors that an error tells
 
 
-def read_checkpoint(path: Path, digest: str, key: str) -> dict[str, Tensor]:
-    """The tensors of a state dict that torch saved, by name, in float32 where they are numbers with a fraction.
+def read_state(data: bytes, where: str) -> dict[str, Tensor]:
+    """The tensors of a state dict by name, on the CPU, in float32 where they are numbers with a fraction.
 
-    digest: SHA-256 of the file, in hexadecimal. key: of the parameter that names the file, for errors. The prefix that
+    data: a file's content, of safetensors or of torch.save. where: what to call the file in errors. The prefix that
     `nn.DataParallel` puts before every name is dropped.
-    Raises UserError when the file is missing, another than the digest says, damaged, anything but named tensors, or
-    holds values that are not finite.
+    Raises UserError when it is damaged, holds anything but named tensors, or values that are not finite.
     """
-    where = f"{key}: {path}"
-    if (found := sha256(path)) != digest.lower():
-        raise UserError(f"{where}: has SHA-256 {found}, {key}.sha256 says {digest}; use the file that was meant")
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
+        if data[8:9] == b"{":  # safetensors: the header's length in 8 bytes, then its JSON
+            content = safetensors.torch.load(data)
+        else:
+            content = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
     except Exception as error:  # a damaged file fails in whatever reads its broken part, and each in its own way
         raise UserError(
-            f"{where}: damaged, or holds more than tensors, which is never loaded ({_first_line(error)}); "
-            "save the generator's state_dict() alone"
+            f"{where}: damaged, or neither safetensors nor tensors of torch.save alone ({_first_line(error)}); "
+            "save the network's state_dict()"
         ) from error
     if not _is_state(content):
         raise UserError(
-            f"{where}: holds {_what(content)}, expected tensors by name; save the generator's state_dict() alone"
+            f"{where}: holds {_what(content)}, expected tensors by name; save the network's state_dict() alone"
         )
     tensors = {name: value.float() if value.is_floating_point() else value for name, value in content.items()}
     if all(name.startswith("module.") for name in tensors):

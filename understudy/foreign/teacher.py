@@ -14,8 +14,9 @@ from understudy.cost import cost
 from understudy.data.checked import require_checked
 from understudy.data.pairs import DatasetInfo, load_info
 from understudy.errors import UserError
+from understudy.fetch import read_verified
 from understudy.files import write_json, write_text
-from understudy.foreign.checkpoint import read_checkpoint
+from understudy.foreign.checkpoint import read_state
 from understudy.foreign.pix2pix import recognise
 from understudy.models.generator import Generator
 from understudy.params.base import Base
@@ -34,9 +35,9 @@ TIMED = 4  # images, to tell how long the validation split will take
 
 @dataclass(frozen=True)
 class Imported:
-    """info: of the data that it is to translate. arch, generator: as recovered from the file `path`, on the CPU."""
+    """info: of the data that it is to translate. arch, generator: as recovered from the file `weights`, on the CPU."""
 
-    path: Path
+    weights: str
     info: DatasetInfo
     arch: Arch
     generator: Generator
@@ -52,14 +53,14 @@ def imported(job: Job) -> Imported:
     assert params.source is not None
     seed_everything(job.params(Base).seed)
     require_checked(job)
-    info, path = load_info(job.input("prepare/dataset.json")), Path(params.source.path)
-    where = f"{KEY}: {path}"
-    tensors = read_checkpoint(path, params.source.sha256, KEY)
-    arch, weights = recognise(tensors, info.size, params.encoding, where)
+    info, weights, digest = load_info(job.input("prepare/dataset.json")), params.source.weights, params.source.sha256
+    where = f"{KEY}: {weights}"
+    tensors = read_state(read_verified(weights, digest, Path(), KEY), where)
+    arch, state = recognise(tensors, info.size, params.encoding, where)
     info.require_fit(arch.input_channels, arch.encoding, where)
     generator = architecture.build(arch)
-    generator.load_state_dict(weights)
-    return Imported(path, info, arch, generator.eval())
+    generator.load_state_dict(state)
+    return Imported(weights, info, arch, generator.eval())
 
 
 def plan(job: Job) -> Plan:
@@ -103,4 +104,4 @@ def write(job: Job) -> None:
     validation.draw(generator, job.output("teacher/samples.png"))
     write_json(job.output("teacher/metrics.json"), {"best_step": 0, "determinism": determinism(place), **scores})
     told = ", ".join(f"{name} {value:.4g}" for name, value in scores.items())
-    print(f"teacher: imported {found.arch.depth}, {found.arch.norm} norm, from {found.path}: {told}")
+    print(f"teacher: imported {found.arch.depth}, {found.arch.norm} norm, from {found.weights}: {told}")

@@ -6,10 +6,8 @@ the maximum, and there are 1008 logits. Weights are a state dict under torchvisi
 `pt_inception-2015-12-05-6726825d.pth`; docs/metrics.md says where to get it.
 """
 
-import io
 from collections.abc import Iterator
 
-import safetensors.torch
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -25,6 +23,7 @@ from torchvision.models.inception import (
 )
 
 from understudy.errors import UserError
+from understudy.foreign.checkpoint import read_state
 from understudy.metrics.protocol import Resize
 from understudy.metrics.resize import resize
 
@@ -50,7 +49,7 @@ def load_inception(data: bytes, where: str) -> nn.Module:
     file's name for the UserError when it is neither, or its tensors are not this network's.
     """
     net = build_inception()
-    given = {name: value for name, value in _read(data, where).items() if not name.endswith(COUNTER)}
+    given = {name: value for name, value in read_state(data, where).items() if not name.endswith(COUNTER)}
     own = net.state_dict()
     expected = {name: value for name, value in own.items() if not name.endswith(COUNTER)}
     wrong = [f"{name} is missing" for name in expected if name not in given]
@@ -63,20 +62,6 @@ def load_inception(data: bytes, where: str) -> nn.Module:
     net.load_state_dict(own | given)
     net.fc = nn.Identity()  # what is left is the average pool's output
     return net
-
-
-def _read(data: bytes, where: str) -> dict[str, Tensor]:
-    """A state dict from the bytes of either kind of file."""
-    try:
-        if data[8:9] == b"{":  # safetensors: the header's length in 8 bytes, then its JSON
-            return safetensors.torch.load(data)
-        found = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
-    except Exception as error:  # a foreign file can fail in any way
-        reason = " ".join(str(error).split())[:200]
-        raise UserError(f"{where}: neither safetensors nor tensors of torch.save ({reason})") from error
-    if not isinstance(found, dict) or not all(isinstance(value, Tensor) for value in found.values()):
-        raise UserError(f"{where}: holds no state dict; a whole pickled module is not taken, save its state_dict()")
-    return found
 
 
 @torch.no_grad()

@@ -5,6 +5,7 @@ ValueError. Every field must be given: the one default of a parameter is the one
 """
 
 import dataclasses
+import re
 import types
 import typing
 from collections.abc import Mapping
@@ -100,6 +101,12 @@ def _convert(hint: Any, value: Any, where: str) -> Any:
     # YAML 1.1 reads 2e-4 as text; say so, since the mistake cannot be seen in the file.
     advice = " (write 2.0e-4, not 2e-4)" if hint is float and isinstance(value, str) else ""
     raise UserError(f"{where}: expected {expected}, found {value!r}{advice}")
+
+
+def require_sha256(digest: str) -> None:
+    """For the `__post_init__` of what has a key `sha256`."""
+    hexadecimal = re.fullmatch("[0-9a-f]{64}", digest) is not None
+    require(hexadecimal, "sha256", f"expected the 64 digits that `sha256sum FILE` prints, found {digest!r}")
 
 
 def require(condition: bool, key: str, message: str) -> None:

@@ -1,8 +1,7 @@
-import re
 from dataclasses import dataclass
 from typing import Literal
 
-from understudy.params.loader import require
+from understudy.params.loader import require, require_sha256
 from understudy.params.schedule import Schedule
 
 
@@ -44,19 +43,15 @@ class Unet:
 class Source:
     """A generator that other code has trained, in the layout of the public CycleGAN-and-pix2pix code.
 
-    path: of its state dict, from where the stage is run. sha256: of that file, in hexadecimal: the file is not DVC's,
-    and so the parameter says when it is another.
+    weights: path (from where the stage is run, unless absolute) or https: or file: address of its state dict.
+    sha256: of that file: it is not DVC's, and so the parameter says when it is another.
     """
 
-    path: str
+    weights: str
     sha256: str
 
     def __post_init__(self) -> None:
-        require(
-            re.fullmatch(r"[0-9a-fA-F]{64}", self.sha256) is not None,
-            "sha256",
-            f"expected the 64 digits that `sha256sum FILE` prints, found {self.sha256!r}",
-        )
+        require_sha256(self.sha256)
 
 
 @dataclass(frozen=True)

@@ -104,7 +104,7 @@ class Evil:
         (lambda: b"<html>not found</html>", "neither safetensors nor tensors"),
         (lambda: content()[0][:-1000], "neither safetensors nor tensors"),
         (lambda: saved({"fc.weight": Evil()}), "neither safetensors nor tensors"),
-        (lambda: saved([1, 2]), "holds no state dict"),
+        (lambda: saved([1, 2]), "holds list, expected tensors by name"),
         (lambda: save({"a": torch.zeros(2)}), r"Conv2d_1a_3x3.conv.weight is missing; \d+ tensors in all"),
         (lambda: save(state_dict() | {"fc.weight": torch.zeros(1000, 2048)}), r"fc.weight is \[1000, 2048\], expected"),
         (lambda: save(state_dict() | {"AuxLogits.fc.bias": torch.zeros(3)}), "AuxLogits.fc.bias is none of the"),

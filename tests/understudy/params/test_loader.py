@@ -41,8 +41,9 @@ def load_with(shipped, tmp_path):
     return loading
 
 
+FID = {"weights": "w.pth", "sha256": "0" * 64, "resize": ["bilinear299"], "references": ["test"]}
 BAD = {
-    "unknown key": ("teacher.nfg", 32, "teacher: unknown key nfg; known keys: family, encoding, ngf"),
+    "unknown key": ("teacher.nfg", 32, "teacher: unknown key nfg; known keys: source, family, encoding, ngf"),
     "unknown nested key": ("teacher.schedule.epochs", 3, "teacher.schedule: unknown key epochs"),
     "text for a number": ("judge.learning_rate", "2e-4", r"judge.learning_rate: .* found '2e-4' \(write 2.0e-4"),
     "text for an integer": ("teacher.ngf", "32", "teacher.ngf: expected int, found '32'"),
@@ -78,11 +79,12 @@ BAD = {
     "a negative nested weight": ("distill.alignment.weight", -1, "distill.alignment.weight: must not be negative"),
     "no budget": ("prune.macs_budget_g", 0.0, "prune.macs_budget_g: must be positive"),
     "too few resamples": ("evaluate.resamples", 39, "evaluate.resamples: at least 40"),
-    "weights without a hash": ("evaluate.inception.weights", "w.pth", "evaluate.inception.sha256: missing"),
-    "half a hash": ("evaluate.inception.sha256", "6726825d", "evaluate.inception.sha256: expected 64 .*'6726825d'"),
-    "no such resize": ("evaluate.inception.resize", ["bicubic"], r"evaluate.inception.resize\[0\]: expected one of"),
-    "no reference": ("evaluate.inception.references", [], "evaluate.inception.references: name at least one"),
-    "a reference twice": ("evaluate.inception.references", ["test"] * 2, "evaluate.inception.references: names one"),
+    "weights without a hash": ("evaluate.inception", {**FID, "sha256": None}, "evaluate.inception.sha256: expected"),
+    "half a hash": ("evaluate.inception", {**FID, "sha256": "67"}, "evaluate.inception.sha256: expected the 64 digits"),
+    "no such resize": ("evaluate.inception", {**FID, "resize": ["x"]}, r"evaluate.inception.resize\[0\]: expected"),
+    "no reference": ("evaluate.inception", {**FID, "references": []}, "evaluate.inception.references: name at"),
+    "a reference twice": ("evaluate.inception", {**FID, "references": ["test"] * 2}, "evaluate.inception.references: names"),
+    "a teacher without a hash": ("teacher.source", {"weights": "G.pth"}, "teacher.source: missing key sha256"),
     "an empty range": ("check.brightness", [0.5, 0.5], "check.brightness: expected 0 <= low < high <= 1"),
     "no name": ("registry.model", "a/b", "registry.model: letters, digits"),
     "an unknown metric": ("gate.fid", {"max": 1}, "gate: unknown metric fid"),
