@@ -27,6 +27,7 @@ def plan(job: Job) -> Plan:
     counts = {split: len(source.names(split)) for split in SPLITS}
     return {
         "name": source.name,
+        "layout": source.layout,
         "licence": source.classes.licence,
         "pairs": ", ".join(f"{count} {split}" for split, count in counts.items()),
         "size": "{} x {} (height x width)".format(*params.size),
