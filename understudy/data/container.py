@@ -64,7 +64,7 @@ def open_container(path: Path) -> Container:
     raise UserError(f"prepare.source: {path}: neither a folder nor a zip or tar archive, or its end is missing")
 
 
-def _refuse(name: str, link: bool) -> str | None:
+def refusal(name: str, link: bool) -> str | None:
     """Why an entry's name is not accepted, or None."""
     path = PurePosixPath(name.replace("\\", "/"))
     if ".." in path.parts:
@@ -134,7 +134,7 @@ class _Zip:
         self.paths, self.problems = [], []
         for entry in self._archive.infolist():
             link = stat.S_ISLNK(entry.external_attr >> 16)
-            if reason := _refuse(entry.filename, link):
+            if reason := refusal(entry.filename, link):
                 self.problems.append(f"{entry.filename}: {reason}")
             elif not entry.is_dir():
                 self.paths.append(entry.filename)
@@ -155,7 +155,7 @@ class _Tar:
         self.problems = []
         for member in self._archive.getmembers():
             name = member.name.removeprefix("./")
-            if reason := _refuse(name, member.issym() or member.islnk()):
+            if reason := refusal(name, member.issym() or member.islnk()):
                 self.problems.append(f"{name}: {reason}")
             elif member.isreg():
                 self._members[name] = member
