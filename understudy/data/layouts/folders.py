@@ -85,7 +85,7 @@ def _directly_in(folder: str, paths: Iterable[str], problems: list[str]) -> list
     found = [path for path in paths if path.startswith(folder)]
     deeper = [path for path in found if "/" in path[len(folder) :]]
     problems += [f"{path}: lies in a folder below {folder}; put the files directly there" for path in deeper]
-    return [path for path in found if path not in set(deeper)]
+    return [path for path in found if "/" not in path[len(folder) :]]
 
 
 def _places(photo: str, label: str, root: str) -> dict[str, str]:
