@@ -9,7 +9,7 @@ export DO_NOT_TRACK := 1
 export GX_ANALYTICS_ENABLED := false
 export MLFLOW_DISABLE_TELEMETRY := true
 export PREFECT_SERVER_ANALYTICS_ENABLED := false
-.PHONY: help setup demo repro gate test test-fast test-long test-gpu lint deps data table clean browser
+.PHONY: help setup demo repro gate test test-fast test-long test-gpu lint deps data table clean browser ceph
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
@@ -55,6 +55,10 @@ lint: setup ## style and types (the laws of the house are tests)
 
 deps: setup ## rewrite the code that dvc.yaml's stages depend on
 	$(BIN)/python -m understudy.adapters.dvc
+
+ceph: ## Debian's Ceph, a second S3 server for the tests; without it they use rclone's alone
+	command -v radosgw || { apt-get update && \
+	  apt-get install -y --no-install-recommends ceph-mon ceph-osd ceph-common radosgw; }
 
 data: ## copy data sets into data/: make data FROM=folder
 	@test -n "$(FROM)" || { echo "usage: make data FROM=FOLDER (with camvid_320x240.zip in it)"; exit 2; }

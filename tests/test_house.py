@@ -26,7 +26,7 @@ from understudy.params.teacher import Teacher
 
 REPO = Path(__file__).parents[1]
 STAGES: dict[str, Any] = yaml.safe_load((REPO / "dvc.yaml").read_text())["stages"]
-OPERATIONAL = ("dvc", "prefect", "mlflow", "great_expectations")
+OPERATIONAL = ("dvc", "prefect", "mlflow", "great_expectations", "boto3", "botocore")
 
 
 def python_files(folder: str) -> list[Path]:

@@ -42,7 +42,7 @@ def test_two_runs_write_the_same_bytes(tmp_path: Path) -> None:
 def test_dry_run_prints_counts_and_writes_nothing(tmp_path: Path) -> None:
     done = stage(tmp_path, "root", "--dry-run")
     assert done.returncode == 0, done.stderr
-    assert "expected time: " in done.stdout
+    assert "expected time: " in done.stdout and "layout: drawn" in done.stdout
     assert "3 train, 2 val, 2 test" in done.stdout and "32 x 48" in done.stdout and "CC0-1.0" in done.stdout
     assert not (tmp_path / "root").exists()
 

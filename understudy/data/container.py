@@ -22,6 +22,12 @@ from understudy.errors import UserError
 MAX_FILE = 256 * 2**20  # bytes; an 8k photo without compression has 100 MB
 # A compressed tar has to be unpacked to be read in any order. Images hardly compress: more than this is a bomb.
 MAX_UNPACKED, MAX_RATIO = 2**30, 100
+# What Python's readers raise of archives that are spoilt. RuntimeError: one that is encrypted, or of a kind they lack.
+DAMAGE = (
+    OSError, EOFError, ValueError, OverflowError, RuntimeError, zlib.error, lzma.LZMAError, zipfile.BadZipFile,
+    tarfile.TarError,
+)  # fmt: skip
+ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")
 
 
 class Unreadable(Exception):
@@ -39,20 +45,26 @@ class Container(Protocol):
 
 
 def open_container(path: Path) -> Container:
-    """A folder, or a zip or tar archive told by its content. Raises UserError when it is neither, or damaged."""
+    """A folder, or a zip or tar archive told by its content. Raises UserError when it is neither, or damaged.
+
+    A folder that holds archives and no folder is what they hold together, beside its other files: sets are handed out
+    as several archives, and what describes one may lie beside it.
+    """
+    if path.is_dir():
+        folder = _Folder(path)
+        packed = [file for file in folder.paths if file.lower().endswith(ARCHIVES)]
+        return _Packed(path, folder, packed) if packed and not any("/" in file for file in folder.paths) else folder
     try:
-        if path.is_dir():
-            return _Folder(path)
         if zipfile.is_zipfile(path):
             return _Zip(path)
         if tarfile.is_tarfile(path):
             return _Tar(path)
-    except (OSError, zipfile.BadZipFile, tarfile.TarError, EOFError, zlib.error, lzma.LZMAError, ValueError) as error:
+    except DAMAGE as error:
         raise UserError(f"prepare.source: {path}: damaged or unreadable ({error}); fetch or make it again") from error
     raise UserError(f"prepare.source: {path}: neither a folder nor a zip or tar archive, or its end is missing")
 
 
-def _refuse(name: str, link: bool) -> str | None:
+def refusal(name: str, link: bool) -> str | None:
     """Why an entry's name is not accepted, or None."""
     path = PurePosixPath(name.replace("\\", "/"))
     if ".." in path.parts:
@@ -97,13 +109,32 @@ def _files(folder: Path, above: tuple[str, ...] = ()) -> Iterator[Path]:
             yield path
 
 
+class _Packed:
+    """Archives in one folder, and the files beside them. Of paths that several hold the first is meant, which is
+    listed as a problem where it matters: a licence that comes with each of them does not."""
+
+    def __init__(self, path: Path, folder: _Folder, packed: list[str]) -> None:
+        self._holders: dict[str, Container] = {file: folder for file in folder.paths if file not in packed}
+        self.problems = []
+        for file in packed:
+            archive = open_container(path / file)
+            self.problems += [f"{file}: {problem}" for problem in archive.problems]
+            for entry in archive.paths:
+                if self._holders.setdefault(entry, archive) is not archive and entry.count("/"):
+                    self.problems.append(f"{file}: {entry}: is also in another archive of this folder")
+        self.paths = sorted(self._holders)
+
+    def read(self, path: str) -> bytes:
+        return self._holders[path].read(path)
+
+
 class _Zip:
     def __init__(self, path: Path) -> None:
         self._archive = zipfile.ZipFile(path)
         self.paths, self.problems = [], []
         for entry in self._archive.infolist():
             link = stat.S_ISLNK(entry.external_attr >> 16)
-            if reason := _refuse(entry.filename, link):
+            if reason := refusal(entry.filename, link):
                 self.problems.append(f"{entry.filename}: {reason}")
             elif not entry.is_dir():
                 self.paths.append(entry.filename)
@@ -113,16 +144,7 @@ class _Zip:
         try:
             _check_size(self._archive.getinfo(path).file_size)
             return self._archive.read(path)
-        # RuntimeError: encrypted. NotImplementedError: a compression method that Python lacks.
-        except (
-            OSError,
-            EOFError,
-            zipfile.BadZipFile,
-            zlib.error,
-            lzma.LZMAError,
-            RuntimeError,
-            NotImplementedError,
-        ) as error:
+        except DAMAGE as error:
             raise Unreadable(f"damaged in the archive: {error}") from error
 
 
@@ -133,7 +155,7 @@ class _Tar:
         self.problems = []
         for member in self._archive.getmembers():
             name = member.name.removeprefix("./")
-            if reason := _refuse(name, member.issym() or member.islnk()):
+            if reason := refusal(name, member.issym() or member.islnk()):
                 self.problems.append(f"{name}: {reason}")
             elif member.isreg():
                 self._members[name] = member
@@ -146,7 +168,7 @@ class _Tar:
         try:
             stream = self._archive.extractfile(self._members[path])
             content = stream.read() if stream else b""
-        except (OSError, tarfile.TarError) as error:
+        except DAMAGE as error:
             raise Unreadable(f"damaged in the archive: {error}") from error
         if len(content) < self._members[path].size:
             raise Unreadable("truncated: the archive ends inside it")

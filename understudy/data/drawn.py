@@ -43,6 +43,7 @@ class DrawnSet:
     classes: Classes
     description: _Description
     problems: list[str] = field(default_factory=list)
+    layout: str = "drawn"
 
     @classmethod
     def describe(cls, path: Path) -> "DrawnSet":

@@ -1,23 +1,17 @@
-"""Pairs from a folder or an archive: SPLIT/{photo,label}/NAME.EXT and classes.json (docs/add-a-dataset.md)."""
+"""Pairs from a folder or an archive, in any of the known layouts (docs/add-a-dataset.md)."""
 
-import json
-import unicodedata
 from collections.abc import Iterator
-from pathlib import Path, PurePosixPath
-from typing import Any
+from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 
 from understudy.data.container import Unreadable, open_container
-from understudy.data.pictures import BadImage, read_label, read_photo
-from understudy.data.source import BadPair, Classes, Pair
-from understudy.data.terms import SPLITS
-from understudy.errors import UserError
-
-CLASSES = "classes.json"
-MAX_CLASSES = 256
-UNKNOWN_LICENCE = "unknown"
+from understudy.data.layouts.detect import detect
+from understudy.data.layouts.tree import Picture
+from understudy.data.pictures import BadImage, half, read_label, read_lossy_label, read_photo
+from understudy.data.source import BadPair, Pair
 
 
 class PairedFiles:
@@ -26,27 +20,14 @@ class PairedFiles:
     workers = 1
 
     def __init__(self, path: Path) -> None:
-        """path: a folder, or a zip or tar archive. Raises UserError when it or its classes.json cannot be used."""
+        """path: a folder, or a zip or tar archive. Raises UserError when no pairs can be told in it."""
         self._files = open_container(path)
-        self._root = root = _root(path, self._files.paths)
+        layout, tree = detect(path, self._files)
+        found = layout.pairs(tree)
+        self._root, self._pairs = tree.root, found.pairs
         self.name = path.name.split(".")[0] or path.name
-        try:
-            content = self._files.read(root + CLASSES)
-        except Unreadable as error:
-            raise UserError(f"prepare.source: {path}: {root}{CLASSES}: {error}") from error
-        self.classes = parse_classes(content, f"{path}: {root}{CLASSES}")
-        self.problems = list(self._files.problems)
-        self._pairs: dict[str, dict[str, tuple[str, str]]] = {}
-        for split in SPLITS:
-            photos, labels = (self._listed(f"{root}{split}/{kind}/") for kind in ("photo", "label"))
-            self.problems += [f"{photos[name]}: has no label map" for name in sorted(set(photos) - set(labels))]
-            self.problems += [f"{labels[name]}: has no photo" for name in sorted(set(labels) - set(photos))]
-            both = sorted(set(photos) & set(labels))
-            self._pairs[split] = {name: (photos[name], labels[name]) for name in both}
-            if not photos and not labels:
-                self.problems.append(
-                    f"{root}{split}/photo/, {root}{split}/label/: no file there; each split needs pairs"
-                )
+        self.layout, self.classes = found.layout, found.classes
+        self.problems = [*self._files.problems, *found.problems]
 
     def names(self, split: str) -> tuple[str, ...]:
         """The names of pairs that have both files, sorted."""
@@ -62,28 +43,30 @@ class PairedFiles:
 
     def read(self, split: str, name: str, size: tuple[int, int]) -> Pair:
         """Decode one pair and bring it to `size` (height, width), its aspect with it. Raises BadPair for both files."""
-        photo_path, label_path = self._pairs[split][name]
+        photo_file, label_file = self._pairs[split][name]
         problems = []
         try:
-            photo, photo_mode = read_photo(self._files.read(photo_path))
+            photo, photo_mode = self._photo(photo_file)
         except (Unreadable, BadImage) as error:
-            problems.append(f"{photo_path}: {error}")
+            problems.append(f"{photo_file.path}: {error}")
         try:
-            label, label_mode = read_label(self._files.read(label_path), self.classes)
+            label, label_mode = self._label(label_file)
         except (Unreadable, BadImage) as error:
-            problems.append(f"{label_path}: {error}")
+            problems.append(f"{label_file.path}: {error}")
         if problems:
-            raise BadPair(*problems)
+            raise BadPair(*dict.fromkeys(problems))  # both halves of one file have one reason
         height, width = label.shape
         if photo.size != (width, height):
             found = "{} x {}".format(*photo.size)
-            raise BadPair(f"{label_path}: is {width} x {height} pixels and its photo {found} (width x height, upright)")
+            raise BadPair(
+                f"{label_file.path}: is {width} x {height} pixels and its photo {found} (width x height, upright)"
+            )
         target = (size[1], size[0])
         # Lanczos weighs every source pixel, so that nothing aliases; a class index cannot be averaged.
         resized = photo.resize(target, Image.Resampling.LANCZOS) if photo.size != target else photo
         nearest = Image.fromarray(label).resize(target, Image.Resampling.NEAREST)
         return Pair(
-            photo_path.removeprefix(self._root),
+            photo_file.path.removeprefix(self._root),
             np.asarray(resized),
             np.asarray(nearest),
             (height, width),
@@ -91,82 +74,14 @@ class PairedFiles:
             label_mode,
         )
 
-    def _listed(self, folder: str) -> dict[str, str]:
-        """The files of one folder by the name of their pair; what cannot be one is added to the problems."""
-        found: dict[str, str] = {}
-        for path in self._files.paths:
-            if not path.startswith(folder) or _is_litter(path):
-                continue
-            if "/" in path[len(folder) :]:
-                self.problems.append(f"{path}: lies in a folder below {folder}; put the files directly there")
-                continue
-            # macOS spells é with two code points where others use one: the same name to whoever gave it.
-            name = unicodedata.normalize("NFC", PurePosixPath(path).stem)
-            if not name.isprintable():
-                self.problems.append(f"{path!r}: has a control character in its name")
-            elif name in found:
-                self.problems.append(f"{path}: has the same name as {found[name]}")
-            else:
-                found[name] = path
-        return found
+    def _photo(self, picture: Picture) -> tuple[Image.Image, str]:
+        """The photo (RGB) and its mode. Raises Unreadable, BadImage."""
+        photo, mode = read_photo(self._files.read(picture.path))
+        return (half(photo, picture.half) if picture.half else photo), mode
 
-
-def _root(path: Path, paths: list[str]) -> str:
-    """The prefix under which the set lies: nothing, or the one folder that everything was packed in."""
-    holders = [
-        p.removesuffix(CLASSES) for p in paths if p == CLASSES or (p.endswith("/" + CLASSES) and p.count("/") == 1)
-    ]
-    holders = [holder for holder in holders if not _is_litter(holder)]
-    if "" in holders:
-        return ""
-    if len(holders) != 1:
-        found = "none" if not holders else " and ".join(f"{holder}{CLASSES}" for holder in holders)
-        raise UserError(
-            f"prepare.source: {path}: expected one {CLASSES} at its top or in its one folder, found {found}; "
-            "docs/add-a-dataset.md shows the layout"
-        )
-    return holders[0]
-
-
-def _is_litter(path: str) -> bool:
-    """What operating systems leave in folders and archives."""
-    return any(part.startswith(".") or part in ("__MACOSX", "Thumbs.db", "desktop.ini") for part in path.split("/"))
-
-
-def parse_classes(content: bytes, where: str) -> Classes:
-    """classes.json: {"names": [...], "palette": [[r, g, b], ...], "ignore": id or null, "licence": text (optional)}.
-
-    Raises UserError, prefixed by `where`, that names the key.
-    """
-    try:
-        value: Any = json.loads(content)
-    except ValueError as error:
-        raise UserError(f"prepare.source: {where}: not JSON: {error}") from None
-
-    def require(condition: bool, message: str) -> None:
-        if not condition:
-            raise UserError(f"prepare.source: {where}: {message}")
-
-    require(isinstance(value, dict), "expected a JSON object")
-    unknown = sorted(set(value) - {"names", "palette", "ignore", "licence"})
-    require(not unknown, f"unknown key {', '.join(unknown)}; known keys: names, palette, ignore, licence")
-    names, palette = value.get("names"), value.get("palette")
-    require(isinstance(names, list) and all(isinstance(name, str) and name for name in names), "names: a list of texts")
-    require(2 <= len(names) <= MAX_CLASSES, f"names: 2 to {MAX_CLASSES} classes, found {len(names)}")
-    require(len(set(names)) == len(names), "names: two classes have the same name")
-    require(
-        isinstance(palette, list) and all(_is_colour(colour) for colour in palette),
-        "palette: a list of [red, green, blue], each 0 to 255",
-    )
-    require(len(palette) == len(names), f"palette: {len(palette)} colours for {len(names)} classes")
-    colours = tuple((r, g, b) for r, g, b in palette)
-    require(len(set(colours)) == len(colours), "palette: two classes have the same colour")
-    ignore, licence = value.get("ignore"), value.get("licence", UNKNOWN_LICENCE)
-    is_class = isinstance(ignore, int) and not isinstance(ignore, bool) and 0 <= ignore < len(names)
-    require(ignore is None or is_class, f"ignore: a class id from 0 to {len(names) - 1}, or null; found {ignore!r}")
-    require(isinstance(licence, str) and bool(licence), "licence: a text")
-    return Classes(tuple(names), colours, ignore, licence)
-
-
-def _is_colour(value: Any) -> bool:
-    return isinstance(value, list) and len(value) == 3 and all(type(v) is int and 0 <= v <= 255 for v in value)
+    def _label(self, picture: Picture) -> tuple[NDArray[np.uint8], str]:
+        """Class indices uint8 [H, W], and the mode of the file. Raises Unreadable, BadImage."""
+        content = self._files.read(picture.path)
+        if picture.lossy:
+            return read_lossy_label(content, self.classes, picture.half)
+        return read_label(content, self.classes)

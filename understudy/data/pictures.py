@@ -2,6 +2,7 @@
 
 import io
 import warnings
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +16,10 @@ PHOTO_FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "PPM", "GIF")
 PHOTO_MODES = ("RGB", "RGBA", "RGBX", "L", "LA", "P", "PA", "1", "I", "I;16", "I;16B", "CMYK", "YCbCr")
 LABEL_FORMATS = ("PNG",)  # lossless and the only one that everyone writes alike
 WHITE = (255, 255, 255)
+Side = Literal["A", "B"]  # of an image that holds two: left, right
+# Of a label map's colours in a lossy format: the distance (Euclidean, of 441) from every class's colour from which on a
+# pixel is far off, and the share of such pixels, where regions meet, up to which the file passes for a label map.
+FAR_OFF, MAX_FAR_OFF = 50, 0.05
 
 
 class BadImage(Exception):
@@ -67,6 +72,39 @@ def read_label(
     return values.astype(np.uint8), mode
 
 
+def read_lossy_label(content: bytes, classes: Classes, side: Side | None) -> tuple[NDArray[np.uint8], str]:
+    """A colour image, or one half of it, in any format -> (class indices uint8 [H, W]; the mode it was stored in).
+
+    Each pixel is of the class whose colour is nearest to its own. Raises BadImage, also when more than MAX_FAR_OFF of
+    the pixels are FAR_OFF or further from the nearest: then it is another palette, or a photo.
+    """
+    image, mode = read_photo(content)
+    codes = _codes(np.asarray(half(image, side) if side else image))
+    present, inverse = np.unique(codes, return_inverse=True)  # [H, W] -> [U], [H W]
+    colours = np.stack((present >> 16, present >> 8 & 255, present & 255), axis=1).astype(np.int32)  # [U, 3]
+    best = np.full(len(present), np.inf)
+    index = np.zeros(len(present), np.uint8)
+    for number, colour in enumerate(classes.palette):  # by class: a photo has as many colours as pixels
+        distance = ((colours - np.array(colour, np.int32)) ** 2).sum(axis=1)  # [U]
+        index[distance < best] = number
+        best = np.minimum(best, distance)
+    far = float((best[inverse] >= FAR_OFF**2).mean())
+    if far > MAX_FAR_OFF:
+        raise BadImage(
+            f"{far:.0%} of its pixels are far from every colour of the palette, at most {MAX_FAR_OFF:.0%} may be: "
+            "another palette, or the photo and not the label map (direction in classes.json)"
+        )
+    return index[inverse].reshape(codes.shape), mode
+
+
+def half(image: Image.Image, side: Side) -> Image.Image:
+    """The left (A) or right (B) half of an image. Raises BadImage for an odd width."""
+    width, height = image.size
+    if width % 2:
+        raise BadImage(f"is {width} pixels wide, and halves of one width are expected side by side")
+    return image.crop((0, 0, width // 2, height) if side == "A" else (width // 2, 0, width, height))
+
+
 def _open(content: bytes, formats: tuple[str, ...]) -> Image.Image:
     """Decode wholly, so that a truncated file is found here. Pillow's limit on pixels is a hard one."""
     if not content:
@@ -95,10 +133,17 @@ def _eight_bits(values: NDArray) -> NDArray[np.uint8]:
     return ((values.astype(np.uint32) + 128) // 257).astype(np.uint8)
 
 
+def _codes(colours: NDArray[np.uint8]) -> NDArray[np.uint32]:
+    """RGB [H, W, 3] -> one number for each colour [H, W]."""
+    return colours.astype(np.uint32) @ np.array((65536, 256, 1), np.uint32)
+
+
 def _from_colours(colours: NDArray[np.uint8], classes: Classes) -> NDArray[np.uint8]:
     """RGB uint8 [H, W, 3] -> class indices [H, W]."""
-    codes = colours.astype(np.uint32) @ np.array((65536, 256, 1), np.uint32)  # [H, W, 3] -> [H, W]
-    known = {r << 16 | g << 8 | b: index for index, (r, g, b) in enumerate(classes.palette)}
+    codes = _codes(colours)
+    known: dict[int, int] = {}
+    for index, (r, g, b) in enumerate(classes.palette):
+        known.setdefault(r << 16 | g << 8 | b, index)  # Cityscapes draws some classes alike: the first is meant
     present, inverse = np.unique(codes, return_inverse=True)
     if unknown := [tuple(int(code).to_bytes(3, "big")) for code in present if int(code) not in known]:
         raise BadImage(f"colour {_some(unknown)} is not in the palette of the classes")

@@ -69,6 +69,7 @@ def prepare(source: Source, size: tuple[int, int], folder: Path, progress: Progr
         {
             "schema": SCHEMA,
             "name": source.name,
+            "layout": source.layout,
             "size": list(size),
             "classes": list(source.classes.names),
             "palette": [list(colour) for colour in source.classes.palette],

@@ -47,11 +47,14 @@ class Classes:
 class Source(Protocol):
     """A data set that can be prepared. problems: what is wrong with its files before any is opened.
 
-    workers: how many pairs `load` makes at a time.
+    layout: how its files lie, and what each split was made of. workers: how many pairs `load` makes at a time.
     """
 
     @property
     def name(self) -> str: ...
+
+    @property
+    def layout(self) -> str: ...
 
     @property
     def classes(self) -> Classes: ...

@@ -5,8 +5,8 @@ from understudy.params.loader import require
 
 @dataclass(frozen=True)
 class Prepare:
-    """source: a drawn set's description (.yaml), a folder or an archive of photo and label pairs
-    (docs/add-a-dataset.md).
+    """source: a drawn set's description (.yaml), a folder or an archive of photo and label pairs, or s3://BUCKET/KEY of
+    a folder or an archive there (docs/add-a-dataset.md).
 
     size: height and width in pixels that images are brought to; each a multiple of 4, as the generators down-sample
     twice, and at least 24, below which nothing is left of an image in the discriminator.

@@ -10,8 +10,9 @@ import pytest
 from paired_set import CLASSES, SIZE, label, photo, tarred, write_set, zipped
 from PIL import Image
 
+from understudy.data.classes import parse_description
 from understudy.data.container import MAX_FILE
-from understudy.data.ingest import PairedFiles, parse_classes
+from understudy.data.ingest import PairedFiles
 from understudy.data.manifest import read_manifest
 from understudy.data.pictures import PHOTO_MODES
 from understudy.data.prepare import expected_seconds, open_source, prepare
@@ -393,13 +394,14 @@ def test_missing_source_and_missing_classes(folder: Path, tmp_path: Path) -> Non
         ({"ignore": True}, "ignore: a class id"),
         ({"licence": 3}, "licence"),
         ({"license": "MIT"}, "unknown key license"),
+        ({"direction": "A"}, "direction: AtoB or BtoA, found 'A'"),
     ],
 )
 def test_classes_json_is_checked(change: dict, message: str) -> None:
     with pytest.raises(UserError, match=message):
-        parse_classes(json.dumps(CLASSES | change).encode(), "classes.json")
+        parse_description(json.dumps(CLASSES | change).encode(), "classes.json")
 
 
 def test_ignore_and_licence_may_be_missing() -> None:
-    classes = parse_classes(json.dumps({"names": ["a", "b"], "palette": [[0, 0, 0], [1, 1, 1]]}).encode(), "x")
-    assert (classes.ignore, classes.licence) == (None, "unknown")
+    found = parse_description(json.dumps({"names": ["a", "b"], "palette": [[0, 0, 0], [1, 1, 1]]}).encode(), "x")
+    assert (found.classes.ignore, found.classes.licence, found.direction) == (None, "unknown", None)
