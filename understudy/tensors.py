@@ -21,9 +21,14 @@ def save_weights(net: nn.Module, path: Path) -> None:
 
 
 def load_weights(net: Network, path: Path) -> Network:
-    """Load weights into a network of the same architecture and return it. Raises UserError when they do not fit."""
+    """Give a network of the same architecture, built on whatever device, these weights, and return it: on the CPU.
+
+    Raises UserError when they do not fit.
+    """
     try:
-        net.load_state_dict(load_file(path))
+        # A copy: what is mapped from the file would change with it.
+        tensors = {name: value.clone() for name, value in load_file(path).items()}
+        net.load_state_dict(tensors, assign=True)
     except FileNotFoundError:
         raise UserError(f"{path}: no such file") from None
     except (SafetensorError, RuntimeError, OSError) as error:

@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+import torch
+
 from understudy.arch import families as architecture
 from understudy.arch.base import Arch
 from understudy.models.generator import Generator
@@ -9,6 +11,8 @@ from understudy.tensors import load_weights
 
 
 def load_generator(arch_path: Path, weights_path: Path) -> tuple[Arch, Generator]:
-    """A stored generator and its architecture."""
+    """A stored generator and its architecture. Raises UserError when a file is damaged, or does not fit the other."""
     arch = architecture.load(arch_path)
-    return arch, load_weights(architecture.build(arch), weights_path)
+    with torch.device("meta"):  # takes no memory: first the weights must fit
+        net = architecture.build(arch)
+    return arch, load_weights(net, weights_path)

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 SCHEMA = 2  # 1 told of a ResNet only how many blocks it has
 
+WIDEST = 1 << 16  # channels: more are no network but a damaged file
+
 FAMILIES: Mapping[str, type[Arch]] = {family.family: family for family in (InceptionArch, ResnetArch, UnetArch)}
 
 
@@ -36,7 +38,11 @@ def load(path: Path) -> Arch:
         )
     if not isinstance(family, str) or family not in FAMILIES:
         raise UserError(f"{path}: unknown architecture family {family!r}; known: {', '.join(FAMILIES)}")
-    return parse(FAMILIES[family], fields, f"{path}: {family}")
+    arch = parse(FAMILIES[family], fields, f"{path}: {family}")
+    widest = max(arch.input_channels, *arch.widths().values())
+    if widest > WIDEST:
+        raise UserError(f"{path}: {family}: {widest} channels in one place, more than {WIDEST}: the file is damaged")
+    return arch
 
 
 def save(arch: Arch, path: Path) -> None:
