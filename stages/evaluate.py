@@ -33,7 +33,7 @@ from understudy.grid import spread, write_grid
 from understudy.measure import latency_ms, peak_activation_bytes
 from understudy.metrics.collapse import find_collapse
 from understudy.metrics.fid import InceptionScorer
-from understudy.metrics.inception import DIMS, features, load_inception
+from understudy.metrics.inception import DIMS, feature_code, features, load_inception
 from understudy.metrics.judge import JudgeNet, load_judge
 from understudy.metrics.protocol import L1_TO_TEACHER, PUBLISHED, Resize, inception_name
 from understudy.metrics.real_features import kept_features
@@ -82,7 +82,7 @@ def scene(job: Job) -> Scene:
         models[name] = (arch, net.to(place).eval())
     asked, inception = job.params(Evaluate).inception, None
     if asked is not None:
-        data = read_verified(asked.weights, asked.sha256, job.root, "evaluate.inception")
+        data = read_verified(asked.weights, asked.sha256, "evaluate.inception")
         inception = load_inception(data, asked.weights).to(place)
     return Scene(info, judge, inception, models, place)
 
@@ -179,7 +179,7 @@ def _by_inception(
     def see_split(split: str, how: Resize) -> Tensor:
         archive = job.input(f"prepare/{split}.zip")
         origin = {"photos": sha256(archive), "weights": asked.sha256, "resize": how,
-                  "device": str(ready.device), "threads": str(threads())}  # fmt: skip
+                  "device": str(ready.device), "threads": str(threads()), "code": feature_code()}  # fmt: skip
         return kept_features(job.root / CACHE, origin, lambda: see(load_pairs(archive).photos, how))
 
     scores: dict[str, dict[str, Estimate]] = {name: {} for name in photos}

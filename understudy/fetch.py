@@ -6,7 +6,6 @@ What was fetched is kept for all projects of a user, named by its SHA-256. A fil
 import hashlib
 import http.client
 import os
-import shutil
 import urllib.request
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -15,19 +14,24 @@ from understudy.errors import UserError
 from understudy.files import atomic
 
 TIMEOUT = 60.0  # seconds without an answer
+LARGEST = 2 << 30  # bytes of an answer: a server that never ends must not fill the disk
 SCHEMES = ("https", "file")
 
 
-def read_verified(source: str, sha256: str, root: Path, key: str) -> bytes:
+def read_verified(source: str, sha256: str, key: str) -> bytes:
     """The content of a file of known SHA-256.
 
-    source: a path, from `root` unless absolute, or an https: or file: address. sha256: 64 hexadecimal digits.
-    key: of the parameters that name both, for messages. Raises UserError when there is no such file, the address
-    does not answer, or the content has another hash: then nothing is kept.
+    source: a path, from the working directory unless absolute, or an https: or file: address. sha256: 64 hexadecimal
+    digits. key: of the parameters that name both, for messages.
+    Raises UserError when there is no such file, the address does not answer, or the content has another hash: then
+    nothing is kept.
     """
-    scheme = urlsplit(source).scheme
+    try:
+        scheme = urlsplit(source).scheme
+    except ValueError as error:
+        raise UserError(f"{key}.weights: {source}: no path and no address ({error})") from error
     if not scheme:
-        return _checked(_read(root / source, key), sha256, str(root / source), key)
+        return _checked(_read(Path(source), key), sha256, source, key)
     if scheme not in SCHEMES:
         raise UserError(f"{key}.weights: {source}: expected a path, or an address that begins with https: or file:")
     kept = cache() / sha256
@@ -48,21 +52,25 @@ def _fetch(address: str, sha256: str, path: Path, key: str) -> None:
     with atomic(path) as temporary:
         try:
             with urllib.request.urlopen(address, timeout=TIMEOUT) as answer, temporary.open("wb") as stream:
-                shutil.copyfileobj(answer, stream)
+                while (block := answer.read(1 << 20)) and stream.tell() <= LARGEST:
+                    stream.write(block)
         except (OSError, http.client.HTTPException, ValueError) as error:
             raise UserError(
                 f"{key}.weights: {address} cannot be fetched: {error}; try again, or fetch the file elsewhere and name "
                 "its path"
             ) from error
+        if temporary.stat().st_size > LARGEST:
+            raise UserError(f"{key}.weights: {address} gives more than {LARGEST >> 30} GiB: no network's weights")
         _checked(temporary.read_bytes(), sha256, address, key)
 
 
 def _read(path: Path, key: str) -> bytes:
     try:
         return path.read_bytes()
-    except OSError as error:
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else error
         raise UserError(
-            f"{key}.weights: {path} cannot be read: {error.strerror}; put the file there, name another path or address,"
+            f"{key}.weights: {path} cannot be read: {reason}; put the file there, name another path or address,"
             " or set the key to null"
         ) from error
 

@@ -47,7 +47,10 @@ def fetch(source: str, folder: Path) -> Path:
     place = folder / sha256(source.rstrip("/").encode()).hexdigest()[:16]
     with locks.held(place / "lock"):  # a dry run beside the stage
         try:
-            client = connect()
+            try:
+                client = connect()
+            except ValueError as error:
+                raise UserError(f"prepare.source: {source}: AWS_ENDPOINT_URL or AWS_MAX_ATTEMPTS: {error}") from error
             single = bool(key) and _first(client, bucket, key) == key and not key.endswith("/")
             prefix = key.rpartition("/")[0] if single else key.rstrip("/")
             prefix += "/" if prefix else ""
@@ -96,12 +99,17 @@ def _listed(client: Any, bucket: str, prefix: str) -> list[Remote]:
     ]
 
 
+def _here(part: Path) -> int:
+    """Bytes of an object that an earlier run has fetched already."""
+    return part.stat().st_size if part.exists() else 0
+
+
 def _fetch(client: Any, bucket: str, files: dict[str, Remote], mirror: Mirror, source: str) -> None:
     """Fetch what is missing, several objects at a time; the first that fails stops the others."""
     from understudy.adapters.s3_object import receive
 
     missing = mirror.missing(files)
-    size = sum(remote.size for remote in missing.values())
+    size = sum(remote.size - _here(mirror.part(path, remote)) for path, remote in missing.items())
     if size > (free := shutil.disk_usage(mirror.root.parent).free):
         raise UserError(f"prepare.source: {source}: {size / 1e6:,.0f} MB to fetch, {free / 1e6:,.0f} MB free here")
     stop, progress = Event(), _Progress(len(files), len(missing), size)

@@ -63,7 +63,9 @@ def _checkpoints(scratch: Path) -> list[Path]:
 def _nobody_works(scratch: Path) -> Iterator[None]:
     """Hold every stage's and every delivery's lock. Raises UserError, naming the process, when one is not to be had."""
     with ExitStack() as held_until_removed:
-        for path in sorted([*scratch.glob(f"*/{LOCK}"), *scratch.glob("*/*/tracker.lock")]):
+        # Of stages, of deliveries, and of copies that are fetched from a server.
+        taken = (f"*/{LOCK}", "*/*/tracker.lock", f"*/*/*/{LOCK}")
+        for path in sorted(path for pattern in taken for path in scratch.glob(pattern)):
             if not held_until_removed.enter_context(locks.held(path, wait=1.0)):
                 raise UserError(f"{path}: process {locks.holder(path)} works here; wait for its end or stop it")
         yield

@@ -53,7 +53,8 @@ def open_container(path: Path) -> Container:
     if path.is_dir():
         folder = _Folder(path)
         packed = [file for file in folder.paths if file.lower().endswith(ARCHIVES)]
-        return _Packed(path, folder, packed) if packed and not any("/" in file for file in folder.paths) else folder
+        deeper = any("/" in file and not is_litter(file) for file in folder.paths)
+        return _Packed(path, folder, packed) if packed and not deeper else folder
     try:
         if zipfile.is_zipfile(path):
             return _Zip(path)
@@ -62,6 +63,11 @@ def open_container(path: Path) -> Container:
     except DAMAGE as error:
         raise UserError(f"prepare.source: {path}: damaged or unreadable ({error}); fetch or make it again") from error
     raise UserError(f"prepare.source: {path}: neither a folder nor a zip or tar archive, or its end is missing")
+
+
+def is_litter(path: str) -> bool:
+    """What operating systems leave in folders and archives."""
+    return any(part.startswith(".") or part in ("__MACOSX", "Thumbs.db", "desktop.ini") for part in path.split("/"))
 
 
 def refusal(name: str, link: bool) -> str | None:
@@ -142,8 +148,10 @@ class _Zip:
 
     def read(self, path: str) -> bytes:
         try:
-            _check_size(self._archive.getinfo(path).file_size)
-            return self._archive.read(path)
+            claimed = self._archive.getinfo(path).file_size
+            _check_size(claimed)
+            with self._archive.open(path) as stream:
+                return stream.read(claimed + 1)  # bounded, whatever the entry unpacks to
         except DAMAGE as error:
             raise Unreadable(f"damaged in the archive: {error}") from error
 

@@ -61,7 +61,8 @@ class Mirror:
             place.parent.mkdir(parents=True, exist_ok=True)
             self.part(path, remote).replace(place)
             with self._record.open("a", encoding="utf-8") as record:
-                record.write(json.dumps({"path": path, "state": self._state(path, remote)}) + "\n")
+                # A line of its own, also behind one that a kill has left without an end.
+                record.write("\n" + json.dumps({"path": path, "state": self._state(path, remote)}) + "\n")
 
     def prune(self, files: Mapping[str, Remote]) -> None:
         """Remove what is not among the files; to be called first, since a file may lie where a folder is wanted."""

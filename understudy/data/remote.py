@@ -26,7 +26,7 @@ def local_copy(source: str, folder: Path) -> Path:
         return Path(source)
     command = [sys.executable, "-m", adapter, source, str(folder), "--follow-pid", str(os.getpid())]
     done = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True, check=False)
-    answer = done.stdout.strip()  # the copy's path, or the reason why there is none; progress goes to stderr
+    answer = done.stdout.removesuffix("\n")  # the copy's path, or the reason why there is none; progress goes to stderr
     if done.returncode:
         reason = answer or f"prepare.source: {source}: `{' '.join(command[1:])}` ended with code {done.returncode}"
         raise UserError(reason, done.returncode) if done.returncode > 0 else UserError(reason)

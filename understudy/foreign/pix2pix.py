@@ -21,7 +21,7 @@ from understudy.arch.resnet import resnet
 from understudy.arch.unet import unet
 from understudy.data.terms import Encoding
 from understudy.errors import UserError
-from understudy.foreign.checkpoint import listed
+from understudy.state_dict import listed
 
 FIRST_BLOCK = 10  # after padding and three times convolution, norm, ReLU
 Layers = Mapping[str, str]  # a layer of the network here -> the same layer there
@@ -31,7 +31,7 @@ Tensors = Mapping[str, Tensor]
 def recognise(tensors: Tensors, size: Size, encoding: Encoding, where: str) -> tuple[Arch, dict[str, Tensor]]:
     """The architecture of a public generator, and its weights under the names of the network that `build` makes.
 
-    tensors: the state dict, from `read_checkpoint`. size: of the images that the network is to translate here; shapes
+    tensors: the state dict, from `read_state`. size: of the images that the network is to translate here; shapes
     do not tell. encoding: what label maps enter as. where: what to call the file in errors.
     Raises UserError, naming tensors, when the file is of another layout, or not exactly of one architecture.
     """
@@ -125,8 +125,9 @@ def _translate(tensors: Tensors, arch: Arch, layers: Layers, where: str) -> dict
         there = f"{layers[layer]}.{kind}"
         used.add(there)
         if there in tensors:
-            if tensors[there].shape != value.shape:
-                wrong.append(f"{there} {tuple(tensors[there].shape)} instead of {tuple(value.shape)}")
+            given = tensors[there]
+            if given.shape != value.shape or given.is_floating_point() != value.is_floating_point():
+                wrong.append(f"{there} {_shown(given)} instead of {_shown(value)}")
             taken[name] = tensors[there].to(value.dtype)
         elif kind == "num_batches_tracked":  # files of torch before 0.4.1 do not count, and nothing here reads it
             taken[name] = torch.zeros(value.shape, dtype=value.dtype)
@@ -137,9 +138,13 @@ def _translate(tensors: Tensors, arch: Arch, layers: Layers, where: str) -> dict
     extra = [name for name in tensors if name not in used and not (arch.norm == "instance" and name in statistics)]
     if missing or wrong or extra:
         found = [f"{what}: {listed(names)}" for what, names in
-                 (("missing", missing), ("of another shape", wrong), ("left over", extra)) if names]  # fmt: skip
+                 (("missing", missing), ("of another kind", wrong), ("left over", extra)) if names]  # fmt: skip
         raise UserError(f"{where}: looks like {_called(arch)}, but is not exactly that; {'; '.join(found)}")
     return taken
+
+
+def _shown(tensor: Tensor) -> str:
+    return f"{tuple(tensor.shape)} of {str(tensor.dtype).removeprefix('torch.')}"
 
 
 def _called(arch: Arch) -> str:

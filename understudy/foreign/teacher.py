@@ -4,7 +4,6 @@ import contextlib
 import functools
 import time
 from dataclasses import dataclass
-from pathlib import Path
 
 import torch
 
@@ -16,7 +15,6 @@ from understudy.data.pairs import DatasetInfo, load_info
 from understudy.errors import UserError
 from understudy.fetch import read_verified
 from understudy.files import write_json, write_text
-from understudy.foreign.checkpoint import read_state
 from understudy.foreign.pix2pix import recognise
 from understudy.models.generator import Generator
 from understudy.params.base import Base
@@ -24,6 +22,7 @@ from understudy.params.runtime import Runtime
 from understudy.params.teacher import Teacher
 from understudy.runtime import determinism, device, seed_everything, threads
 from understudy.stage import Job, Plan
+from understudy.state_dict import read_state
 from understudy.tensors import save_weights
 from understudy.train.critic import critic_for, save_critic
 from understudy.train.session import seeded
@@ -55,9 +54,13 @@ def imported(job: Job) -> Imported:
     require_checked(job)
     info, weights, digest = load_info(job.input("prepare/dataset.json")), params.source.weights, params.source.sha256
     where = f"{KEY}: {weights}"
-    tensors = read_state(read_verified(weights, digest, Path(), KEY), where)
+    tensors = read_state(read_verified(weights, digest, KEY), where)
     arch, state = recognise(tensors, info.size, params.encoding, where)
-    info.require_fit(arch.input_channels, arch.encoding, where)
+    if arch.input_channels != (given := info.input_channels(params.encoding)):
+        raise UserError(
+            f"{where}: takes {arch.input_channels} input channels, and label maps of {info.name} are {given} as "
+            f"{params.encoding}; set teacher.encoding to what the network was trained on (rgb: 3 channels)"
+        )
     generator = architecture.build(arch)
     generator.load_state_dict(state)
     return Imported(weights, info, arch, generator.eval())
@@ -68,16 +71,20 @@ def plan(job: Job) -> Plan:
     found = imported(job)
     counted = cost(found.arch)
     labels = torch.zeros(TIMED, *found.info.size, dtype=torch.uint8)
-    start = time.perf_counter()
-    translate(found.generator, labels, found.arch.encoding, found.info, torch.device("cpu"), contextlib.nullcontext)
-    seconds = (time.perf_counter() - start) / TIMED * found.info.counts["val"]
+    place, seconds = device(job.params(Runtime)), 0.0
+    generator = found.generator.to(place)
+    for _ in range(2):  # the first pass pays for set-up
+        start = time.perf_counter()
+        translate(generator, labels, found.arch.encoding, found.info, place, contextlib.nullcontext)
+        seconds = time.perf_counter() - start
+    seconds *= found.info.counts["val"] / TIMED
     return {
         "imported": f"{found.arch.depth}, {found.arch.norm} norm; nothing is trained",
         "images": f"val {found.info.counts['val']}",
         "size": "x".join(map(str, found.info.size)),
         "MACs": f"{counted.macs_true / 1e9:.4f} G true, {counted.macs_legacy / 1e9:.4f} G legacy",
         "parameters": f"{counted.params:,}",
-        "device": f"{device(job.params(Runtime))}, {threads()} threads",
+        "device": f"{place}, {threads()} threads",
         "expected time": f"{seconds:.0f} s (a few images, just timed)",
     }
 
@@ -85,7 +92,7 @@ def plan(job: Job) -> Plan:
 def write(job: Job) -> None:
     """Write what the teacher's stage writes: curves without a point, and a discriminator that knows nothing yet.
 
-    Raises UserError when the generator's images say that it was trained for something else.
+    Raises UserError when its images cannot be scored; a collapse is only said, as evaluate says it too.
     """
     found, place = imported(job), device(job.params(Runtime))
     generator = found.generator.to(place)
@@ -103,5 +110,7 @@ def write(job: Job) -> None:
     write_text(job.output("teacher/validation.csv"), f"step,{','.join(scores)}\n0,{row}\n")
     validation.draw(generator, job.output("teacher/samples.png"))
     write_json(job.output("teacher/metrics.json"), {"best_step": 0, "determinism": determinism(place), **scores})
+    if failure := validation.find_collapse(generator):
+        print(f"teacher: {failure}; docs/import-a-teacher.md says what must fit")
     told = ", ".join(f"{name} {value:.4g}" for name, value in scores.items())
     print(f"teacher: imported {found.arch.depth}, {found.arch.norm} norm, from {found.weights}: {told}")

@@ -7,8 +7,10 @@ the maximum, and there are 1008 logits. Weights are a state dict under torchvisi
 """
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import torch
+import torchvision
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torchvision.models.inception import (
@@ -23,9 +25,11 @@ from torchvision.models.inception import (
 )
 
 from understudy.errors import UserError
-from understudy.foreign.checkpoint import read_state
+from understudy.files import sha256
+from understudy.metrics import resize as resizing
 from understudy.metrics.protocol import Resize
 from understudy.metrics.resize import resize
+from understudy.state_dict import read_state
 
 DIMS = 2048  # features of a photo
 LOGITS = 1008
@@ -62,6 +66,12 @@ def load_inception(data: bytes, where: str) -> nn.Module:
     net.load_state_dict(own | given)
     net.fc = nn.Identity()  # what is left is the average pool's output
     return net
+
+
+def feature_code() -> str:
+    """What the features of given weights and photos follow from besides: hashes of the code that computes them."""
+    own = (sha256(Path(file)) for file in (__file__, resizing.__file__))
+    return " ".join([*own, torchvision.__version__])
 
 
 @torch.no_grad()

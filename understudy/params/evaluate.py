@@ -8,7 +8,7 @@ from understudy.params.loader import require, require_sha256
 class Inception:
     """Frechet distance and KID by Inception's features, beside the judge's; what is scored is in docs/metrics.md.
 
-    weights: path (from the root, unless absolute) or https: or file: address of the network's state dict.
+    weights: path (from where the stage is run, unless absolute) or https: or file: address of the network's state dict.
     sha256: of that file. That of the published file makes the metrics FID and KID by `inception2015`.
     resize, references: every combination is a metric of its own.
     """

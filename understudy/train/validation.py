@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from understudy.data.pairs import DatasetInfo, Encoding, encode_labels, load_pairs, to_bytes
 from understudy.grid import spread, write_grid
+from understudy.metrics.collapse import find_collapse
 from understudy.metrics.judge import load_judge
 from understudy.metrics.kid import kernel_distance
 from understudy.metrics.score import observe
@@ -37,6 +38,11 @@ class Validation:
             SELECTION: kernel_distance(self.real.features, seen.features),
             "miou_judge_noresize_val": mean_iou(seen.confusion.sum(0)).item(),
         }
+
+    def find_collapse(self, generator: nn.Module) -> str | None:
+        """What an average would hide, as a sentence (understudy.metrics.collapse)."""
+        photos = translate(generator, self.pairs.labels, self.encoding, self.info, self.device, self.autocast)
+        return find_collapse(photos, colour(self.pairs.labels, self.info), self.pairs.photos)
 
     def draw(self, generator: nn.Module, path: Path) -> None:
         """A picture of some validation images: label map, real photo, translation."""

@@ -67,7 +67,7 @@ def test_old_files_are_read_too():
         (lambda state: state.update({"model.99.weight": torch.ones(1)}), r"left over: model\.99\.weight"),
         (
             lambda state: state.update({"model.4.weight": torch.ones(8, 5, 3, 3)}),
-            r"model\.4\.weight \(8, 5, 3, 3\) instead",
+            r"model\.4\.weight \(8, 5, 3, 3\) of float32 instead",
         ),
         (lambda state: state.update({"model.1.weight": torch.ones(3)}), "expected the first convolution, found"),
         (lambda state: state.pop("model.1.weight"), "expected the first convolution, found nothing"),

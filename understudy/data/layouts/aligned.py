@@ -10,7 +10,8 @@ from understudy.data.pictures import Side
 from understudy.data.terms import SPLITS
 from understudy.errors import UserError
 
-IMAGES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff")
+SHAPE = "{split}/NAME.jpg with A left and B right"
+IMAGES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".ppm", ".gif")
 
 
 def _is_image(path: str) -> bool:
@@ -39,6 +40,8 @@ def _pairs(tree: Tree) -> Listing:
     for split in SPLITS:
         folder = f"{tree.root}{split}/"
         images = [path for path in tree.paths if path.startswith(folder) and _is_image(path[len(tree.root) :])]
+        others = [path for path in tree.paths if path.startswith(folder) and path not in images]
+        problems += [f"{path}: no image of this layout, {SHAPE}; take it out" for path in others]
         names = by_name(images, problems)
         pairs[split] = {
             name: (Picture(path, photo), Picture(path, label, lossy=True)) for name, path in sorted(names.items())
@@ -49,5 +52,4 @@ def _pairs(tree: Tree) -> Listing:
     return Listing(layout, description.classes, pairs, problems)
 
 
-SHAPE = "{split}/NAME.jpg with A left and B right"
 ALIGNED = Layout(SHAPE, _fits, _pairs)

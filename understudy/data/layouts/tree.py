@@ -83,11 +83,6 @@ class Layout:
     pairs: Callable[[Tree], Listing]
 
 
-def is_litter(path: str) -> bool:
-    """What operating systems leave in folders and archives."""
-    return any(part.startswith(".") or part in ("__MACOSX", "Thumbs.db", "desktop.ini") for part in path.split("/"))
-
-
 def by_name(paths: Iterable[str], problems: list[str], suffix: str | None = None) -> dict[str, str]:
     """Paths by the name of their pair: that of the file without `suffix`, by default its extension.
 

@@ -26,7 +26,7 @@ def read_state(data: bytes, where: str) -> dict[str, Tensor]:
             content = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
     except Exception as error:  # a damaged file fails in whatever reads its broken part, and each in its own way
         raise UserError(
-            f"{where}: damaged, or neither safetensors nor tensors of torch.save alone ({_first_line(error)}); "
+            f"{where}: damaged, or neither safetensors nor tensors of torch.save alone ({type(error).__name__}); "
             "save the network's state_dict()"
         ) from error
     if not _is_state(content):
@@ -70,7 +70,3 @@ def _what(content: object) -> str:
     if not isinstance(content, Mapping):
         return type(content).__name__
     return f"a mapping of {listed([str(name) for name in content])}" if content else "nothing"
-
-
-def _first_line(error: BaseException) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0][:200]

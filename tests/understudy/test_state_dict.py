@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from understudy.errors import UserError
-from understudy.foreign.checkpoint import read_state
+from understudy.state_dict import read_state
 
 
 def read(path):
