@@ -2,7 +2,8 @@
 
 Park et al. 2019 (SPADE), appendix A, with one more doubling (`num_upsampling_layers` "more", as for 256x512 pixels). A
 convolution of the label map at a 64th of its size, then seven residual blocks with a doubling between each two, and a
-last convolution. Widths fall from 16 ngf to ngf. Norms are batch norms, and all but CAT's shortcuts have biases.
+last convolution. Widths fall from 16 ngf to ngf. Norms are batch norms, and yet all convolutions but the shortcuts'
+have biases.
 
 The groups of channels: `stem`, which the first three blocks read and add to, `up.I` after each of the last four, and
 the blocks' own. The widths between blocks are tied: each is its own multiple of one `ngf`, the stem's 16 of it (CAT).

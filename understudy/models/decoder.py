@@ -31,15 +31,16 @@ class Decoder(Generator):
         self.image = ConvTanh(convolution(last.writes.width, arch.output_channels, 3, "zero", bias=True))
 
     def translate(self, x: Tensor, keep: Keep) -> Tensor:
-        labels, (height, width) = x, (x.shape[-2] // self.stride, x.shape[-1] // self.stride)
-        x = self.stem(_resized(labels, height, width))  # [N, input_channels, H / 64, W / 64] -> [N, stem, ...]
+        labels, step = x, self.stride
+        x = self.stem(_shrunk(labels, step))  # [N, input_channels, H / 64, W / 64] -> [N, stem, H / 64, W / 64]
         for index, block in enumerate(self.blocks):
-            height, width = labels.shape[-2] // (self.stride >> index), labels.shape[-1] // (self.stride >> index)
-            x = block(_resized(x, height, width), _resized(labels, height, width))  # doubled, but for the first block
+            if index:
+                x, step = F.interpolate(x, scale_factor=2.0, mode="nearest"), step // 2  # H / 2 step -> H / step
+            x = block(x, _shrunk(labels, step))
             keep(f"block.{index}", x)
         return self.image(F.leaky_relu(x, SLOPE))  # [N, ngf, H, W] -> [N, 3, H, W]
 
 
-def _resized(x: Tensor, height: int, width: int) -> Tensor:
-    """Nearest neighbour, so that a label stays a label: [N, C, H', W'] -> [N, C, height, width]."""
-    return F.interpolate(x, size=(height, width), mode="nearest")
+def _shrunk(labels: Tensor, step: int) -> Tensor:
+    """Nearest neighbours, so that a label stays a label: [N, C, H, W] -> [N, C, H / step, W / step]."""
+    return labels[..., ::step, ::step]

@@ -1,7 +1,7 @@
 """GauGAN's block and generator (Park et al. 2019, SPADE, sections 3.1 and 3.2, figures 2 and 4, appendix A).
 
-Deliberate differences from the released code: no spectral norm, as in CAT's and Li et al.'s settings; LeakyReLU inside
-the blocks as in that code, where the figure has ReLU.
+A deliberate difference from the released code: no spectral norm, as in CAT's settings. Where figure and code differ,
+the code's form: LeakyReLU in the blocks.
 """
 
 from torch import Tensor, nn

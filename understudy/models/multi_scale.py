@@ -19,7 +19,7 @@ class SpectralPatchDiscriminator(nn.Module):
     """[N, input_channels, H, W] -> the maps after each of five convolutions; the last are the logits, without sigmoid.
 
     [N, ndf, H1, W1], [N, 2 ndf, H2, W2], [N, 4 ndf, H3, W3], [N, 8 ndf, H3 + 1, W3 + 1], [N, 1, H3 + 2, W3 + 2],
-    where H1 = floor(H / 2) + 1, H2 = floor(H1 / 2) + 1 and so on. H and W: at least 4.
+    where H1 = floor(H / 2) + 1, H2 = floor(H1 / 2) + 1 and so on. H and W: at least 2.
     """
 
     def __init__(self, input_channels: int, ndf: int) -> None:
@@ -48,7 +48,7 @@ class SpectralPatchDiscriminator(nn.Module):
 class MultiScaleDiscriminator(nn.Module):
     """[N, input_channels, H, W] -> the maps of each scale's discriminator, the full size first, then half of it.
 
-    For a conditional discriminator the input is label map and image, joined along the channels. H and W: at least 7.
+    For a conditional discriminator the input is label map and image, joined along the channels. H and W: at least 3.
     """
 
     def __init__(self, input_channels: int, ndf: int) -> None:

@@ -1,3 +1,4 @@
+import pytest
 import torch
 from torch import nn
 from torch.nn import functional as F
@@ -14,6 +15,13 @@ def test_the_literature_s_discriminator():
         [(64, 129, 257), (128, 65, 129), (256, 33, 65), (512, 34, 66), (1, 35, 67)],
         [(64, 65, 129), (128, 33, 65), (256, 17, 33), (512, 18, 34), (1, 19, 35)],
     ]
+
+
+def test_the_smallest_image_that_both_scales_can_norm():
+    net = MultiScaleDiscriminator(2, 3)
+    assert [scale[-1].shape for scale in net(torch.randn(1, 2, 3, 3))] == [(1, 1, 4, 4), (1, 1, 4, 4)]
+    with pytest.raises(ValueError, match="more than 1 spatial element"):
+        net(torch.randn(1, 2, 2, 2))
 
 
 def test_the_second_scale_sees_the_mean_of_what_is_there():
