@@ -23,7 +23,8 @@ class Selection:
     """What survives. A channel is kept if and only if its score > threshold, or if a lower bound brings it back.
 
     Of a group that comes in units the strongest are kept, as many as make whole units; of one that follows another's
-    width the strongest, as many as that width says, whatever their scores.
+    width the strongest, as many as that width says, whatever their scores; of one that only removed layers would read
+    (a modulation of a block without branches) none.
 
     kept: ascending channel indices by group, none for a removed branch or block. evaluations: architectures costed.
     """
