@@ -29,7 +29,7 @@ def cost(arch: Arch) -> Cost:
     for conv in arch.convolutions():
         true += conv.macs_true
         legacy += conv.macs_legacy
-        params += conv.weights + (conv.writes.width if conv.bias else 0)
+        params += conv.weights + (conv.filters if conv.bias else 0)
     if arch.has_scales:  # and a shift
-        params += sum(2 * norm.channels.width for norm in arch.norms())
+        params += sum(2 * norm.channels.width for norm in arch.norms() if norm.scales)
     return Cost(true, legacy, params)

@@ -48,6 +48,7 @@ def root(repo, tmp_path_factory):
 
 def test_it_is_compressed_to_a_tenth_and_gated(root):
     output = done(root, "dvc", "repro")
+    assert "constant output" in output or "mode collapse" in output  # random weights ignore their input
     assert "teacher: imported 9 resnet blocks, instance norm, from latest_net_G.pth" in output
     teacher, student = load(root / "artifacts/teacher/arch.json"), load(root / "artifacts/distill/arch.json")
     assert teacher == resnet(NGF, BLOCKS, "instance", "reflect", "rgb", 3, SIZE)
@@ -76,6 +77,14 @@ def test_another_file_than_was_meant_is_refused_and_nothing_is_lost(root):
     finally:
         path.write_bytes(content)
     assert sha256(root / "artifacts/teacher/weights.safetensors") == before
+
+
+def test_the_wrong_encoding_is_said_with_what_to_set(root):
+    values = yaml.safe_load((root / "params.yaml").read_text())
+    values["teacher"]["encoding"] = "onehot"
+    (root / "onehot.yaml").write_text(yaml.safe_dump(values))
+    ended = run(root, sys.executable, "-m", "stages.teacher", "--params", "onehot.yaml", "--dry-run")
+    assert ended.returncode == 2 and "takes 3 input channels" in ended.stderr and "set teacher.encoding" in ended.stderr
 
 
 def test_no_student_starts_from_a_discriminator_that_was_never_trained(root):

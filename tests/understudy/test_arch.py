@@ -6,10 +6,13 @@ from pathlib import Path
 
 import pytest
 
+from understudy.arch.branches import Branches
 from understudy.arch.diff import diff
 from understudy.arch.families import build, load, save
-from understudy.arch.inception import Block, InceptionArch, inception
+from understudy.arch.gaugan import GauganBlock, gaugan
+from understudy.arch.inception import InceptionArch, inception
 from understudy.arch.resnet import resnet
+from understudy.arch.spade import SpadeBlock, spade
 from understudy.arch.unet import UnetArch, unet
 from understudy.errors import UserError
 
@@ -18,12 +21,14 @@ RESNET = resnet(8, 9, "instance", "zero", "rgb", 3, (64, 64))
 PRUNED = replace(
     INCEPTION,
     stem=(3, 5, 7),
-    blocks=(Block({"1": 2, "5": 1}, {}), Block({}, {}), *INCEPTION.blocks[2:]),
+    blocks=(Branches({"1": 2, "5": 1}, {}), Branches({}, {}), *INCEPTION.blocks[2:]),
     head=(4, 2),
 )
 
 
 UNET = unet(8, 4, "batch", "onehot", 12, (64, 96))
+SPADE = spade(8, 6, "onehot", 12, (64, 128))
+GAUGAN = gaugan(8, "onehot", 12, (64, 128))
 FAMILIES = {
     "inception": INCEPTION,
     "pruned inception": PRUNED,
@@ -31,6 +36,21 @@ FAMILIES = {
     "pruned resnet": replace(RESNET, stem=(3, 5, 7), blocks=(4, 0, 9, *RESNET.blocks[3:])),
     "unet": UNET,
     "pruned unet": replace(UNET, down=(3, 9, 1, 2), up=(4, 4, 1)),
+    "spade": SPADE,
+    "pruned spade": replace(
+        SPADE,
+        ngf=3,
+        blocks=(
+            SpadeBlock(Branches({"3": 2}, {"5": 1}), Branches({}, {"1": 7})),
+            SpadeBlock(Branches({}, {}), Branches({}, {})),
+            SpadeBlock(Branches({"1": 1}, {}), Branches({}, {})),
+            *SPADE.blocks[3:],
+        ),
+    ),
+    "gaugan": GAUGAN,
+    "pruned gaugan": replace(
+        GAUGAN, ngf=3, blocks=(GauganBlock(5, 0, 9, 0), GauganBlock(0, 0, 0, 0), *GAUGAN.blocks[2:])
+    ),
 }
 
 
@@ -59,7 +79,7 @@ def test_the_file_is_the_documented_json(tmp_path):
     [
         ({"schema": 1}, "schema 1, this version reads 2; run the stage that makes it"),
         ({"schema": True}, "schema True"),
-        ({"family": "spade"}, "unknown architecture family 'spade'"),
+        ({"family": "stylegan"}, "unknown architecture family 'stylegan'"),
         ({"family": ["inception"]}, "unknown architecture family"),
         ({"stem": [8, 0, 32]}, "stem: widths must be at least 1"),
         ({"stem": [8, 16]}, "stem: expected 3 values, found 2"),
@@ -96,6 +116,22 @@ def test_a_damaged_file_is_named_with_its_key(change, message, tmp_path):
         (UNET, {"up": [8, 0, 8]}, "up: widths must be at least 1"),
         (UNET, {"size": [64, 72]}, "size: multiples of 16"),
         (UNET, {"padding": "zero"}, "unknown key padding"),
+        (SPADE, {"norm": "instance"}, "norm: must be batch"),
+        (SPADE, {"ngf": 0}, "ngf: must be at least 1"),
+        (SPADE, {"size": [64, 96]}, "size: multiples of 64"),
+        (SPADE, {"blocks": []}, "blocks: expected 7, found 0"),
+        (
+            SPADE,
+            {"blocks": [{"main": {"conv": {}, "depthwise": {}}, "spade": {"conv": {"1": 2}, "depthwise": {}}}] * 7},
+            r"blocks\[0\].spade: branches that nothing reads",
+        ),
+        (GAUGAN, {"blocks": [{"hidden": 1, "first": 1, "second": -1, "shortcut": 0}] * 7}, "second: width must be at"),
+        (GAUGAN, {"blocks": [{"hidden": 0, "first": 1, "second": 0, "shortcut": 0}] * 7}, "modulates what is removed"),
+        (
+            GAUGAN,
+            {"blocks": [{"hidden": 1, "first": 1, "second": 1, "shortcut": 1}] * 7},
+            r"blocks\[0\].shortcut: must be 0 where the shortcut is the identity",
+        ),
     ],
 )
 def test_what_is_no_network_of_its_family_is_named(arch, change, message, tmp_path):
@@ -155,6 +191,27 @@ def test_a_unet_is_tapped_where_there_are_pixels_to_compare(levels, size, middle
     assert all(arch.tap_widths[tap] == arch.widths()[tap] for tap in arch.taps)
 
 
+@pytest.mark.parametrize(("ngf", "reduction", "size"), [(8, 0, (64, 64)), (8, 9, (64, 64)), (8, 6, (64, 100))])
+def test_a_decoder_that_cannot_be_is_refused(ngf, reduction, size):
+    with pytest.raises(UserError, match="spade: "):
+        spade(ngf, reduction, "onehot", 36, size)
+    with pytest.raises(UserError, match=r"gaugan: (ngf|size)"):
+        gaugan(0 if size == (64, 64) else 8, "onehot", 36, size)
+
+
+def test_a_decoder_has_the_widths_of_the_literature_and_is_tapped_where_there_are_pixels_to_compare():
+    arch = spade(64, 6, "onehot", 36, (256, 512))
+    assert [block.main.conv["3"] for block in arch.blocks] == [170, 170, 170, 85, 42, 21, 10]
+    assert {tuple(block.spade) for block in arch.blocks} == {
+        tuple((kind, kernel, 21) for kind in ("conv", "depthwise") for kernel in (1, 3, 5))
+    }
+    assert arch.tap_widths == {"block.0": 1024, "block.2": 1024, "block.4": 256}
+    assert [block.hidden for block in gaugan(64, "onehot", 36, (256, 512)).blocks] == [1024] * 3 + [512, 256, 128, 64]
+    assert [place.size for place in arch.places()][:: len(arch.blocks) - 1] == [(4, 8), (256, 512)]
+    for small in (SPADE, GAUGAN):
+        assert small.taps == ("block.2", "block.4") and small.middle in small.taps and small.stride == 64
+
+
 def test_taps_are_the_stem_and_the_end_of_each_third():
     assert INCEPTION.taps == ("stem", "block.1", "block.3", "block.5")
     assert RESNET.taps == ("stem", "block.2", "block.5", "block.8")
@@ -171,6 +228,10 @@ def test_the_difference_names_widths_removed_branches_and_identities():
     pruned = replace(RESNET, blocks=(4, 0, *RESNET.blocks[2:]))
     row = {" ".join(line.split()[:2]): line.split()[2:] for line in diff(RESNET, pruned).splitlines()}
     assert row["block 0"] == ["32", "->", "4", "12%"] and row["block 1"] == ["32", "->", ".", "0%", "identity"]
+    lines = diff(SPADE, FAMILIES["pruned spade"]).splitlines()
+    assert "128 -> 48" in lines[2] and "8 -> 3" in lines[2]
+    assert [line.split()[0] for line in lines if line.endswith("shortcut alone")] == ["G_middle_0"]
+    assert [line.split()[0] for line in lines if line.endswith("plain norm")] == ["G_middle_0", "G_middle_1"]
     deepest = diff(UNET, FAMILIES["pruned unet"]).splitlines()[-1]
     assert deepest.split() == ["4x6", "64", "->", "2", "3%"]
     assert diff(UNET, replace(UNET, size=(32, 32))).startswith("size: (64, 96) -> (32, 32)\n")

@@ -16,7 +16,9 @@ import yaml
 from PIL import Image
 
 from understudy.arch import families as architecture
+from understudy.arch.gaugan import gaugan
 from understudy.arch.inception import inception
+from understudy.arch.spade import spade
 from understudy.cli import VERBS, main
 from understudy.errors import BAD_INPUT, DATA_FAILED, GATE_FAILED, OK, UNEXPECTED, UserError
 from understudy.files import sha256, write_json
@@ -128,6 +130,8 @@ def test_ctrl_c_is_quiet(tmp_path):
         (["inception", "--norm", "batch"], 36_242_644_992, 43_490_402_304, 8_136_389),
         (["unet256"], 6_048_186_368, 18_140_364_800, 54_413_955),
         (["unet128"], 1_505_755_136, 4_513_071_104, 41_828_995),
+        (["spade"], 109_773_614_880, 109_773_614_880, 55_592_325),
+        (["gaugan"], 281_276_612_608, 281_276_612_608, 93_048_003),
     ],
 )
 def test_cost_gives_the_papers_counts(arguments, macs_true, macs_legacy, params, capsys):
@@ -150,15 +154,24 @@ def test_cost_follows_blocks_channels_and_size(capsys):
     assert counted("inception", "--blocks", 6)["macs_true"] == 36_242_644_992 - 3 * 3_353_075_712
     assert counted("resnet9", "--size", "128x256")["macs_true"] * 2 == nine["macs_true"]
     assert counted("resnet9", "--input-channels", 4)["params"] - nine["params"] == 64 * 49
+    assert counted("spade", "--size", "512x1024")["macs_true"] == 4 * counted("spade")["macs_true"]
+    assert counted("gaugan", "--ngf", 32, "--input-channels", 13)["params"] < counted("gaugan")["params"]
 
 
-def test_cost_of_a_file(tmp_path, capsys):
+@pytest.mark.parametrize("family", ["inception", "spade", "gaugan"])
+def test_cost_of_a_file(family, tmp_path, capsys):
+    arch = {
+        "inception": small_arch(),
+        "spade": spade(6, 6, "onehot", 5, (64, 64)),
+        "gaugan": gaugan(6, "onehot", 5, (64, 64)),
+    }[family]
     path = tmp_path / "arch.json"
-    architecture.save(small_arch(), path)
+    architecture.save(arch, path)
     own = json.loads(understudy(capsys, "cost", path, "--json")[1])
-    double = json.loads(understudy(capsys, "cost", path, "--size", "32x16", "--json")[1])
+    size = f"{2 * arch.size[0]}x{arch.size[1]}"
+    double = json.loads(understudy(capsys, "cost", path, "--size", size, "--json")[1])
     assert double["macs_true"] == 2 * own["macs_true"] and double["params"] == own["params"]
-    net = architecture.build(small_arch())
+    net = architecture.build(arch)
     assert own["params"] == sum(parameter.numel() for parameter in net.parameters())
 
 
@@ -176,6 +189,10 @@ def test_cost_of_a_file(tmp_path, capsys):
         (["--model", "unet256", "--size", "128x128"], "multiples of 256"),
         (["--model", "unet128", "--blocks", "6"], "unet128 has 7"),
         (["--model", "resnet9", "--input-channels", "0"], "input_channels"),
+        (["--model", "spade", "--size", "256x256", "--ngf", "5"], "reduction must be in"),
+        (["--model", "gaugan", "--size", "256x300"], "multiples of 64"),
+        (["--model", "gaugan", "--norm", "instance"], "gaugan has batch norms alone"),
+        (["--model", "spade", "--blocks", "7"], "spade has 7"),
     ],
 )
 def test_cost_errors_are_one_line(arguments, message, capsys):

@@ -10,9 +10,12 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from understudy.arch.base import Arch
+from understudy.arch.branches import Branches
 from understudy.arch.families import build
-from understudy.arch.inception import Block, inception
+from understudy.arch.gaugan import GauganBlock, gaugan
+from understudy.arch.inception import inception
 from understudy.arch.resnet import resnet
+from understudy.arch.spade import SpadeBlock, spade
 from understudy.arch.unet import unet
 from understudy.cost import Cost, cost
 from understudy.models.inception import IncResBlock
@@ -21,6 +24,30 @@ from understudy.models.resnet import ResBlock
 RESNET9 = resnet(64, 9, "instance", "reflect", "rgb", 3, (256, 256))
 TEACHER = inception(64, 9, 6, "instance_affine", "reflect", "rgb", 3, (256, 256))
 UNET256 = unet(64, 8, "batch", "rgb", 3, (256, 256))
+SPADE = spade(64, 6, "onehot", 36, (256, 512))
+GAUGAN = gaugan(64, "onehot", 36, (256, 512))
+THINNED = replace(
+    spade(12, 6, "onehot", 5, (64, 128)),
+    blocks=(
+        SpadeBlock(Branches({"3": 2}, {"5": 3}), Branches({}, {"1": 4})),
+        SpadeBlock(Branches({}, {}), Branches({}, {})),
+        SpadeBlock(Branches({"1": 2}, {}), Branches({}, {})),
+        *SPADE.blocks[3:5],
+        SpadeBlock(Branches({}, {}), Branches({}, {})),
+        SpadeBlock(Branches({}, {"3": 1}), Branches({"5": 2}, {})),
+    ),
+)
+SLIMMED = replace(
+    gaugan(3, "onehot", 5, (64, 128)),
+    blocks=(
+        GauganBlock(5, 0, 3, 0),
+        GauganBlock(0, 0, 0, 0),
+        GauganBlock(6, 2, 0, 0),
+        GauganBlock(0, 0, 0, 4),
+        GauganBlock(2, 1, 1, 0),
+        *GAUGAN.blocks[5:],
+    ),
+)
 
 
 def norm_elements(net: nn.Module, x: torch.Tensor) -> int:
@@ -58,8 +85,10 @@ def counted(arch: Arch, size: tuple[int, int]) -> Cost:
         (replace(TEACHER, norm="batch"), 36_242_644_992, 43_490_402_304, 8_136_389),
         (UNET256, 6_048_186_368, 18_140_364_800, 54_413_955),
         (unet(64, 7, "batch", "rgb", 3, (128, 128)), 1_505_755_136, 4_513_071_104, 41_828_995),
+        (SPADE, 109_773_614_880, 109_773_614_880, 55_592_325),
+        (GAUGAN, 281_276_612_608, 281_276_612_608, 93_048_003),
     ],
-    ids=["resnet9", "inception-instance", "inception-batch", "unet256", "unet128"],
+    ids=["resnet9", "inception-instance", "inception-batch", "unet256", "unet128", "spade", "gaugan"],
 )
 def test_the_counts_of_the_literature(arch, true, legacy, params):
     assert cost(arch) == counted(arch, arch.size) == Cost(true, legacy, params)
@@ -107,13 +136,16 @@ def test_ratios_of_the_paper():
     original = cost(RESNET9).macs_legacy
     for student, ratio in ((2.56e9, 22.2), (5.57e9, 10.2), (4.59e9, 12.4)):
         assert original / student == pytest.approx(ratio, abs=0.05)
+    for student, ratio in ((29.9e9, 9.4), (5.52e9, 50.9)):
+        assert cost(GAUGAN).macs_legacy / student == pytest.approx(ratio, abs=0.1)
 
 
 @pytest.mark.parametrize(
     "arch",
     [replace(TEACHER, norm="batch"), TEACHER, RESNET9, replace(RESNET9, blocks=(5, 0, 7)), UNET256,
-     unet(4, 2, "instance_affine", "rgb", 3, (32, 32))],
-    ids=["batch", "affine", "resnet", "pruned-resnet", "unet", "flat-unet"],
+     unet(4, 2, "instance_affine", "rgb", 3, (32, 32)), SPADE, THINNED, GAUGAN, SLIMMED],
+    ids=["batch", "affine", "resnet", "pruned-resnet", "unet", "flat-unet", "spade", "pruned-spade", "gaugan",
+         "pruned-gaugan"],
 )  # fmt: skip
 def test_every_convolution_and_norm_by_name(arch):
     with torch.device("meta"):
@@ -122,11 +154,11 @@ def test_every_convolution_and_norm_by_name(arch):
     built = {name: m for name, m in modules.items() if isinstance(m, nn.Conv2d | nn.ConvTranspose2d)}
     assert list(listed) == list(built)
     for name, conv in listed.items():
-        assert conv.weights == built[name].weight.numel()
+        assert conv.weights == built[name].weight.numel() and conv.filters == built[name].out_channels
         assert conv.bias == (built[name].bias is not None)
         assert conv.transposed == isinstance(built[name], nn.ConvTranspose2d)
-    built_norms = {name: m.num_features for name, m in modules.items() if hasattr(m, "num_features")}
-    assert {norm.name: norm.channels.width for norm in arch.norms()} == built_norms
+    built_norms = {name: (m.num_features, m.affine) for name, m in modules.items() if hasattr(m, "num_features")}
+    assert {n.name: (n.channels.width, n.scales and arch.has_scales) for n in arch.norms()} == built_norms
 
 
 widths = st.integers(1, 20)
@@ -152,7 +184,7 @@ def architectures(draw: st.DrawFn) -> Arch:
     if family == "resnet":
         blocks = draw(st.lists(st.integers(0, 20), min_size=3, max_size=3))
         return replace(resnet(ngf=1, blocks=3, **fields), **ends, blocks=tuple(blocks))
-    blocks = draw(st.lists(st.builds(Block, branches, branches), min_size=3, max_size=3))
+    blocks = draw(st.lists(st.builds(Branches, branches, branches), min_size=3, max_size=3))
     return replace(inception(ngf=1, blocks=3, reduction=1, **fields), **ends, blocks=tuple(blocks))
 
 
@@ -161,6 +193,12 @@ def architectures(draw: st.DrawFn) -> Arch:
 def test_closed_form_is_what_the_built_network_costs(arch, times):
     size = (arch.stride * times[0], arch.stride * times[1])
     assert cost(replace(arch, size=size)) == counted(arch, size)
+
+
+@pytest.mark.parametrize("arch", [THINNED, SLIMMED], ids=["spade", "gaugan"])
+def test_the_closed_form_of_a_pruned_decoder(arch):
+    for size in ((64, 128), (192, 64)):
+        assert cost(replace(arch, size=size)) == counted(arch, size)
 
 
 @pytest.mark.parametrize(("whole", "count"), [(RESNET9, 2), (UNET256, 8)], ids=["resnet", "unet"])

@@ -9,11 +9,15 @@ from understudy.errors import UserError
 
 @dataclass(frozen=True)
 class Widths:
-    """One table of widths. rows: a name, and (before, after) for each column; (0, 0) where there never was any."""
+    """One table of widths. rows: a name, and (before, after) for each column; (0, 0) where there never was any.
+
+    empty: what a row is that has lost every group.
+    """
 
     title: str
     columns: tuple[str, ...]
     rows: tuple[tuple[str, tuple[tuple[int, int], ...]], ...]
+    empty: str
 
 
 def compare(teacher: Arch, student: Arch) -> list[Widths]:
@@ -32,6 +36,7 @@ def compare(teacher: Arch, student: Arch) -> list[Widths]:
                 (name, tuple((before.get(group or "", 0), after.get(group or "", 0)) for group in groups))
                 for name, groups in table.rows
             ),
+            table.empty,
         )
         for table in teacher.tables()
     ]
@@ -58,7 +63,7 @@ def _rows(table: Widths) -> Iterator[str]:
         before, after = (sum(widths) for widths in zip(*pairs, strict=True))
         cells = "".join(f"{_cell(*pair):>16}" for pair in pairs)
         kept = f"{after / before:7.0%}" if before else ""
-        yield f"{name:12}{cells}{kept}" + ("" if after else "  identity")
+        yield f"{name:12}{cells}{kept}" + ("" if after else f"  {table.empty}")
 
 
 def _cell(before: int, after: int) -> str:

@@ -8,8 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from understudy.arch.base import Arch
+from understudy.arch.gaugan import GauganArch
 from understudy.arch.inception import InceptionArch
 from understudy.arch.resnet import ResnetArch
+from understudy.arch.spade import SpadeArch
 from understudy.arch.unet import UnetArch
 from understudy.errors import UserError
 from understudy.files import read_json, write_json
@@ -22,7 +24,9 @@ SCHEMA = 2  # 1 told of a ResNet only how many blocks it has
 
 WIDEST = 1 << 16  # channels: more are no network but a damaged file
 
-FAMILIES: Mapping[str, type[Arch]] = {family.family: family for family in (InceptionArch, ResnetArch, UnetArch)}
+FAMILIES: Mapping[str, type[Arch]] = {
+    family.family: family for family in (InceptionArch, ResnetArch, UnetArch, SpadeArch, GauganArch)
+}
 
 
 def load(path: Path) -> Arch:
@@ -52,8 +56,10 @@ def save(arch: Arch, path: Path) -> None:
 
 def build(arch: Arch) -> Generator:
     """The network, with torch's default initial weights. Under `torch.device("meta")` it takes no memory."""
+    from understudy.models.gaugan import gaugan_generator
     from understudy.models.inception import inception_generator
     from understudy.models.resnet import resnet_generator
+    from understudy.models.spade import spade_generator
     from understudy.models.unet import UnetGenerator
 
     if isinstance(arch, InceptionArch):
@@ -62,4 +68,8 @@ def build(arch: Arch) -> Generator:
         return resnet_generator(arch)
     if isinstance(arch, UnetArch):
         return UnetGenerator(arch)
+    if isinstance(arch, SpadeArch):
+        return spade_generator(arch)
+    if isinstance(arch, GauganArch):
+        return gaugan_generator(arch)
     raise TypeError(f"no network for {type(arch).__name__}")

@@ -13,11 +13,17 @@ INPUT, IMAGE = "input", "image"  # the groups that no pruning touches
 
 @dataclass(frozen=True)
 class Channels:
-    """A group of channels. removable: it may lose all of them, and then the layers around it go too."""
+    """A group of channels. removable: it may lose all of them, and then the layers around it go too.
+
+    unit: its width is a multiple of this, and a lower bound of widths counts such units. follows: the group whose
+    number of units it always has; None where it has a width of its own.
+    """
 
     name: str
     width: int
     removable: bool = False
+    unit: int = 1
+    follows: str | None = None
 
 
 @dataclass(frozen=True)
@@ -25,6 +31,7 @@ class Convolution:
     """One convolution at one image size. name: of the module. Sizes: of its maps, before and after.
 
     reads: joined along the channels in this order. depthwise: each channel by itself; it reads what it writes.
+    copies: how many channels it makes for each of `writes`, group after group: a modulation makes scales, then shifts.
     """
 
     name: str
@@ -36,11 +43,17 @@ class Convolution:
     bias: bool
     depthwise: bool = False
     transposed: bool = False
+    copies: int = 1
+
+    @property
+    def filters(self) -> int:
+        """Channels that it makes."""
+        return self.copies * self.writes.width
 
     @property
     def weights(self) -> int:
-        filters = 1 if self.depthwise else sum(group.width for group in self.reads)  # input channels of each filter
-        return filters * self.writes.width * self.kernel**2
+        depth = 1 if self.depthwise else sum(group.width for group in self.reads)  # of each filter
+        return depth * self.filters * self.kernel**2
 
     @property
     def macs_true(self) -> int:
@@ -57,10 +70,14 @@ class Convolution:
 
 @dataclass(frozen=True)
 class NormLayer:
-    """One norm. name: of the module. channels: the group that it scales."""
+    """One norm. name: of the module. channels: the group that it normalises.
+
+    scales: whether it has a scale and a shift for each, where the architecture's norms have any.
+    """
 
     name: str
     channels: Channels
+    scales: bool = True
 
 
 @dataclass(frozen=True)
@@ -68,8 +85,10 @@ class Table:
     """Some of a network's widths as a person would lay them out.
 
     rows: name and group for each column; None where there is nothing. A group that was pruned away keeps its place.
+    empty: what a row is that has lost every group.
     """
 
     title: str
     columns: tuple[str, ...]
     rows: tuple[tuple[str, tuple[str | None, ...]], ...]
+    empty: str = "identity"

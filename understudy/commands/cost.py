@@ -3,7 +3,8 @@
 Convolutions only: norms, biases and activations are not counted. Two conventions, since papers
 and physics disagree on transposed convolutions: `true` counts them at their input size, `legacy`
 at their output size as the literature does. The inception generator has CAT's settings: hidden
-widths of a sixth of the trunk's, and 9 blocks unless --blocks says otherwise.
+widths of a sixth of the trunk's, and 9 blocks unless --blocks says otherwise. So has spade, CAT's
+version of gaugan; both read 36 channels of 256x512 pixels, for 35 labels and the instances' edges.
 """
 
 import argparse
@@ -17,13 +18,15 @@ from understudy.errors import OK, UserError
 if TYPE_CHECKING:
     from understudy.arch.base import Arch, Norm
 
-# By model: the norm of the papers' counts, the residual blocks or levels, and the side in pixels.
-MODELS: dict[str, tuple["Norm", int, int]] = {
-    "inception": ("instance_affine", 9, 256),
-    "resnet9": ("instance", 9, 256),
-    "resnet6": ("instance", 6, 256),
-    "unet256": ("batch", 8, 256),
-    "unet128": ("batch", 7, 128),
+# By model: the norm of the papers' counts, the residual blocks or levels, the input channels, and the size in pixels.
+MODELS: dict[str, tuple["Norm", int, int, tuple[int, int]]] = {
+    "inception": ("instance_affine", 9, 3, (256, 256)),
+    "resnet9": ("instance", 9, 3, (256, 256)),
+    "resnet6": ("instance", 6, 3, (256, 256)),
+    "unet256": ("batch", 8, 3, (256, 256)),
+    "unet128": ("batch", 7, 3, (128, 128)),
+    "spade": ("batch", 7, 36, (256, 512)),
+    "gaugan": ("batch", 7, 36, (256, 512)),
 }
 REDUCTION = 6  # of CAT's branches: hidden width floor(4 ngf / 6)
 
@@ -35,12 +38,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--norm",
         choices=("batch", "instance", "instance_affine"),
-        help="default: of the papers' counts, instance_affine for inception, instance for resnet, batch for unet",
+        help="default: of the papers' counts, instance_affine for inception, instance for resnet, otherwise batch",
     )
     parser.add_argument("--blocks", type=int, help="residual blocks of the inception generator (default: 9)")
-    parser.add_argument("--input-channels", type=int, help="default: 3")
+    parser.add_argument("--input-channels", type=int, help="default: 3, or 36 for spade and gaugan")
     parser.add_argument(
-        "--size", type=_size, metavar="HxW", help="pixels (default: 256x256, 128x128 for unet128, or ARCH.json's own)"
+        "--size", type=_size, metavar="HxW", help="pixels (default: of the papers' counts, or ARCH.json's own)"
     )
     parser.add_argument("--json", action="store_true", help="print macs_true, macs_legacy and params as JSON")
 
@@ -76,18 +79,26 @@ def _of_file(arguments: argparse.Namespace) -> "Arch":
 
 
 def _of_model(arguments: argparse.Namespace) -> "Arch":
+    from understudy.arch.gaugan import gaugan
     from understudy.arch.inception import inception
     from understudy.arch.resnet import resnet
+    from understudy.arch.spade import spade
     from understudy.arch.unet import unet
 
     if arguments.model is None:
         raise UserError(f"give an ARCH.json, or --model with one of {', '.join(MODELS)}")
-    norm, depth, side = MODELS[arguments.model]
+    norm, depth, channels, size = MODELS[arguments.model]
     if arguments.blocks is not None and arguments.model != "inception":
         raise UserError(f"--blocks is for inception; {arguments.model} has {depth}")
     ngf = 64 if arguments.ngf is None else arguments.ngf
-    channels = 3 if arguments.input_channels is None else arguments.input_channels
-    norm, size = arguments.norm or norm, arguments.size or (side, side)
+    channels = channels if arguments.input_channels is None else arguments.input_channels
+    norm, size = arguments.norm or norm, arguments.size or size
+    if arguments.model in ("spade", "gaugan"):
+        if norm != "batch":
+            raise UserError(f"--norm: {arguments.model} has batch norms alone")
+        if arguments.model == "spade":
+            return spade(ngf, REDUCTION, "onehot", channels, size)
+        return gaugan(ngf, "onehot", channels, size)
     # Neither padding nor encoding changes a count.
     if arguments.model.startswith("unet"):
         return unet(ngf, depth, norm, "rgb", channels, size)

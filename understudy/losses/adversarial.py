@@ -1,8 +1,13 @@
 """The hinge losses of an adversarial pair (Lim and Ye, Geometric GAN, 2017), in the form of CAT's released code.
 
+Over several scales, for GauGAN's discriminator, they are averaged (Park et al. 2019).
+
 Neither is halved here: pix2pix halves its discriminator's loss and GauGAN does not, so the factor belongs to the step.
 """
 
+from collections.abc import Sequence
+
+import torch
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -18,3 +23,17 @@ def hinge_discriminator(real: Tensor, fake: Tensor) -> Tensor:
 def hinge_generator(fake: Tensor) -> Tensor:
     """-mean(D(fake)), an unbounded scalar. fake: logits of any shape."""
     return -fake.mean()
+
+
+def hinge_discriminator_scales(real: Sequence[Tensor], fake: Sequence[Tensor]) -> Tensor:
+    """The mean of `hinge_discriminator` over scales, a scalar >= 0. A scale of few logits counts like any other.
+
+    real, fake: logits by scale; detach the image that `fake` judges.
+    """
+    pairs = zip(real, fake, strict=True)
+    return torch.stack([hinge_discriminator(theirs, ours) for theirs, ours in pairs]).mean()
+
+
+def hinge_generator_scales(fake: Sequence[Tensor]) -> Tensor:
+    """The mean of `hinge_generator` over scales, an unbounded scalar. fake: logits by scale."""
+    return torch.stack([hinge_generator(logits) for logits in fake]).mean()

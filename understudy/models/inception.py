@@ -1,50 +1,18 @@
 """CAT's inception residual block and the generator made of it (Jin et al. 2021, section 3.1 and figure 3).
 
-Deliberate differences from the released code: a block without branches owns no norm (there it keeps one that nothing
-uses), and the branches are named by kernel size, so that a pruned network's weights say which branch they belong to.
+A deliberate difference from the released code: a block without branches owns no norm (there it keeps one that nothing
+uses).
 """
 
 from torch import Tensor, nn
 
 from understudy.arch.base import Norm, has_bias
-from understudy.arch.inception import Block, InceptionArch
+from understudy.arch.branches import Branches
+from understudy.arch.inception import InceptionArch
 from understudy.arch.residual import Padding
-from understudy.models.layers import convolution, norm_layer
+from understudy.models.branches import branch_modules, branch_sum
+from understudy.models.layers import norm_layer
 from understudy.models.residual import ResidualGenerator
-
-
-class ConvBranch(nn.Module):
-    """k x k convolution to the hidden width, norm, ReLU, k x k convolution back: [N, C, H, W] -> [N, C, H, W]."""
-
-    def __init__(self, channels: int, hidden: int, kernel: int, norm: Norm, padding: Padding) -> None:
-        super().__init__()
-        bias = has_bias(norm)
-        self.first = convolution(channels, hidden, kernel, padding, bias=bias)
-        self.norm = norm_layer(norm, hidden)
-        self.relu = nn.ReLU(inplace=True)
-        self.second = convolution(hidden, channels, kernel, padding, bias=bias)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.second(self.relu(self.norm(self.first(x))))
-
-
-class DepthwiseBranch(nn.Module):
-    """1x1 convolution to the hidden width, k x k convolution of each channel, 1x1 back, with norm and ReLU between."""
-
-    def __init__(self, channels: int, hidden: int, kernel: int, norm: Norm, padding: Padding) -> None:
-        super().__init__()
-        bias = has_bias(norm)
-        self.first = convolution(channels, hidden, 1, padding, bias=bias)
-        self.norm = norm_layer(norm, hidden)
-        self.spatial = convolution(hidden, hidden, kernel, padding, bias=bias, groups=hidden)
-        self.spatial_norm = norm_layer(norm, hidden)
-        self.relu = nn.ReLU(inplace=True)
-        self.second = convolution(hidden, channels, 1, padding, bias=bias)
-
-    def forward(self, x: Tensor) -> Tensor:
-        hidden = self.relu(self.norm(self.first(x)))  # [N, C, H, W] -> [N, hidden, H, W]
-        hidden = self.relu(self.spatial_norm(self.spatial(hidden)))
-        return self.second(hidden)  # [N, hidden, H, W] -> [N, C, H, W]
 
 
 class IncResBlock(nn.Module):
@@ -53,28 +21,19 @@ class IncResBlock(nn.Module):
     x: [N, channels, H, W].
     """
 
-    def __init__(self, channels: int, block: Block, norm: Norm, padding: Padding) -> None:
+    def __init__(self, channels: int, branches: Branches, norm: Norm, padding: Padding) -> None:
         super().__init__()
-        self.conv = nn.ModuleDict()
-        self.depthwise = nn.ModuleDict()
-        for kind, kernel, hidden in block.branches():
-            if kind == "conv":
-                self.conv[str(kernel)] = ConvBranch(channels, hidden, kernel, norm, padding)
-            else:
-                self.depthwise[str(kernel)] = DepthwiseBranch(channels, hidden, kernel, norm, padding)
-        self.norm = norm_layer(norm, channels) if self.conv or self.depthwise else None
+        bias = has_bias(norm)
+        self.conv, self.depthwise = branch_modules(branches, channels, channels, norm, padding, bias=bias)
+        self.norm = norm_layer(norm, channels) if branches else None
 
     def forward(self, x: Tensor) -> Tensor:
         if self.norm is None:
             return x
-        first, *others = (*self.conv.values(), *self.depthwise.values())
-        total = first(x)
-        for branch in others:
-            total = total + branch(x)
-        return x + self.norm(total)
+        return x + self.norm(branch_sum(self.conv, self.depthwise, x))
 
 
 def inception_generator(arch: InceptionArch) -> ResidualGenerator:
     """The network of `arch`, with torch's default initial weights."""
     trunk = arch.trunk.width
-    return ResidualGenerator(arch, (IncResBlock(trunk, block, arch.norm, arch.padding) for block in arch.blocks))
+    return ResidualGenerator(arch, (IncResBlock(trunk, branches, arch.norm, arch.padding) for branches in arch.blocks))

@@ -6,11 +6,14 @@ from understudy.arch.base import Norm
 from understudy.arch.residual import Padding
 
 
-def norm_layer(norm: Norm, channels: int) -> nn.Module:
-    """A norm over [N, channels, H, W]; momentum 0.1 and eps 1e-5, torch's defaults and the literature's."""
+def norm_layer(norm: Norm, channels: int, *, scales: bool = True) -> nn.Module:
+    """A norm over [N, channels, H, W]; momentum 0.1 and eps 1e-5, torch's defaults and the literature's.
+
+    scales: whether it has a scale and a shift for each channel, where `norm` has any.
+    """
     if norm == "batch":
-        return nn.BatchNorm2d(channels)
-    return nn.InstanceNorm2d(channels, affine=norm == "instance_affine")
+        return nn.BatchNorm2d(channels, affine=scales)
+    return nn.InstanceNorm2d(channels, affine=scales and norm == "instance_affine")
 
 
 def convolution(

@@ -10,7 +10,7 @@ from understudy.arch.diff import compare
 PAPER, INK, FAINT = (255, 255, 255), (38, 43, 51), (122, 130, 142)
 BEFORE, AFTER, GONE = (226, 230, 236), (47, 111, 178), (200, 78, 60)
 MARGIN, LABEL, CELL, BAR, ROW = 32, 76, 136, 14, 38  # pixels
-TOP, HEADING, GAP = 92, 20, 22  # pixels: of the first table, of its headings, between two tables
+TOP, TITLE, HEADING, GAP = 92, 24, 20, 22  # pixels: of the first table, its title and its headings, between two tables
 
 
 def widths_picture(teacher: Arch, student: Arch, caption: str) -> Image.Image:
@@ -21,13 +21,15 @@ def widths_picture(teacher: Arch, student: Arch, caption: str) -> Image.Image:
     """
     tables = compare(teacher, student)
     columns = max(5, *(len(table.columns) for table in tables))
-    height = TOP + sum(HEADING + ROW * len(table.rows) + GAP for table in tables) + MARGIN // 2
+    height = TOP + sum(TITLE + HEADING + ROW * len(table.rows) + GAP for table in tables) + MARGIN // 2
     image = Image.new("RGB", (2 * MARGIN + LABEL + CELL * columns, height), PAPER)
     draw = ImageDraw.Draw(image)
     draw.text((MARGIN, 24), "Widths before and after pruning", INK, ImageFont.load_default(22))
     draw.text((MARGIN, 56), caption, FAINT, ImageFont.load_default(14))
     top = TOP
     for table in tables:
+        draw.text((MARGIN, top), table.title.capitalize(), INK, ImageFont.load_default(14))
+        top += TITLE
         _headings(draw, top, table.columns)
         scale = max((before for _, pairs in table.rows for before, _ in pairs), default=0) or 1
         for index, (name, pairs) in enumerate(table.rows):

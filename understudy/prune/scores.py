@@ -4,9 +4,10 @@ Where norms have scales, by |γ| (CAT, section 3.2). Where they have none (plain
 the mean absolute value of the filter that makes the channel. (Li et al., Pruning Filters, ICLR 2017, take the sum; the
 mean lets filters of different size compare.)
 
-Of the norms that share a group's channels the first ranks them, and of the convolutions the first that writes them. So
-a depthwise branch's second norm, and the norms after a block's sum or second convolution, whose channels are the
-trunk's, rank nothing.
+Of the norms that share a group's channels the first that has scales ranks them, and of the convolutions the first that
+writes them. So a depthwise branch's second norm, and the norms after a block's sum or second convolution, whose
+channels are the trunk's, rank nothing. A group that follows another's width is ranked in the same way, but only within
+itself: it is in no pool.
 
 In a UNet with scales the outermost and the innermost down-convolution have no norm. They stay in the same pool, each as
 a level of the network's typical spread: its filters are ranked by magnitude, and the filter of rank r of n gets the
@@ -58,9 +59,9 @@ def _at_equal_rank(values: np.ndarray, scales: np.ndarray) -> np.ndarray:
 
 
 def _scales(weights: Mapping[str, "Tensor"], arch: Arch) -> dict[str, np.ndarray]:
-    """|γ| of the first norm of each group that has one."""
+    """|γ| of the first norm with scales of each group that has one."""
     first: dict[str, str] = {}
-    for norm in arch.norms():
+    for norm in (norm for norm in arch.norms() if norm.scales):
         first.setdefault(norm.channels.name, norm.name)
     return {group: weights[f"{name}.weight"].abs().double().cpu().numpy() for group, name in first.items()}
 

@@ -49,7 +49,7 @@ def cut(weights: Mapping[str, Tensor], teacher: Arch, student: Arch, kept: Kept,
         inputs, outputs = (1, 0) if not conv.transposed else (0, 1)  # dimensions of the weight
         if not conv.depthwise:  # whose weight is [C, 1, k, k]
             weight = weight.index_select(inputs, _survivors(conv.reads, kept))
-        channels = _survivors((conv.writes,), kept)
+        channels = _survivors((conv.writes,) * conv.copies, kept)
         state[f"{conv.name}.weight"] = weight.index_select(outputs, channels)
         if bias is not None:
             state[f"{conv.name}.bias"] = bias.index_select(0, channels)

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from understudy.arch.base import Arch
+from understudy.arch.layers import Channels
 from understudy.cost import Convention, Cost, cost
 from understudy.errors import UserError
 from understudy.prune.scores import Scores
@@ -20,6 +21,10 @@ from understudy.prune.scores import Scores
 @dataclass(frozen=True)
 class Selection:
     """What survives. A channel is kept if and only if its score > threshold, or if a lower bound brings it back.
+
+    Of a group that comes in units the strongest are kept, as many as make whole units; of one that follows another's
+    width the strongest, as many as that width says, whatever their scores; of one that only removed layers would read
+    (a modulation of a block without branches) none.
 
     kept: ascending channel indices by group, none for a removed branch or block. evaluations: architectures costed.
     """
@@ -35,13 +40,13 @@ def select(teacher: Arch, scores: Scores, budget: float, convention: Convention,
     """The dearest architecture within a budget that one threshold can give.
 
     scores: by group of channels, from `read_scores`. budget: MACs for one image of the teacher's size.
-    min_width: lower bound of the widths that cannot vanish, capped by the teacher's. The others, inside the residual
-    branches and blocks, have none.
+    min_width: lower bound of the widths that cannot vanish, in their units, capped by the teacher's. The others, inside
+    the residual branches and blocks, have none.
     A budget that the teacher meets returns the teacher. Raises UserError, naming the floor, for one out of reach.
     """
     require_reachable(teacher, budget, convention, min_width)
-    ordered = {name: np.sort(values) for name, values in scores.items()}
-    distinct = np.unique(np.concatenate(list(scores.values())))
+    ordered = {name: np.sort(scores[name]) for name, group in teacher.groups().items() if group.follows is None}
+    distinct = np.unique(np.concatenate(list(ordered.values())))
     # Strictly below every score there is the teacher itself; at the largest there is the floor.
     thresholds = [float(np.nextafter(distinct[0], -np.inf)), *distinct.tolist()]
     costed: dict[int, Cost] = {}
@@ -78,13 +83,20 @@ def require_reachable(teacher: Arch, budget: float, convention: Convention, min_
 
 
 def narrow(teacher: Arch, counts: Mapping[str, int], min_width: int) -> Arch:
-    """The teacher with `counts` channels by group, lower bounds applied, what is empty removed."""
-    return teacher.with_widths(
-        {
-            name: counts[name] if group.removable else min(max(counts[name], min_width), group.width)
-            for name, group in teacher.groups().items()
-        }
-    )
+    """The teacher with `counts` channels by group, lower bounds applied, what is empty removed.
+
+    A count is rounded down to whole units. A group that follows another has no count of its own.
+    """
+
+    def width(group: Channels) -> int:
+        leader = groups[group.follows or group.name]
+        if group.removable:
+            return counts[leader.name]
+        units = min(max(counts[leader.name] // leader.unit, min_width), leader.width // leader.unit)
+        return units * group.unit
+
+    groups = teacher.groups()
+    return teacher.with_widths({name: width(group) for name, group in groups.items()})
 
 
 def strongest(values: np.ndarray, count: int) -> tuple[int, ...]:

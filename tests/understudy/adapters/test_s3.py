@@ -145,6 +145,8 @@ def test_each_refusal_is_one_line_that_says_what_to_mend(
     assert "no credentials" in refused(source, tmp_path)
     use(monkeypatch, server, AWS_ENDPOINT_URL=f"http://127.0.0.1:{free_port()}", AWS_MAX_ATTEMPTS="1")
     assert "the server cannot be reached" in refused(source, tmp_path)
+    use(monkeypatch, server, AWS_ENDPOINT_URL="nonsense")
+    assert "AWS_ENDPOINT_URL or AWS_MAX_ATTEMPTS: Invalid endpoint" in refused(source, tmp_path)
 
 
 @pytest.mark.slow

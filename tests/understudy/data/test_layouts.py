@@ -232,6 +232,23 @@ def test_halves_of_odd_width_and_broken_ones_are_each_named_once(tmp_path: Path)
     assert "val/0.jpg: is 63 pixels wide" in message and "test/1.jpg: not an image" in message
 
 
+def test_what_is_no_image_of_an_aligned_set_is_listed_and_not_passed_over(tmp_path: Path) -> None:
+    aligned(folder := tmp_path / "set")
+    for path in ("train/deep/x.jpg", "train/notes.txt"):
+        save(photo(0), folder / path, format="JPEG")
+    problems = open_source(folder).problems
+    assert [problem.partition(":")[0] for problem in problems] == ["train/deep/x.jpg", "train/notes.txt"]
+
+
+def test_a_hidden_folder_beside_archives_changes_nothing(tmp_path: Path) -> None:
+    aligned(folder := tmp_path / "set")
+    beside = tmp_path / "beside"
+    (beside / ".cache").mkdir(parents=True)
+    (beside / ".cache" / "x").write_text("x")
+    zipped(folder, beside / "set.zip")
+    assert open_source(beside).names("train") == open_source(folder).names("train")
+
+
 def test_every_unpaired_file_is_listed(tmp_path: Path) -> None:
     sides("{split}{side}", ".png")(tmp_path / "set")
     (tmp_path / "set" / "trainA" / "0.png").unlink()

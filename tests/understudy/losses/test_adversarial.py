@@ -1,7 +1,12 @@
 import pytest
 import torch
 
-from understudy.losses.adversarial import hinge_discriminator, hinge_generator
+from understudy.losses.adversarial import (
+    hinge_discriminator,
+    hinge_discriminator_scales,
+    hinge_generator,
+    hinge_generator_scales,
+)
 
 
 def test_a_discriminator_beyond_its_margin_loses_nothing() -> None:
@@ -26,3 +31,11 @@ def test_gradients_push_in_opposite_directions() -> None:
     (discriminator,) = torch.autograd.grad(hinge_discriminator(torch.ones(3), logits), logits)
     (generator,) = torch.autograd.grad(hinge_generator(logits), logits)
     assert torch.equal(discriminator, -generator)
+
+
+def test_every_scale_counts_the_same_however_few_its_logits() -> None:
+    real, fake = [torch.tensor([0.5, 3.0]), torch.tensor([2.0])], [torch.tensor([-2.0, -0.5]), torch.tensor([1.0])]
+    assert hinge_discriminator_scales(real, fake).item() == pytest.approx(((0.25 + 0.25) + (0 + 2.0)) / 2)
+    assert hinge_generator_scales(fake).item() == pytest.approx((1.25 - 1.0) / 2)
+    with pytest.raises(ValueError, match="zip"):
+        hinge_discriminator_scales(real, fake[:1])

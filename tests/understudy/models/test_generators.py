@@ -4,11 +4,13 @@ import pytest
 import torch
 from torch.nn import functional as F
 
+from understudy.arch.branches import Branches
 from understudy.arch.families import build
-from understudy.arch.inception import Block, inception
+from understudy.arch.inception import inception
 from understudy.arch.resnet import resnet
 from understudy.arch.unet import unet
-from understudy.models.inception import ConvBranch, IncResBlock
+from understudy.models.branches import ConvBranch
+from understudy.models.inception import IncResBlock
 from understudy.models.initialise import init_normal
 
 INCEPTION = inception(4, 3, 2, "batch", "reflect", "onehot", 5, (32, 32))
@@ -107,7 +109,7 @@ def test_unknown_taps_and_sizes_are_refused():
 
 
 def test_the_weights_names_say_kernel_and_branch():
-    names = set(build(replace(INCEPTION, blocks=(Block({"3": 2}, {"5": 1}), *INCEPTION.blocks[1:]))).state_dict())
+    names = set(build(replace(INCEPTION, blocks=(Branches({"3": 2}, {"5": 1}), *INCEPTION.blocks[1:]))).state_dict())
     assert {
         n.split(".")[2] + "." + n.split(".")[3] for n in names if n.startswith("blocks.0.") and n.count(".") > 3
     } == {
@@ -127,14 +129,14 @@ def test_a_removed_residual_block_is_the_identity_and_keeps_the_others_names():
 
 
 def test_a_block_without_branches_is_the_identity():
-    block = IncResBlock(6, Block({}, {}), "batch", "reflect")
+    block = IncResBlock(6, Branches({}, {}), "batch", "reflect")
     x = torch.randn(2, 6, 8, 8)
     assert torch.equal(block(x), x)
     assert not list(block.parameters())
 
 
 def test_a_block_adds_the_norm_of_the_sum_of_its_branches():
-    block = IncResBlock(6, Block({"1": 2, "3": 3, "5": 4}, {"1": 2, "3": 3, "5": 4}), "batch", "reflect").double()
+    block = IncResBlock(6, Branches({"1": 2, "3": 3, "5": 4}, {"1": 2, "3": 3, "5": 4}), "batch", "reflect").double()
     x = torch.randn(2, 6, 8, 8, dtype=torch.float64)
     parts = [branch(x) for branch in (*block.conv.values(), *block.depthwise.values())]
     assert len(parts) == 6
@@ -147,7 +149,7 @@ def test_a_block_adds_the_norm_of_the_sum_of_its_branches():
     ("padding", "mode"), [("reflect", "reflect"), ("replicate", "replicate"), ("zero", "constant")]
 )
 def test_padding_is_what_its_name_says(padding, mode):
-    branch = ConvBranch(3, 4, 5, "instance", padding).double()
+    branch = ConvBranch(3, 4, 3, 5, "instance", padding, bias=True).double()
     x = torch.randn(1, 3, 8, 8, dtype=torch.float64)
     first = F.conv2d(F.pad(x, (2, 2, 2, 2), mode), branch.first.weight, branch.first.bias)
     assert torch.allclose(branch.first(x), first, atol=1e-12)

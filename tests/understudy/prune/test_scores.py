@@ -5,8 +5,10 @@ import pytest
 import torch
 
 from understudy.arch.families import build
+from understudy.arch.gaugan import gaugan
 from understudy.arch.inception import inception
 from understudy.arch.resnet import resnet
+from understudy.arch.spade import spade
 from understudy.arch.unet import unet
 from understudy.cost import cost
 from understudy.errors import UserError
@@ -136,3 +138,16 @@ def test_a_teacher_that_diverged_is_refused(family, norm, name, group):
     weights[name].flatten()[0] = float("nan")
     with pytest.raises(UserError, match=rf"NaN or infinite in {group}: its training diverged"):
         read_scores(weights, arch)
+
+
+def test_a_decoder_s_norms_without_scales_rank_nothing_and_the_original_has_no_others():
+    arch = spade(6, 6, "onehot", 5, (64, 64))
+    weights = weights_of(arch)
+    scores = read_scores(weights, arch)
+    assert {name: values.shape for name, values in scores.items()} == {n: (w,) for n, w in arch.widths().items()}
+    for group, norm in (("stem", "stem.norm"), ("up.0", "blocks.4.shortcut.norm"), ("blocks.2.spade.conv.3",) * 2):
+        name = norm if norm.endswith("norm") else f"{norm}.norm"
+        np.testing.assert_array_equal(scores[group], weights[f"{name}.weight"].abs().double().numpy())
+    order = weights["blocks.6.conv.1.second.weight"].abs().double().mean((1, 2, 3)).argsort().tolist()
+    assert np.argsort(scores["up.3"], kind="stable").tolist() == order  # no norm: by magnitude, among its own
+    assert ranking(gaugan(6, "onehot", 5, (64, 64))) == "weight magnitude"

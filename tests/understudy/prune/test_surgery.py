@@ -5,10 +5,12 @@ import torch
 from safetensors import safe_open
 from torch import nn
 
+from understudy.arch.decoder import DecoderArch
 from understudy.arch.families import build
+from understudy.arch.gaugan import gaugan
 from understudy.arch.inception import inception
-from understudy.arch.layers import IMAGE
 from understudy.arch.resnet import resnet
+from understudy.arch.spade import spade
 from understudy.arch.unet import unet
 from understudy.cost import cost
 from understudy.errors import UserError
@@ -20,11 +22,22 @@ FAMILIES = {
     "inception": inception(6, 3, 4, "batch", "zero", "onehot", 5, (32, 32)),
     "resnet": resnet(6, 3, "batch", "zero", "onehot", 5, (32, 32)),
     "unet": unet(6, 4, "batch", "onehot", 5, (32, 32)),
+    "spade": spade(6, 2, "onehot", 5, (64, 64)),
+    "gaugan": gaugan(6, "onehot", 5, (64, 64)),
 }
 WEAK = ("blocks.1", "blocks.0.depthwise.3")  # the block, and the branch, that a budget removes whole
 NORMS = ("batch", "instance", "instance_affine")
 
-family = pytest.mark.parametrize("whole", FAMILIES.values(), ids=FAMILIES)
+
+def with_norms(*norms):
+    """Every family with each of these norms that it can have."""
+    cases = {
+        f"{name}-{norm}": replace(whole, norm=norm)
+        for name, whole in FAMILIES.items()
+        for norm in norms
+        if norm == "batch" or not isinstance(whole, DecoderArch)
+    }
+    return pytest.mark.parametrize("arch", cases.values(), ids=cases)
 
 
 def weak(group):
@@ -59,47 +72,46 @@ def pruned(teacher, arch, min_width=3):
     return select(arch, read_scores(weights, arch), 0.3 * cost(arch).macs_true, "true", min_width)
 
 
-def zero_after(module, channels, kept):
-    """Set a module's output channels to zero, but for those that are kept."""
+def zero_after(module, channels, kept, copies=1):
+    """Set a module's output channels to zero, but for those that are kept (in each of the copies)."""
     mask = torch.zeros(channels, dtype=torch.float64)
     mask[list(kept)] = 1
-    module.register_forward_hook(lambda module, args, output: output * mask.view(1, -1, 1, 1))
+    module.register_forward_hook(lambda module, args, output: output * mask.repeat(copies).view(1, -1, 1, 1))
 
 
 def mask_pruned_channels(teacher, arch, selection):
-    """Zero what the student lacks, where it is made: after norms, after convolutions without one (a ReLU keeps zeros).
+    """Zero what the student lacks, wherever it is made (activations keep zeros): channels, and whole layers.
 
-    The norm that ends a removed block is not in the student: all its channels are zero, for its shift is not added.
+    Such are the norm that ends a removed block and the last convolution of a removed branch: no shift and no bias is
+    added.
     """
-    remaining, normed = {norm.name for norm in selection.arch.norms()}, set()
-    for norm in arch.norms():
-        kept = selection.kept[norm.channels.name] if norm.name in remaining else ()
-        zero_after(teacher.get_submodule(norm.name), norm.channels.width, kept)
-        normed.add(norm.channels.name)
-    for conv in arch.convolutions():
-        if conv.writes.name not in {*normed, IMAGE}:
-            zero_after(teacher.get_submodule(conv.name), conv.writes.width, selection.kept[conv.writes.name])
+    remaining = {layer.name for layer in (*selection.arch.norms(), *selection.arch.convolutions())}
+    for layer in (*arch.norms(), *arch.convolutions()):
+        group = getattr(layer, "channels", None) or layer.writes
+        kept = selection.kept.get(group.name, range(group.width)) if layer.name in remaining else ()
+        zero_after(teacher.get_submodule(layer.name), group.width, kept, getattr(layer, "copies", 1))
 
 
 def positions(arch, tap, kept):
     """The surviving channels of a tapped feature."""
+    if isinstance(arch, DecoderArch):
+        return list(kept["up.1" if tap == "block.4" else "stem"])
     return list(kept[tap if arch.family == "unet" else "down.2"])
 
 
-@family
-@pytest.mark.parametrize("norm", NORMS)
+@with_norms(*NORMS)
 @pytest.mark.parametrize("padding", ["zero", "reflect"])
-def test_the_inherited_student_is_the_teacher_with_its_pruned_channels_zeroed(whole, norm, padding):
-    arch = replace(whole, norm=norm, **({} if whole.family == "unet" else {"padding": padding}))
+def test_the_inherited_student_is_the_teacher_with_its_pruned_channels_zeroed(arch, padding):
+    arch = replace(arch, padding=padding) if hasattr(arch, "padding") else arch
     teacher = lived_in(arch)
     selection = pruned(teacher, arch)
     removed = {name for name, kept in selection.kept.items() if not kept}
     assert removed >= {name for name in arch.widths() if weak(name)}
-    assert all(width < arch.widths()[name] for name, width in selection.arch.widths().items() if width > 4)
+    assert all(width < arch.widths()[name] for name, width in selection.arch.widths().items() if width > 6)
     student = build(selection.arch).double().eval()
     student.load_state_dict(cut(teacher.state_dict(), arch, selection.arch, selection.kept, "all"))
     mask_pruned_channels(teacher, arch, selection)
-    x = torch.randn(2, 5, 32, 32, dtype=torch.float64)
+    x = torch.randn(2, 5, *arch.size, dtype=torch.float64)
     expected, theirs = teacher(x, taps=arch.taps)
     image, ours = student(x, taps=arch.taps)
     assert torch.allclose(image, expected, atol=1e-9)
@@ -110,25 +122,34 @@ def test_the_inherited_student_is_the_teacher_with_its_pruned_channels_zeroed(wh
 
 @torch.no_grad()
 def kill(net, arch, dead):
-    """Set to zero all that makes the `dead` channels (by group), and the norm that ends the block without any."""
+    """Set to zero all that makes the `dead` channels (by group), and what would be added of layers without any others:
+    the norm that ends the block, the bias of a branch.
+    """
     weights = net.state_dict()
     for layer in (*arch.convolutions(), *arch.norms()):
         group = getattr(layer, "channels", None) or layer.writes
         along = 1 if getattr(layer, "transposed", False) else 0
-        for field, dimension in (("weight", along), ("bias", 0)):
+        gone = [
+            copy * group.width + channel
+            for copy in range(getattr(layer, "copies", 1))
+            for channel in dead.get(group.name, [])
+        ]
+        for field, dimension in (("weight", along), ("bias", 0), ("running_mean", 0)):
             if (value := weights.get(f"{layer.name}.{field}")) is not None:
-                value.index_fill_(dimension, torch.tensor(dead.get(group.name, []), dtype=torch.long), 0.0)
+                value.index_fill_(dimension, torch.tensor(gone, dtype=torch.long), 0.0)
     for ending in ("blocks.1.norm", "blocks.1.second_norm"):
         for field in ("weight", "bias"):
             if (value := weights.get(f"{ending}.{field}")) is not None:
                 value.zero_()
+    for conv in arch.convolutions():
+        (first, *others), bias = conv.reads, weights.get(f"{conv.name}.bias")
+        if bias is not None and not others and len(dead.get(first.name, [])) == first.width:
+            bias.zero_()
 
 
-@family
-@pytest.mark.parametrize("norm", NORMS)
-def test_cutting_channels_that_are_zero_throughout_changes_nothing(whole, norm):
+@with_norms(*NORMS)
+def test_cutting_channels_that_are_zero_throughout_changes_nothing(arch):
     """In a UNet also where two groups are joined: each has dead channels of its own."""
-    arch = replace(whole, norm=norm)
     net, random = lived_in(arch), torch.Generator().manual_seed(1)
     dead = {
         name: list(range(width)) if weak(name) else torch.randperm(width, generator=random)[: width // 3].tolist()
@@ -139,14 +160,12 @@ def test_cutting_channels_that_are_zero_throughout_changes_nothing(whole, norm):
     smaller = arch.with_widths({name: len(kept) for name, kept in alive.items()})
     student = build(smaller).double().eval()
     student.load_state_dict(cut(net.state_dict(), arch, smaller, alive, "all"))
-    x = torch.randn(2, 5, 32, 32, dtype=torch.float64)
+    x = torch.randn(2, 5, *arch.size, dtype=torch.float64)
     assert (student(x) - net(x)).abs().max() < 1e-9 and net(x).std() > 0.01
 
 
-@family
-@pytest.mark.parametrize("norm", NORMS)
-def test_without_a_cut_everything_is_inherited_as_it_was(whole, norm):
-    arch = replace(whole, norm=norm)
+@with_norms(*NORMS)
+def test_without_a_cut_everything_is_inherited_as_it_was(arch):
     teacher = lived_in(arch)
     selection = select(arch, read_scores(teacher.state_dict(), arch), 1e12, "true", 1)
     state = cut(teacher.state_dict(), arch, selection.arch, selection.kept, "all")
@@ -154,11 +173,9 @@ def test_without_a_cut_everything_is_inherited_as_it_was(whole, norm):
     assert all(torch.equal(value, state[name]) for name, value in teacher.state_dict().items())
 
 
-@family
-@pytest.mark.parametrize("norm", ["batch", "instance"])
+@with_norms("batch", "instance")
 @pytest.mark.parametrize("mode", ["none", "norm", "all"])
-def test_each_mode_gives_what_it_says_through_a_file(whole, norm, mode, tmp_path):
-    arch = replace(whole, norm=norm)
+def test_each_mode_gives_what_it_says_through_a_file(arch, mode, tmp_path):
     teacher = lived_in(arch)
     selection = pruned(teacher, arch)
     path = tmp_path / "inherited.safetensors"

@@ -5,8 +5,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from understudy.arch.gaugan import gaugan
 from understudy.arch.inception import inception
 from understudy.arch.resnet import resnet
+from understudy.arch.spade import spade
 from understudy.arch.unet import unet
 from understudy.cost import cost
 from understudy.errors import UserError
@@ -57,7 +59,7 @@ def test_the_floor_is_the_paper_s_and_below_it_is_an_error():
     floor = select(TEACHER, scores, 544_210_944, "legacy", 16)
     assert floor.cost.macs_legacy == 544_210_944
     assert floor.arch.stem == (16, 16, 16) and floor.arch.head == (16, 16)
-    assert not any(tuple(block.branches()) for block in floor.arch.blocks)
+    assert not any(tuple(block) for block in floor.arch.blocks)
     with pytest.raises(UserError, match=r"0\.5 GMACs \(legacy\) cannot be reached.* 0\.544211 GMACs are left"):
         select(TEACHER, scores, 0.5e9, "legacy", 16)
     with pytest.raises(UserError, match="cannot be reached"):
@@ -154,3 +156,63 @@ def test_a_residual_block_may_vanish_and_a_unet_s_level_may_not():
     assert select(UNET, generic_scores(UNET), cost(thinnest).macs_true, "true", 5).arch == thinnest
     with pytest.raises(UserError, match="every other width at min_width 5"):
         select(UNET, generic_scores(UNET), cost(thinnest).macs_true - 1, "true", 5)
+
+
+SPADE = spade(64, 6, "onehot", 36, (256, 512))
+
+
+def test_the_decoder_s_pool_is_the_paper_s():
+    """Stem, branches of the blocks and of the modulations; widths that follow the stem's are in no pool."""
+    members = {name: group.width for name, group in SPADE.groups().items() if group.follows is None}
+    assert sum(members.values()) == 5914 and members["stem"] == 1024
+    assert sum(width for name, width in members.items() if ".spade." in name) == 7 * 6 * 21
+    assert {name for name in SPADE.widths() if name not in members} == {"up.0", "up.1", "up.2", "up.3"}
+
+
+@pytest.mark.parametrize("budget", [30e9, 5.6e9])
+def test_the_paper_s_budgets_of_the_decoder(budget):
+    selection = select(SPADE, generic_scores(SPADE), budget, "legacy", 16)
+    assert 0.85 * budget <= selection.cost.macs_legacy <= budget  # the stem's width comes in steps of 16
+    assert selection.evaluations <= 15
+    widths, ngf = selection.arch.widths(), selection.arch.ngf
+    assert ngf >= 16 and widths["stem"] == 16 * ngf
+    assert [widths[f"up.{index}"] for index in range(4)] == [8 * ngf, 4 * ngf, 2 * ngf, ngf]
+    assert {name: len(kept) for name, kept in selection.kept.items() if kept} == widths
+
+
+def test_the_stem_s_survivors_are_rounded_down_and_only_their_number_counts_for_the_widths_that_follow():
+    counts = {name: group.width for name, group in SPADE.groups().items()}
+    for survivors, ngf in ((1024, 64), (1023, 63), (512 + 15, 32), (512, 32), (3, 16)):
+        for follower in (0, 512):  # whatever its own scores say
+            arch = narrow(SPADE, {**counts, "stem": survivors, "up.0": follower}, 16)
+            assert arch.ngf == ngf and arch.blocks == SPADE.blocks
+    scores = generic_scores(SPADE)
+    scores["up.0"] += 100  # never seen by the search, which stays in the pool
+    selection = select(SPADE, scores, 30e9, "legacy", 16)
+    assert selection.threshold < 10
+    assert selection.kept["up.0"] == strongest(scores["up.0"], 8 * selection.arch.ngf)
+
+
+def test_the_decoder_s_floor_is_the_paper_s_and_below_it_is_an_error():
+    floor = select(SPADE, generic_scores(SPADE), 327_712_768, "legacy", 16)
+    assert floor.arch.ngf == 16 and floor.cost.macs_legacy == 327_712_768
+    assert not any(block.main or block.spade for block in floor.arch.blocks)
+    with pytest.raises(UserError, match=r"every other width at min_width 16, 0.327713 GMACs are left"):
+        select(SPADE, generic_scores(SPADE), 327_712_767, "legacy", 16)
+
+
+def test_a_modulation_goes_with_the_branches_that_read_it():
+    scores = generic_scores(SPADE)
+    for name, values in scores.items():
+        if name.startswith("blocks.3.") and ".spade." not in name:
+            values *= 0
+    arch = select(SPADE, scores, 60e9, "legacy", 16).arch
+    assert not arch.blocks[3].main and not arch.blocks[3].spade
+    assert arch.blocks[2].spade and not {name for name in arch.widths() if name.startswith("blocks.3")}
+
+
+def test_the_original_of_the_decoder_can_be_cut_too():
+    whole = gaugan(16, "onehot", 36, (256, 512))
+    selection = select(whole, generic_scores(whole), 0.2 * cost(whole).macs_true, "true", 4)
+    assert 0.15 * cost(whole).macs_true <= selection.cost.macs_true <= 0.2 * cost(whole).macs_true
+    assert selection.arch.widths()["up.3"] >= 4

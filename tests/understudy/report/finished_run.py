@@ -9,8 +9,9 @@ import torch
 from PIL import Image
 
 from understudy.arch import families as architecture
+from understudy.arch.branches import Branches
 from understudy.arch.diff import diff
-from understudy.arch.inception import Block, InceptionArch, inception
+from understudy.arch.inception import InceptionArch, inception
 from understudy.data.archive import write_archive
 from understudy.files import sha256, write_json, write_text
 from understudy.metrics.protocol import FRECHET, KID, MEASURED, MIOU
@@ -29,7 +30,7 @@ def finished_run(root: Path, output_weight: float = 100.0, seed: int = 0) -> Pat
     """Write all of a run's files below `root` and return it. seed: of the student's weights."""
     _write_data(root)
     teacher = inception(8, 3, 4, "batch", "zero", "onehot", len(CLASSES), SIZE)
-    blocks = (Block({"3": 5}, {"1": 2}), Block({"1": 8, "5": 1}, {}), Block({}, {"3": 4}))
+    blocks = (Branches({"3": 5}, {"1": 2}), Branches({"1": 8, "5": 1}, {}), Branches({}, {"3": 4}))
     student = InceptionArch(**{**vars(teacher), "stem": (5, 9, 20), "head": (9, 5), "blocks": blocks})
     for index, (name, stage) in enumerate(NETWORKS.items()):
         arch = teacher if name == "teacher" else student

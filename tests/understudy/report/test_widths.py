@@ -4,9 +4,12 @@ from dataclasses import replace
 
 import pytest
 
+from understudy.arch.branches import Branches
 from understudy.arch.families import save
-from understudy.arch.inception import Block, inception
+from understudy.arch.gaugan import GauganBlock, gaugan
+from understudy.arch.inception import inception
 from understudy.arch.resnet import resnet
+from understudy.arch.spade import SpadeBlock, spade
 from understudy.arch.unet import unet
 from understudy.errors import UserError
 from understudy.files import write_json
@@ -16,6 +19,8 @@ from understudy.report.widths import widths
 INCEPTION = inception(8, 3, 4, "batch", "zero", "rgb", 3, (32, 32))
 RESNET = resnet(8, 3, "batch", "zero", "rgb", 3, (32, 32))
 UNET = unet(8, 3, "batch", "rgb", 3, (32, 32))
+SPADE = spade(8, 6, "onehot", 5, (64, 64))
+GAUGAN = gaugan(8, "onehot", 5, (64, 64))
 
 
 def drawn(root, before, after):
@@ -29,7 +34,7 @@ def drawn(root, before, after):
     [
         (
             INCEPTION,
-            replace(INCEPTION, blocks=(Block({"3": 5}, {}), *INCEPTION.blocks[1:])),
+            replace(INCEPTION, blocks=(Branches({"3": 5}, {}), *INCEPTION.blocks[1:])),
             ["Stem and head", "Hidden widths of the branches"],
             ["conv 3x3", "5 of 8", "removed (8)", "block 2"],
         ),
@@ -45,8 +50,20 @@ def drawn(root, before, after):
             ["Widths by the size of the map"],
             ["16x16", "4x4", "3 of 16", "5 of 32", "1 of 16"],
         ),
+        (
+            SPADE,
+            replace(SPADE, ngf=5, blocks=(SpadeBlock(Branches({"3": 7}, {}), Branches({}, {})), *SPADE.blocks[1:])),
+            ["Widths of the blocks", "Hidden widths of the branches", "Hidden widths of the modulations"],
+            ["80 of 128", "5 of 8", "7 of 21", "removed (21)", "G_middle_0", "up_3"],
+        ),
+        (
+            GAUGAN,
+            replace(GAUGAN, ngf=5, blocks=(GauganBlock(9, 0, 8, 0), *GAUGAN.blocks[1:])),
+            ["Widths of the blocks", "Hidden widths of the blocks", "Hidden widths of the modulations"],
+            ["80 of 128", "9 of 128", "removed (128)", "8 of 128"],
+        ),
     ],
-    ids=["inception", "resnet", "unet"],
+    ids=["inception", "resnet", "unet", "spade", "gaugan"],
 )
 def test_every_family_s_widths_are_drawn_and_read_aloud(before, after, titles, shown, tmp_path):
     found = drawn(tmp_path, before, after)
