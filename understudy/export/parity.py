@@ -39,7 +39,7 @@ def require_same(parity: Parity, where: object) -> None:
     if parity.most > MOST_LEVELS or parity.mean > MEAN_LEVELS:
         raise UserError(
             f"{where}: is not the student: its photos differ by up to {parity.most} of 255 levels, "
-            f"{parity.mean:.3g} on average ({MOST_LEVELS} and {MEAN_LEVELS} are allowed); "
-            "requirements.lock has versions of torch and onnxruntime that were tried; export.formats: [] goes on without exports",
+            f"{parity.mean:.3g} on average ({MOST_LEVELS} and {MEAN_LEVELS} are allowed); requirements.lock has the "
+            "versions of torch and onnxruntime that were tried, and export.formats: [] goes on without exports",
             DATA_FAILED,
         )

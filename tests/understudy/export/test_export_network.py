@@ -86,7 +86,7 @@ def test_int8_is_close_and_says_what_of_it_is_int8(exported, tmp_path):
     write_int8(path, maps((8, *SIZE)), tmp_path / "int8.onnx")
     labels = maps((4, *SIZE), seed=1)
     parity = compare(OnnxTranslator(tmp_path / "int8.onnx", 1)(labels), Translator(net, arch.encoding, INFO)(labels))
-    assert 0 < parity.most and parity.mean < 8
+    assert parity.most > 0 and parity.mean < 8
     share, convolutions = int8_share(tmp_path / "int8.onnx", arch), list(arch.convolutions())
     assert share.total == len(convolutions)
     assert share.convolutions == sum(not layer.transposed for layer in convolutions)
