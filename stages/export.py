@@ -6,7 +6,7 @@ Makes    artifacts/export/: student.onnx and student-int8.onnx (as export.format
 Reads    artifacts/prepare, artifacts/judge, artifacts/distill, and artifacts/evaluate, whose scores the files' are
          compared with: that is why it comes after evaluate; params base, runtime, evaluate, export
 Run      dvc repro export, or python -m stages.export [--params FILE] [--root DIR] [--dry-run]
-Takes    half a minute for two formats and 1,000 test images of 64 px on one CPU core, most of it for the intervals
+Takes    half a minute to a minute for two formats and 1,000 test images of 64 px on one CPU core
 Expect   student.onnx within 2 of 255 levels of the student, or the stage fails; int8 faster and smaller than it
 The only stage that needs onnx, onnxscript and onnxruntime; with export.formats: [] it needs them neither.
 """
@@ -96,7 +96,7 @@ def plan(job: Job) -> Plan:
         "calibration images": min(job.params(Export).calibration_images, info.counts["train"]),
         "test images": info.counts["test"],
         "device": f"cpu, {threads()} threads",
-        "expected time": f"{30 * info.counts['test'] / 1000 + 10:.0f} s at 64 px",
+        "expected time": f"{10 + 0.03 * info.counts['test']:.0f} s at 64 px on one CPU core",
     }
 
 
