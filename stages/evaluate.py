@@ -1,8 +1,9 @@
 """evaluate: teacher, student and baseline on the test split, by the same code on the same images.
 
 Makes    artifacts/evaluate/: evaluation.json (everything, with intervals), metrics.json (values alone, for
-         `dvc metrics`), classes.csv (IoU by class), samples.png; and .understudy/evaluate/latency.json, which is no
-         output of the graph: it belongs to a machine and a moment
+         `dvc metrics`), resamples.safetensors (behind the intervals, for export to compare with), classes.csv (IoU by
+         class), samples.png; and .understudy/evaluate/latency.json, which is no output of the graph: it belongs to a
+         machine and a moment
 Reads    artifacts/prepare, artifacts/judge, artifacts/{teacher,distill,baseline}; params base, runtime, evaluate; and
          Inception's weights where evaluate.inception names them, kept with what they see in real photos outside the
          graph: in the user's cache folder and in .understudy/cache
@@ -37,6 +38,7 @@ from understudy.metrics.inception import DIMS, feature_code, features, load_ince
 from understudy.metrics.judge import JudgeNet, load_judge
 from understudy.metrics.protocol import L1_TO_TEACHER, PUBLISHED, Resize, inception_name
 from understudy.metrics.real_features import kept_features
+from understudy.metrics.resamples import save_resamples
 from understudy.metrics.score import Estimate, Scorer, differences, observe
 from understudy.models.generator import Generator
 from understudy.params.base import Base
@@ -152,6 +154,7 @@ def run(job: Job) -> None:
         "files": {f"artifacts/{name}": sha256(job.input(name)) for name in _scored_files(params.inception)},
     }
     write_json(job.output("evaluate/evaluation.json"), evaluation)
+    save_resamples(scores, job.output("evaluate/resamples.safetensors"))
     write_json(job.output("evaluate/metrics.json"), _flat(evaluation["models"]))
     _write_classes(per_class, job.output("evaluate/classes.csv"))
     _draw(pairs, coloured, photos, job.output("evaluate/samples.png"))

@@ -2,7 +2,8 @@
 
 What cannot be judged fails: a metric or a baseline that is missing, a value that is no number, too few samples. Here a
 student is compared with its teacher and with the undistilled baseline; with the champion in understudy/promotion.py,
-since the registry changes while a verdict, once written, does not.
+since the registry changes while a verdict, once written, does not. The student's exported files are judged by the same
+rules, each in its place, and none of them changes what is said of the student.
 """
 
 import math
@@ -11,14 +12,16 @@ from pathlib import Path
 from typing import Any
 
 from understudy.errors import DATA_FAILED, UserError
+from understudy.export.record import FILES, RECORD
 from understudy.files import read_json, sha256
 from understudy.metrics import protocol
 from understudy.metrics.protocol import L1_TO_TEACHER, MEASURED, Metric, by_inception
 from understudy.params.gate import CHAMPION, CLEAR, CLEARLY_BETTER, EVALUATED, INFORMATIONAL, Gate
-from understudy.verdict import Finding, Outcome, Verdict, has_passed
+from understudy.verdict import ExportVerdict, Finding, Outcome, Verdict, has_passed
 
 SCHEMA = 1  # of evaluation.json
 EVALUATION = "artifacts/evaluate/evaluation.json"  # under ROOT
+STUDENT_MODEL = "student"  # its name in evaluation.json
 STUDENT = ("artifacts/distill/arch.json", "artifacts/distill/weights.safetensors")
 DATASET = "artifacts/prepare/dataset.json"
 TEST_SPLIT = "artifacts/prepare/test.zip"
@@ -30,40 +33,79 @@ class Unusable(Exception):
     """A number that cannot be judged, and why."""
 
 
-def judge(gate: Gate, evaluation: Mapping[str, Any], evaluation_sha256: str) -> Verdict:
-    """Apply every rule of the policy to the student.
+def judge(
+    gate: Gate, evaluation: Mapping[str, Any], evaluation_sha256: str, exports: Mapping[str, Any] | None = None
+) -> Verdict:
+    """Apply every rule of the policy to the student, and to each of its exported files.
 
-    evaluation: as read_evaluation returns it. evaluation_sha256: of its file.
+    evaluation: as read_evaluation returns it. evaluation_sha256: of its file. exports: as read_record returns them.
     """
-    findings = _collapses(gate, evaluation)
-    for metric, rules in gate.policy.items():
-        for rule, bound in rules.items():
-            source = f"{gate.source}.{metric}.{rule}"
-            try:
-                findings.append(_apply(protocol.metric(metric), rule, bound, evaluation, source))
-            except Unusable as error:
-                message = f"{metric}: {error} (asked for by {source})"
-                findings.append(Finding(metric, rule, "failed", message, None if bound is True else bound))
-    student = evaluation["models"].get("student", {})
+    findings = _findings(gate, evaluation, STUDENT_MODEL)
     return Verdict(
         passed=has_passed(findings),
         rules=tuple(findings),
         policy=gate.policy,
-        metrics={name: entry["value"] for name, entry in student.items() if _is_number(entry.get("value"))},
+        metrics=_numbers(evaluation["models"].get(STUDENT_MODEL, {})),
         evaluation_sha256=evaluation_sha256,
         data_sha256=evaluation["files"][TEST_SPLIT],
         judge_sha256=evaluation["files"][JUDGE],
         files=evaluation["files"],
+        exports=_judge_exports(gate, evaluation, exports) if exports else {},
     )
 
 
-def _apply(metric: Metric, rule: str, bound: float, evaluation: Mapping[str, Any], source: str) -> Finding:
+def _judge_exports(
+    gate: Gate, evaluation: Mapping[str, Any], exports: Mapping[str, Any]
+) -> Mapping[str, ExportVerdict]:
+    """Each exported file's own verdict, by format. The champion's bounds are the student's alone: it is one of them."""
+    without_champion = {
+        metric: {rule: bound for rule, bound in rules.items() if rule != CHAMPION}
+        for metric, rules in gate.policy.items()
+    }
+    asked = Gate(without_champion, gate.source)
+    found = {}
+    for name, metrics in exports["models"].items():
+        seen = {key: {**evaluation.get(key, {}), **exports.get(key, {})} for key in ("models", "differences")}
+        compared_with = {model: evaluation.get("collapse", {}).get(model) for model in EVALUATED}
+        own = {name: exports["collapse"][name]} if name in exports["collapse"] else {}
+        findings = _findings(asked, {**evaluation, **seen, "collapse": {**compared_with, **own}}, name)
+        found[name] = ExportVerdict(
+            passed=has_passed(findings),
+            rules=tuple(findings),
+            metrics=_numbers(metrics),
+            file=FILES[name],
+            sha256=exports["files"][FILES[name]],
+        )
+    return found
+
+
+def _findings(gate: Gate, evaluation: Mapping[str, Any], subject: str) -> list[Finding]:
+    """What every rule of the policy says of one model. subject: its name in the evaluation."""
+    findings = _collapses(gate, evaluation, subject)
+    for metric, rules in gate.policy.items():
+        for rule, bound in rules.items():
+            source = f"{gate.source}.{metric}.{rule}"
+            try:
+                findings.append(_apply(protocol.metric(metric), rule, bound, evaluation, subject, source))
+            except Unusable as error:
+                message = f"{metric}: {error} (asked for by {source})"
+                findings.append(Finding(metric, rule, "failed", message, None if bound is True else bound))
+    return findings
+
+
+def _numbers(metrics: Mapping[str, Any]) -> dict[str, float]:
+    return {name: entry["value"] for name, entry in metrics.items() if _is_number(entry.get("value"))}
+
+
+def _apply(
+    metric: Metric, rule: str, bound: float, evaluation: Mapping[str, Any], subject: str, source: str
+) -> Finding:
     """The finding of one rule. Raises Unusable when a number that it needs cannot be used."""
     if rule == INFORMATIONAL:
-        return _inform(metric, evaluation)
-    value = _value(metric, "student", evaluation)
+        return _inform(metric, evaluation, subject)
+    value = _value(metric, subject, evaluation)
     stated = f"{metric.name}: {value:.6g}"
-    origins = f"[value: {_key('student', metric.name)}; bound: {source}]"
+    origins = f"[value: {_key(subject, metric.name)}; bound: {source}]"
     if rule == CHAMPION:
         limit = f"is compared with the champion's on promotion, {allowance(bound)}"
         return Finding(metric.name, rule, "left to promotion", f"{stated} {limit} {origins}", bound, value)
@@ -75,23 +117,25 @@ def _apply(metric: Metric, rule: str, bound: float, evaluation: Mapping[str, Any
         return Finding(metric.name, rule, _outcome(passed), message, bound, value)
     other = rule.rpartition("_")[2]
     reference = _value(metric, other, evaluation)
-    interval = _interval(metric.name, other, evaluation)
+    interval = _interval(metric.name, subject, other, evaluation)
     worse = worse_by(metric, value, reference)
     if rule in CLEAR:
-        passed, asked = _clear(metric, rule, other, interval)
+        passed, asked = _clear(metric, rule, subject, other, interval)
     else:
         passed, asked = within(worse, bound), allowance(bound)
-    origins = f"[value: {_key('student', metric.name)}; reference: {_key(other, metric.name)}; bound: {source}]"
+    origins = f"[value: {_key(subject, metric.name)}; reference: {_key(other, metric.name)}; bound: {source}]"
     spread = f", difference {interval[0]:.4g} to {interval[1]:.4g} at 95 %" if interval else ""
     message = f"{stated} is {compared(worse)} than the {other}'s {reference:.6g}{spread}; {asked} {origins}"
     stored = None if bound is True else bound
     return Finding(metric.name, rule, _outcome(passed), message, stored, value, reference, interval)
 
 
-def _clear(metric: Metric, rule: str, other: str, interval: tuple[float, float] | None) -> tuple[bool, str]:
+def _clear(
+    metric: Metric, rule: str, subject: str, other: str, interval: tuple[float, float] | None
+) -> tuple[bool, str]:
     """Whether a rule on the interval of the difference is kept, and what it asks for. Zero is no difference."""
     if interval is None:
-        key = f"{EVALUATION}: differences.student_minus_{other}.{metric.name}"
+        key = f"{_told(subject)}: differences.{subject}_minus_{other}.{metric.name}"
         raise Unusable(f"the 95 % interval of its difference to the {other} is missing or no interval ({key})")
     least_worse, most_worse = sorted(worse_by(metric, end, 0) for end in interval)
     if rule.startswith(CLEARLY_BETTER):
@@ -125,13 +169,13 @@ def allowance(bound: float) -> str:
     return f"at most {bound:.6g} worse is allowed" if bound >= 0 else f"at least {-bound:.6g} better is asked for"
 
 
-def _inform(metric: Metric, evaluation: Mapping[str, Any]) -> Finding:
+def _inform(metric: Metric, evaluation: Mapping[str, Any], subject: str) -> Finding:
     """A metric that is shown and never judged, not even for being unusable."""
     try:
-        value = _value(metric, "student", evaluation)
+        value = _value(metric, subject, evaluation)
     except Unusable as error:
         return Finding(metric.name, INFORMATIONAL, INFORMATIONAL, f"{metric.name}: {error}")
-    message = f"{metric.name}: {value:.6g} [value: {_key('student', metric.name)}]"
+    message = f"{metric.name}: {value:.6g} [value: {_key(subject, metric.name)}]"
     return Finding(metric.name, INFORMATIONAL, INFORMATIONAL, message, value=value)
 
 
@@ -140,7 +184,7 @@ def _value(metric: Metric, model: str, evaluation: Mapping[str, Any]) -> float:
     key = _key(model, metric.name)
     entry = evaluation["models"].get(model, {}).get(metric.name)
     if entry is None:
-        raise Unusable(f"the {model}'s value is missing: no {key}{_why_missing(metric)}")
+        raise Unusable(f"the {model}'s value is missing: no {key}{_why_missing(metric, model)}")
     value = entry.get("value")
     if not _is_number(value):
         raise Unusable(f"the {model}'s value is {value!r}, not a finite number ({key})")
@@ -154,7 +198,9 @@ def _value(metric: Metric, model: str, evaluation: Mapping[str, Any]) -> float:
     return value
 
 
-def _why_missing(metric: Metric) -> str:
+def _why_missing(metric: Metric, model: str) -> str:
+    if model in FILES:
+        return "; docs/export.md tells what exported files are measured by"
     if by_inception(metric.name):
         return "; evaluate.inception in the parameters says which weights, resizes and references are scored"
     return "" if metric in MEASURED else "; evaluate leaves a metric out when the test split is too small for it"
@@ -170,27 +216,27 @@ def _check_samples(metric: Metric, count: Any, model: str, evaluation: Mapping[s
         raise Unusable(f"the {model}'s value is of {count} samples, {needed} are needed ({key}.n)")
 
 
-def _interval(metric: str, other: str, evaluation: Mapping[str, Any]) -> tuple[float, float] | None:
-    entry = evaluation.get("differences", {}).get(f"student_minus_{other}", {}).get(metric, {})
+def _interval(metric: str, subject: str, other: str, evaluation: Mapping[str, Any]) -> tuple[float, float] | None:
+    entry = evaluation.get("differences", {}).get(f"{subject}_minus_{other}", {}).get(metric, {})
     low, high = entry.get("low"), entry.get("high")
     return (low, high) if _is_number(low) and _is_number(high) and low <= high else None
 
 
-def _collapses(gate: Gate, evaluation: Mapping[str, Any]) -> list[Finding]:
+def _collapses(gate: Gate, evaluation: Mapping[str, Any], subject: str) -> list[Finding]:
     """A finding for each collapsed model, since neither its metrics nor a comparison with it mean what they say.
 
-    A failure if it is the student or a rule compares the student with it; otherwise it is shown.
+    A failure if it is the subject or a rule compares the subject with it; otherwise it is shown.
     """
     findings = []
     compared_with = _compared_with(gate)
     collapse = evaluation.get("collapse", {})
-    if "student" not in collapse:
-        message = f"collapse: the student was not checked: no {EVALUATION}: collapse.student"
+    if subject not in collapse:
+        message = f"collapse: the {subject} was not checked: no {_told(subject)}: collapse.{subject}"
         findings.append(Finding("collapse", "none", "failed", message))
     for model, failure in collapse.items():
         if failure is not None:
-            message = f"collapse: the {model} has collapsed: {failure} [{EVALUATION}: collapse.{model}]"
-            outcome: Outcome = "failed" if model in ("student", *compared_with) else INFORMATIONAL
+            message = f"collapse: the {model} has collapsed: {failure} [{_told(model)}: collapse.{model}]"
+            outcome: Outcome = "failed" if model in (subject, *compared_with) else INFORMATIONAL
             findings.append(Finding("collapse", "none", outcome, message))
     return findings
 
@@ -203,7 +249,12 @@ def _compared_with(gate: Gate) -> set[str]:
 
 
 def _key(model: str, metric: str) -> str:
-    return f"{EVALUATION}: models.{model}.{metric}"
+    return f"{_told(model)}: models.{model}.{metric}"
+
+
+def _told(model: str) -> str:
+    """The file that tells of a model."""
+    return RECORD if model in FILES else EVALUATION
 
 
 def _is_number(value: Any) -> bool:

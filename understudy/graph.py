@@ -6,7 +6,18 @@ nothing from here: rewording this retrains nothing.
 
 from understudy.errors import INTERRUPTED, PREEMPTED
 
-STAGES = ("prepare", "check", "judge", "teacher", "prune", "distill", "baseline", "evaluate", "gate")  # in their order
+STAGES = (
+    "prepare",
+    "check",
+    "judge",
+    "teacher",
+    "prune",
+    "distill",
+    "baseline",
+    "evaluate",
+    "export",
+    "gate",
+)  # in their order
 NETWORKS = {"teacher": "teacher", "student": "distill", "baseline": "baseline"}  # name: the stage that made the network
 # Under ROOT.
 STATUS = ".understudy/status"  # STAGE.json: how the last run of each stage ended

@@ -3,6 +3,7 @@
 import statistics
 import time
 import weakref
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -57,13 +58,13 @@ class _LiveBytes(TorchDispatchMode):
 
 
 @torch.no_grad()
-def latency_ms(net: nn.Module, inputs: Tensor, runs: int) -> dict[str, float]:
+def latency_ms(net: Callable[[Any], Any], inputs: Any, runs: int) -> dict[str, float]:
     """Milliseconds of one forward pass, over `runs` timed passes after as many warm-ups.
 
-    inputs: [N, C, H, W], on the network's device. Returns median_ms, p10_ms, p90_ms and runs. The result belongs to
-    this machine and moment: it never goes into a file that DVC hashes.
+    net: a network, or whatever is called like one. inputs: what it takes, on its device. Returns median_ms, p10_ms,
+    p90_ms and runs. The result belongs to this machine and moment: it never goes into a file that DVC hashes.
     """
-    synchronise = torch.cuda.synchronize if inputs.is_cuda else lambda: None
+    synchronise = torch.cuda.synchronize if isinstance(inputs, Tensor) and inputs.is_cuda else lambda: None
     for _ in range(runs):
         net(inputs)
     synchronise()

@@ -72,6 +72,23 @@ def decide(
     return Decision(not reasons, tuple(reasons), tuple(notes_found))
 
 
+def shippable(verdict: Verdict, files: Mapping[str, str]) -> tuple[dict[str, str], tuple[str, ...]]:
+    """Which exported files may be registered beside the student: path under ROOT by format; and why others may not.
+
+    files: path under ROOT -> SHA-256 of the exported files at hand. One that may not keeps nobody else from anything.
+    """
+    kept, notes = {}, []
+    for name, export in verdict.exports.items():
+        if not export.passed:
+            notes.append(f"export {name} is not registered: {'; '.join(export.failures())}")
+        elif files.get(export.file) != export.sha256:
+            notes.append(f"export {name} is not registered: {export.file} is not the file that was judged; "
+                         "run `dvc repro gate`")  # fmt: skip
+        else:
+            kept[name] = export.file
+    return kept, tuple(notes)
+
+
 def _changed(then: Policy, now: Policy) -> list[str]:
     """METRIC.RULE of every rule that is new, gone, or has another bound."""
     before, after = (

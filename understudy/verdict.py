@@ -1,7 +1,7 @@
 """What the gate found: verdict.json, the one value behind exit codes, reports, tags and promotion."""
 
-from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -9,7 +9,7 @@ from understudy.errors import DATA_FAILED, UserError
 from understudy.files import read_json
 from understudy.params.gate import Policy
 
-SCHEMA = 1
+SCHEMA = 2  # 1 did not speak of exported files
 PATH = "artifacts/gate/verdict.json"  # under ROOT
 
 Outcome = Literal["passed", "failed", "informational", "left to promotion"]
@@ -35,12 +35,28 @@ class Finding:
 
 
 @dataclass(frozen=True)
+class ExportVerdict:
+    """Of one exported file, by the same rules. metrics: its own values. file: its path under ROOT. sha256: of it."""
+
+    passed: bool
+    rules: tuple[Finding, ...]
+    metrics: Mapping[str, float]
+    file: str
+    sha256: str
+
+    def failures(self) -> list[str]:
+        """What each failed rule says."""
+        return _failures(self.rules)
+
+
+@dataclass(frozen=True)
 class Verdict:
     """policy: as judged. metrics: all of the student's values. evaluation_sha256: of the file that was judged.
 
     files: path under ROOT -> SHA-256 of everything that the evaluation was computed from, the student and the data
     included. data_sha256, judge_sha256: of the test split and of the judge's weights, the two of `files` that two
-    evaluations must share to be comparable.
+    evaluations must share to be comparable. exports: of the student's exported files, by format; `passed` and `rules`
+    are the student's, whatever becomes of them.
     """
 
     passed: bool
@@ -51,14 +67,19 @@ class Verdict:
     data_sha256: str
     judge_sha256: str
     files: Mapping[str, str]
+    exports: Mapping[str, ExportVerdict] = field(default_factory=dict)
 
     def failures(self) -> list[str]:
         """What each failed rule says."""
-        return [finding.message for finding in self.rules if finding.outcome == "failed"]
+        return _failures(self.rules)
 
     def plain(self) -> dict[str, Any]:
         """For JSON."""
         return {"schema": SCHEMA, **asdict(self)}
+
+
+def _failures(rules: Iterable[Finding]) -> list[str]:
+    return [finding.message for finding in rules if finding.outcome == "failed"]
 
 
 def has_passed(findings: Iterable[Finding]) -> bool:
@@ -77,14 +98,21 @@ def read_verdict(path: Path) -> Verdict:
         if value["schema"] != SCHEMA:
             raise ValueError(f"schema {value['schema']}, this version reads {SCHEMA}")
         fields = {name: value[name] for name in Verdict.__dataclass_fields__}
-        verdict = Verdict(**fields | {"rules": tuple(_finding(rule) for rule in value["rules"])})
-        if unknown := {finding.outcome for finding in verdict.rules} - set(get_args(Outcome)):
-            raise ValueError(f"unknown outcome {', '.join(map(str, unknown))}")
-        if verdict.passed is not has_passed(verdict.rules):
-            raise ValueError(f"`passed` is {verdict.passed!r}, which its rules contradict")
+        exports = {name: ExportVerdict(**entry | {"rules": _rules(entry)}) for name, entry in value["exports"].items()}
+        verdict = Verdict(**fields | {"rules": _rules(value), "exports": exports})
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise UserError(f"{path}: not a verdict ({error}); run `dvc repro gate`", DATA_FAILED) from None
     return verdict
+
+
+def _rules(entry: Mapping[str, Any]) -> tuple[Finding, ...]:
+    """The findings of a verdict. Raises ValueError when one is none, or when its `passed` contradicts them."""
+    rules = tuple(_finding(rule) for rule in entry["rules"])
+    if unknown := {finding.outcome for finding in rules} - set(get_args(Outcome)):
+        raise ValueError(f"unknown outcome {', '.join(map(str, unknown))}")
+    if entry["passed"] is not has_passed(rules):
+        raise ValueError(f"`passed` is {entry['passed']!r}, which its rules contradict")
+    return rules
 
 
 def _finding(rule: Mapping[str, Any]) -> Finding:
@@ -112,11 +140,20 @@ def headline(verdict: Verdict) -> str:
 
 
 def report(verdict: Verdict) -> str:
-    """The verdict for a person: the headline, then each rule, failures first, with its origins on a line below."""
-    lines = [headline(verdict)]
-    for finding in ordered(verdict.rules):
-        said, bracket, origins = finding.message.partition(" [")
-        lines.append(f"  {finding.outcome:17}  {said}")
-        if bracket:
-            lines.append(f"{'':21}[{origins}")
+    """The verdict for a person: the headline, then each rule, failures first, with its origins on a line below.
+
+    Of the exported files a line each, and the rules that failed.
+    """
+    lines = [headline(verdict), *_told(ordered(verdict.rules))]
+    for name, export in verdict.exports.items():
+        lines.append(f"export {name}: {'PASSED' if export.passed else 'FAILED'} ({export.file})")
+        lines += _told(finding for finding in export.rules if finding.outcome == "failed")
     return "\n".join(lines) + "\n"
+
+
+def _told(findings: Iterable[Finding]) -> Iterator[str]:
+    for finding in findings:
+        said, bracket, origins = finding.message.partition(" [")
+        yield f"  {finding.outcome:17}  {said}"
+        if bracket:
+            yield f"{'':21}[{origins}"

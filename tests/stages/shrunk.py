@@ -41,6 +41,7 @@ def shrink(values: dict[str, Any], **teacher: object) -> dict[str, Any]:
     macs = cost(teacher_arch(parse(Teacher, values["teacher"], "teacher"), CLASSES, SIZE)).macs_legacy
     values["prune"] |= {"macs_budget_g": round(macs / 4e9, 6), "convention": "legacy", "min_width": 4}
     values["evaluate"] |= {"resamples": 40, "latency_runs": 2}
+    values["export"]["calibration_images"] = 8
     # 16 test images are too few for a Frechet distance: evaluate leaves it out, and a bound on it would fail.
     values["gate"] = {
         "miou_judge_noresize_test": {"min": 0.0, "max_worse_than_teacher": 1.0},

@@ -18,7 +18,7 @@ from understudy.files import read_json, sha256
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]  # the first test runs the whole pipeline
 
-STAGES = {"prepare", "check", "judge", "teacher", "prune", "distill", "baseline", "evaluate", "gate"}
+STAGES = {"prepare", "check", "judge", "teacher", "prune", "distill", "baseline", "evaluate", "export", "gate"}
 
 
 def change(root: Path, section: str, key: str, value: object) -> None:
@@ -58,6 +58,11 @@ def test_every_stage_runs_and_leaves_its_outputs_and_its_status(clone, first):
     assert "frechet_distance_judge_noresize_test" not in evaluation["models"]["student"]
     verdict = read_json(clone / "artifacts/gate/verdict.json")
     assert isinstance(verdict["passed"], bool)
+    exported = read_json(clone / "artifacts/export/export.json")
+    assert set(verdict["exports"]) == set(exported["models"]) == {"onnx", "int8"}
+    assert exported["parity"]["onnx"]["most"] <= 2 and exported["int8"]["macs"] > 0.5
+    for name in ("miou_judge_noresize_test", "kid_judge_noresize_test"):
+        assert name in exported["models"]["int8"] and name in exported["differences"]["int8_minus_baseline"]
 
 
 def test_a_second_repro_runs_nothing(clone, first):
@@ -110,9 +115,19 @@ def test_one_changed_number_reruns_its_readers_alone(clone, first):
     change(clone, "distill", "output_weight", 7.0)
     assert set(json.loads(done(clone, "dvc", "status", "--json"))) == {"distill"}
     assert "distill.output_weight" in done(clone, "dvc", "params", "diff")
-    assert ran(done(clone, "dvc", "repro")) == {"distill", "evaluate", "gate"}
+    assert ran(done(clone, "dvc", "repro")) == {"distill", "evaluate", "export", "gate"}
     assert "artifacts/evaluate/metrics.json" in done(clone, "dvc", "metrics", "diff")
     assert json.loads(done(clone, "dvc", "status", "--json")) == {}
+
+
+def test_without_formats_nothing_is_exported_and_the_student_is_judged(clone, first):
+    change(clone, "export", "formats", [])
+    assert ran(done(clone, "dvc", "repro")) == {"export", "gate"}
+    assert [path.name for path in (clone / "artifacts/export").iterdir()] == ["export.json"]
+    verdict = read_json(clone / "artifacts/gate/verdict.json")
+    assert verdict["exports"] == {} and verdict["rules"]
+    change(clone, "export", "formats", ["onnx", "int8"])
+    done(clone, "dvc", "repro")
 
 
 @pytest.mark.parametrize(
@@ -126,7 +141,9 @@ def test_one_changed_number_reruns_its_readers_alone(clone, first):
         ("distill", "prune/inherited.safetensors"),
         ("baseline", "prune/arch.json"),
         ("evaluate", "distill/weights.safetensors"),
+        ("export", "evaluate/resamples.safetensors"),
         ("gate", "evaluate/evaluation.json"),
+        ("gate", "export/student.onnx"),
     ],
 )
 def test_a_damaged_input_is_one_clear_line(stage, damaged, clone, first, tmp_path):
@@ -192,6 +209,7 @@ def test_one_command_ends_in_a_registered_student_and_delivered_runs(clone, firs
     model = yaml.safe_load((clone / "params.yaml").read_text())["registry"]["model"]
     champion = client.get_model_version_by_alias(model, "champion")
     assert champion.tags["weights_sha256"] == sha256(clone / "artifacts/distill/weights.safetensors")
+    assert champion.tags["exports"] == "onnx, int8" and "Exported files" in ended.stdout
     (experiment,) = [entry for entry in client.search_experiments() if entry.name == "understudy"]
     runs = client.search_runs([experiment.experiment_id], "tags.dvc_stage = 'distill'")
     steps = {run.info.run_id: len(client.get_metric_history(run.info.run_id, "loss/recon")) for run in runs}

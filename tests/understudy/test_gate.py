@@ -253,7 +253,8 @@ def test_verdict_survives_its_file_and_reads_well(tmp_path):
 @pytest.mark.parametrize(
     "change",
     [
-        {"schema": 2},
+        {"schema": 1},
+        {"exports": None},
         {"passed": False},
         {"passed": "yes"},
         {"rules": []},

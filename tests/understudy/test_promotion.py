@@ -5,8 +5,8 @@ import pytest
 from understudy.gate import JUDGE, STUDENT, TEST_SPLIT
 from understudy.metrics.protocol import FRECHET, MIOU
 from understudy.params.gate import Gate
-from understudy.promotion import Champion, decide
-from understudy.verdict import Finding, Verdict
+from understudy.promotion import Champion, decide, shippable
+from understudy.verdict import ExportVerdict, Finding, Verdict
 
 FILES = {STUDENT[0]: "a" * 64, STUDENT[1]: "b" * 64}
 DATA, JUDGED_BY, EVALUATION = "d" * 64, "c" * 64, "e" * 64
@@ -96,3 +96,22 @@ def test_a_verdict_by_another_policy_is_refused(policy, rules):
     assert all(f"params.yaml: gate.{rule}" in decision.reasons[0] for rule in rules)
     reordered = dict(reversed(POLICY.items()))
     assert decide(VERDICT, Gate(reordered, "params.yaml: gate"), FILES, EVALUATION, None).promote
+
+
+def export(name, passed=True):
+    rules = (Finding(FRECHET, "max", "passed" if passed else "failed", "9 is above 2"),)
+    return ExportVerdict(passed, rules, {FRECHET: 9.0}, f"artifacts/export/{name}", "a" * 64)
+
+
+def test_only_exported_files_that_passed_and_are_the_same_go_along():
+    verdict = replace(VERDICT, exports={"onnx": export("student.onnx"), "int8": export("student-int8.onnx", False)})
+    files = {entry.file: "a" * 64 for entry in verdict.exports.values()}
+    kept, notes = shippable(verdict, files)
+    assert kept == {"onnx": "artifacts/export/student.onnx"}
+    assert notes == ("export int8 is not registered: 9 is above 2",)
+    for other in ({}, {"artifacts/export/student.onnx": "b" * 64}):
+        kept, notes = shippable(verdict, other)
+        assert kept == {} and "student.onnx is not the file that was judged" in notes[0]
+    # None of this is a matter of the student's.
+    assert decide(verdict, GATE, FILES, EVALUATION, None).promote
+    assert shippable(VERDICT, {}) == ({}, ())

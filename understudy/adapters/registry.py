@@ -1,7 +1,8 @@
 """The model registry: from a verdict that passed to the alias `champion`, and back to a network that translates.
 
 What is registered is arch.json, weights.safetensors and dataset.json (the label encoding) with the code that runs them,
-found again by their hashes: promoting the same files twice makes no second version.
+found again by their hashes: promoting the same files twice makes no second version. Beside them lie the exported files
+that passed the gate as well, as `artifacts/student.onnx` and the like; the tag `exports` names their formats.
 """
 
 import importlib.metadata
@@ -22,7 +23,7 @@ from understudy.gate import DATASET, EVALUATION, STUDENT
 from understudy.lineage import lineage
 from understudy.params.gate import Gate
 from understudy.params.registry import Registry
-from understudy.promotion import Champion, Decision, decide
+from understudy.promotion import Champion, Decision, decide, shippable
 
 if TYPE_CHECKING:
     from understudy.translator import Translator
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 FILES = dict(zip(("arch", "weights", "dataset"), (*STUDENT, DATASET), strict=True))  # by name inside the model
 FOLDER = "student"  # of the model among its run's artifacts
 METRIC_TAG = "metric."
+EXPORTS_TAG, NO_EXPORTS = "exports", "none"
 # What running the student takes; MLflow adds itself.
 REQUIREMENTS = ("torch", "numpy", "safetensors", "pillow", "pyyaml")
 
@@ -61,10 +63,15 @@ def promote(root: Path, registry: Registry, gate: Gate) -> Promotion:
         files = {FILES[name]: digest for name, digest in digests.items()}
         evaluation = sha256(root / EVALUATION)
         _require(decide(verdict, gate, files, evaluation, champion=None), registry.model)
+        exports, left_out = _exports(root, verdict, Path(folder))
+        copies |= exports
+        digests |= {name: sha256(path) for name, path in exports.items()}
+        identity = {f"{name}_sha256": digest for name, digest in digests.items()}
+        identity[EXPORTS_TAG] = ", ".join(exports) or NO_EXPORTS
 
         tags = {
             **lineage(root),
-            **{f"{name}_sha256": digest for name, digest in digests.items()},
+            **identity,
             "verdict_sha256": sha256(verdict_path),
             "evaluation_sha256": evaluation,
             "data_sha256": verdict.data_sha256,
@@ -73,9 +80,9 @@ def promote(root: Path, registry: Registry, gate: Gate) -> Promotion:
         }
         store = _connect(root)
         before = _champion(store, registry.model)
-        found = _find(store, registry.model, digests)
+        found = _find(store, registry.model, identity)
         if found and before and found == before.version:
-            return Promotion(registry.model, found, False, None, ("this student is the champion already",))
+            return Promotion(registry.model, found, False, None, ("this student is the champion already", *left_out))
         version = found or _register(store, registry.model, copies, tags)
     if found:
         _tag(store, registry.model, version, tags)
@@ -86,7 +93,7 @@ def promote(root: Path, registry: Registry, gate: Gate) -> Promotion:
     now = datetime.now(UTC).isoformat(timespec="seconds")
     _tag(store, registry.model, version, {"promoted_at": now, "replaced": replaced or "none"})
     store.client.set_registered_model_alias(registry.model, "champion", version)
-    return Promotion(registry.model, version, found is None, replaced, decision.notes)
+    return Promotion(registry.model, version, found is None, replaced, (*decision.notes, *left_out))
 
 
 def load_translator(root: Path, address: str) -> "Translator":
@@ -129,6 +136,16 @@ def _present(path: Path) -> Path:
     return path
 
 
+def _exports(root: Path, verdict: verdicts.Verdict, folder: Path) -> tuple[dict[str, Path], tuple[str, ...]]:
+    """Copies in `folder` of the exported files that may be registered, by format; and why others may not."""
+    copies = {}
+    for export in verdict.exports.values():
+        if (root / export.file).is_file():
+            copies[export.file] = Path(shutil.copy(root / export.file, folder))
+    kept, left_out = shippable(verdict, {file: sha256(path) for file, path in copies.items()})
+    return {name: copies[file] for name, file in kept.items()}, left_out
+
+
 def _require(decision: Decision, subject: str) -> None:
     if not decision.promote:
         listed = "\n  ".join(decision.reasons)
@@ -146,14 +163,13 @@ def _champion(store: Store, model: str) -> Champion | None:
     return Champion(str(version.version), tagged, data, judge)
 
 
-def _find(store: Store, model: str, digests: dict[str, str]) -> str | None:
-    """The version that holds these very files."""
-    wanted = {f"{name}_sha256": digest for name, digest in digests.items()}
+def _find(store: Store, model: str, identity: dict[str, str]) -> str | None:
+    """The version that holds these very files. identity: its tags that tell of them."""
     page: str | None = ""
     while page is not None:
         versions = store.client.search_model_versions(f"name = '{model}'", page_token=page or None)
         for version in versions:
-            if wanted.items() <= version.tags.items():
+            if identity.items() <= {EXPORTS_TAG: NO_EXPORTS, **version.tags}.items():
                 return str(version.version)
         page = versions.token or None
     return None

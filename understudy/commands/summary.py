@@ -1,4 +1,4 @@
-"""The tables after a run: quality, cost, latency and the verdict.
+"""The tables after a run: quality, cost, latency, exported files and the verdict.
 
 Teacher, student and undistilled baseline side by side, and where to look next.
 """
@@ -24,7 +24,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     root = arguments.root
-    tables = _tables(root)
+    tables = [*_tables(root), *_exports(root)]
     if arguments.markdown:
         print("\n\n".join((_verdict_markdown(root), *(table.markdown() for table in tables))))
         return OK
@@ -54,6 +54,13 @@ def _tables(root: Path) -> "Sequence[Table]":
         raise UserError(
             f"{evaluation} or {latency}: not what evaluate writes ({error!r}); run `dvc repro -sf evaluate`"
         ) from None
+
+
+def _exports(root: Path) -> "Sequence[Table]":
+    from understudy.report.exports import exports_or_reason
+    from understudy.report.gather import Run
+
+    return exports_or_reason(Run(root))
 
 
 def _verdict(root: Path) -> list[str]:

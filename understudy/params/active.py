@@ -8,6 +8,7 @@ from understudy.params.base import Base
 from understudy.params.check import Check
 from understudy.params.distill import Distill
 from understudy.params.evaluate import Evaluate
+from understudy.params.export import Export
 from understudy.params.gate import Gate
 from understudy.params.judge import Judge
 from understudy.params.loader import load, read, section_name
@@ -19,7 +20,7 @@ from understudy.params.student import Student
 from understudy.params.teacher import Teacher
 
 SECTIONS: tuple[type, ...] = (
-    Base, Runtime, Prepare, Check, Judge, Teacher, Prune, Student, Distill, Evaluate, Gate, Registry,
+    Base, Runtime, Prepare, Check, Judge, Teacher, Prune, Student, Distill, Evaluate, Export, Gate, Registry,
 )  # fmt: skip
 
 

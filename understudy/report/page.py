@@ -11,6 +11,7 @@ from understudy.gate import DATASET, EVALUATION, STUDENT, TEST_SPLIT
 from understudy.graph import NETWORKS
 from understudy.report import checks, classes, provenance, summary, training, widths
 from understudy.report.compare import Other, compare
+from understudy.report.exports import exports_or_reason
 from understudy.report.gather import CHECKED, Part, Run, part
 from understudy.report.parameters import LOCK, PARAMS, parameters
 from understudy.report.render import render
@@ -61,6 +62,7 @@ def content(run: Run, other: Other | None) -> dict[str, Any]:
         "stale": part(lambda: summary.stale(run, verdict.content), EVALUATION).content if verdict.content else None,
         "headline": part(lambda: summary.headline(run), EVALUATION),
         "tables": tables,
+        "exports": exports_or_reason(run),
         "comparison": other and compare(run, other),
         "other_pictures": other and _then(samples, lambda found: side_by_side(found, other),
                                           *(f"{name} at {other.name}" for name in STUDENT)),

@@ -12,6 +12,7 @@ from understudy.adapters.registry import load_translator, promote
 from understudy.arch import families as architecture
 from understudy.arch.resnet import resnet
 from understudy.errors import DATA_FAILED, GATE_FAILED, UserError
+from understudy.export.record import FILES, RECORD, read_record
 from understudy.files import read_json, sha256, write_json
 from understudy.gate import DATASET, EVALUATION, JUDGE, STUDENT, TEST_SPLIT, judge, read_evaluation
 from understudy.metrics.protocol import FRECHET
@@ -169,3 +170,43 @@ def test_unknown_address_is_named(root):
         load_translator(root, "models:/nobody@champion")
     with pytest.raises(UserError, match="expected models:/NAME@ALIAS"):
         load_translator(root, "models:nobody")
+
+
+def add_exports(root: Path, gate: Gate, frechets: dict[str, float]) -> None:
+    """Exported files of the student in `root`, as far as registering goes, and a verdict that speaks of them too."""
+    for name in frechets:
+        (root / FILES[name]).parent.mkdir(parents=True, exist_ok=True)
+        (root / FILES[name]).write_text(f"{name} of {sha256(root / STUDENT[1])}")
+    write_json(root / RECORD, {
+        "schema": 1, "evaluation_sha256": sha256(root / EVALUATION),
+        "models": {name: {FRECHET: {"value": value, "n": 100}} for name, value in frechets.items()},
+        "differences": {}, "collapse": dict.fromkeys(frechets),
+        "files": {FILES[name]: sha256(root / FILES[name]) for name in frechets},
+    })  # fmt: skip
+    evaluation, digest = read_evaluation(root)
+    write_json(root / PATH, judge(gate, evaluation, digest, read_record(root, digest)).plain())
+
+
+@pytest.mark.slow
+def test_exported_files_that_passed_are_registered_beside_the_weights(root):
+    from mlflow.artifacts import download_artifacts
+
+    gate = make_student(root, 0, frechet=0.5, bound={"max": 1.0})
+    promote(root, REGISTRY, gate)  # without any, before there were exports
+    add_exports(root, gate, {"onnx": 0.5, "int8": 3.0})
+    promotion = promote(root, REGISTRY, gate)
+    assert (promotion.version, promotion.registered, promotion.replaced) == ("2", True, "1")
+    (note,) = promotion.notes
+    assert "export int8 is not registered" in note and "3 is above the most allowed, 1" in note
+    version = connect(root).client.get_model_version_by_alias("street", "champion")
+    assert version.tags["exports"] == "onnx" and version.tags["onnx_sha256"] == sha256(root / FILES["onnx"])
+    assert "int8_sha256" not in version.tags
+    store = connect(root)
+    fetched = download_artifacts(f"{version.source}/artifacts", dst_path=str(root / "got"), tracking_uri=store.uri)
+    registered = {path.name: sha256(path) for path in Path(fetched).iterdir()}
+    assert registered["student.onnx"] == sha256(root / FILES["onnx"]) and "student-int8.onnx" not in registered
+    assert promote(root, REGISTRY, gate).registered is False
+
+    (root / FILES["onnx"]).write_text("another file")
+    changed = promote(root, REGISTRY, gate)
+    assert changed.version == "1" and any("is not the file that was judged" in note for note in changed.notes)

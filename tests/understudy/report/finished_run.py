@@ -141,7 +141,7 @@ def lock(root: Path, **stages: dict[str, dict[str, object]]) -> None:
 
 def write_verdict(root: Path, *rules: dict[str, object]) -> None:
     write_json(root / "artifacts/gate/verdict.json", {
-        "schema": 1, "passed": all(rule["outcome"] != "failed" for rule in rules), "rules": rules,
+        "schema": 2, "exports": {}, "passed": all(rule["outcome"] != "failed" for rule in rules), "rules": rules,
         "policy": {MIOU: {"min": 0.5}}, "metrics": {MIOU: 0.6},
         "evaluation_sha256": sha256(root / "artifacts/evaluate/evaluation.json"),
         "data_sha256": "0" * 64, "judge_sha256": "0" * 64, "files": {},

@@ -1,0 +1,212 @@
+"""export: the student as ONNX files, measured before anyone may ship them.
+
+Makes    artifacts/export/: student.onnx and student-int8.onnx (as export.formats asks), label maps in and photos out,
+         and export.json (parity with the student, every metric of each file, with intervals); and
+         .understudy/export/latency.json, which is no output of the graph: it belongs to a machine and a moment
+Reads    artifacts/prepare, artifacts/judge, artifacts/distill, and artifacts/evaluate, whose scores the files' are
+         compared with: that is why it comes after evaluate; params base, runtime, evaluate, export
+Run      dvc repro export, or python -m stages.export [--params FILE] [--root DIR] [--dry-run]
+Takes    half a minute to a minute for two formats and 1,000 test images of 64 px on one CPU core
+Expect   student.onnx within 2 of 255 levels of the student, or the stage fails; int8 faster and smaller than it
+The only stage that needs onnx, onnxscript and onnxruntime; with export.formats: [] it needs them neither.
+"""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from understudy.arch.base import Arch
+from understudy.data.pairs import DatasetInfo, Pairs, load_info, load_pairs
+from understudy.errors import UserError
+from understudy.export.record import FILES, SCHEMA
+from understudy.files import read_json, sha256, write_json
+from understudy.measure import latency_ms
+from understudy.metrics.collapse import find_collapse
+from understudy.metrics.judge import JudgeNet, load_judge
+from understudy.metrics.resamples import load_estimates
+from understudy.metrics.score import Estimate, Observation, Scorer, differences, observe
+from understudy.models.generator import Generator
+from understudy.params.base import Base
+from understudy.params.evaluate import Evaluate
+from understudy.params.export import Export
+from understudy.params.runtime import Runtime
+from understudy.runtime import device, seed_everything, threads
+from understudy.stage import Job, Plan, main
+from understudy.train.validation import colour
+from understudy.translator import Translator
+from understudy.weights import load_generator
+
+if TYPE_CHECKING:
+    from understudy.export.session import OnnxTranslator
+
+READS = (Base, Runtime, Evaluate, Export)
+TOOLS = ("onnx", "onnxscript", "onnxruntime")
+# Of the student's costs, those that another file of the same network shares; what a runtime keeps in memory is its own.
+SHARED = ("macs_true_g", "macs_legacy_g", "params_m")
+
+
+@dataclass(frozen=True)
+class Scene:
+    """The student and who scores it. evaluation: the content of evaluation.json; estimates: what it rests on."""
+
+    info: DatasetInfo
+    arch: Arch
+    net: Generator
+    judge: JudgeNet
+    device: torch.device
+    evaluation: Mapping[str, Any]
+    estimates: Mapping[str, Mapping[str, Estimate]]
+
+
+def scene(job: Job) -> Scene:
+    """Everything loaded. Raises UserError for what is missing, damaged, or not what was evaluated."""
+    seed_everything(job.params(Base).seed)
+    place = device(job.params(Runtime))
+    info = load_info(job.input("prepare/dataset.json"))
+    judge = load_judge(job.input("judge/judge.json").parent, info.num_classes).to(place)
+    arch_path, weights = job.input("distill/arch.json"), job.input("distill/weights.safetensors")
+    arch, net = load_generator(arch_path, weights)
+    info.require_fit(arch.input_channels, arch.encoding, arch_path)
+    path = job.input("evaluate/evaluation.json")
+    evaluation = read_json(path)
+    try:
+        if evaluation["files"]["artifacts/distill/weights.safetensors"] != sha256(weights):
+            raise UserError(f"{path}: is of another student; run `dvc repro evaluate`")
+        estimates = load_estimates(evaluation["models"], job.input("evaluate/resamples.safetensors"))
+    except (KeyError, TypeError) as error:
+        raise UserError(f"{path}: not what evaluate writes ({error!r}); run `dvc repro evaluate`") from None
+    return Scene(info, arch, net.eval(), judge, place, evaluation, estimates)
+
+
+def plan(job: Job) -> Plan:
+    formats = job.params(Export).formats
+    if not formats:
+        return {"files": "none (export.formats)"}
+    if missing := [name for name in TOOLS if find_spec(name) is None]:
+        raise UserError(f"export.formats: needs {', '.join(missing)}, which is not installed; "
+                        "`pip install understudy[export]`, or set export.formats: []")  # fmt: skip
+    info = load_info(job.input("prepare/dataset.json"))
+    return {
+        "files": ", ".join(FILES[name] for name in formats),
+        "calibration images": min(job.params(Export).calibration_images, info.counts["train"]),
+        "test images": info.counts["test"],
+        "device": f"cpu, {threads()} threads",
+        "expected time": f"{10 + 0.03 * info.counts['test']:.0f} s at 64 px on one CPU core",
+    }
+
+
+def run(job: Job) -> None:
+    for name in FILES.values():  # of an earlier run, which may have been asked for more
+        (job.root / name).unlink(missing_ok=True)
+    formats = job.params(Export).formats
+    record: dict[str, Any] = {
+        "schema": SCHEMA,
+        "evaluation_sha256": sha256(job.input("evaluate/evaluation.json")),
+        "models": {}, "differences": {}, "collapse": {}, "parity": {}, "int8": None, "files": {},
+    }  # fmt: skip
+    if formats:
+        record |= _exported(job, scene(job))
+    write_json(job.output("export/export.json"), record)
+
+
+def _exported(job: Job, ready: Scene) -> dict[str, Any]:
+    """The files written, compared and measured: what the record says of them."""
+    # Here, since a root without exports has to do without these packages.
+    from understudy.export.int8 import int8_share
+    from understudy.export.parity import compare, require_same
+    from understudy.export.session import OnnxTranslator
+
+    paths = _write(job, ready)
+    own = Translator(ready.net, ready.arch.encoding, ready.info)
+    translators = {name: OnnxTranslator(path, threads()) for name, path in paths.items()}
+    pairs = load_pairs(job.input("prepare/test.zip"))
+    labels = pairs.labels.numpy()
+    expected = own(labels)
+    photos = {name: translator(labels) for name, translator in translators.items()}
+    parity = {name: compare(found, expected) for name, found in photos.items()}
+    require_same(parity["onnx"], paths["onnx"])
+    for name, found in parity.items():
+        print(f"export: {name}: up to {found.most} of 255 levels from the student, {found.mean:.3g} on average, "
+              f"{found.share:.1%} of the values differ", flush=True)  # fmt: skip
+    share = int8_share(paths["int8"], ready.arch) if "int8" in paths else None
+    if share:
+        print(f"export: int8: {share.convolutions} of {share.total} convolutions, {share.macs:.1%} of the MACs")
+    # [N, H, W, 3] -> [N, 3, H, W]
+    images = {name: torch.from_numpy(found).permute(0, 3, 1, 2).contiguous() for name, found in photos.items()}
+    scores = _scores(job, ready, pairs, images)
+    student = ready.evaluation["models"]["student"]
+    coloured = colour(pairs.labels, ready.info)
+    _time(job, own, translators, labels[:1])
+    return {
+        "models": {
+            name: {
+                **_plain(scores[name]),
+                **{metric: student[metric] for metric in SHARED},
+                "file_mb": {"value": path.stat().st_size / 1e6},
+            }
+            for name, path in paths.items()
+        },
+        "differences": {
+            f"{name}_minus_{other}": _plain(differences(scores[name], estimates))
+            for name in paths
+            for other, estimates in ready.estimates.items()
+        },
+        "collapse": {name: find_collapse(found, coloured, pairs.photos) for name, found in images.items()},
+        "parity": {name: found.plain() for name, found in parity.items()},
+        "int8": share and asdict(share),
+        "files": {FILES[name]: sha256(path) for name, path in paths.items()},
+    }
+
+
+def _write(job: Job, ready: Scene) -> dict[str, Path]:
+    """Make the files that were asked for, by format: onnx first, which int8 is made from."""
+    from understudy.export.int8 import write_int8
+    from understudy.export.network import write_onnx
+
+    paths: dict[str, Path] = {
+        name: job.root / file for name, file in FILES.items() if name in job.params(Export).formats
+    }
+    digest = sha256(job.input("distill/weights.safetensors"))
+    write_onnx(ready.net, ready.arch, ready.info, digest, paths["onnx"])
+    if "int8" in paths:
+        write_int8(paths["onnx"], _calibration(job).numpy(), paths["int8"])
+    return paths
+
+
+def _scores(job: Job, ready: Scene, pairs: Pairs, images: Mapping[str, Tensor]) -> Mapping[str, Mapping[str, Estimate]]:
+    """Every file's metrics, on the resamples that evaluate drew. images: uint8 [N, 3, H, W] of the test label maps."""
+
+    def see(photos: Tensor) -> Observation:
+        return observe(ready.judge, photos, pairs.labels, ready.info.ignore)
+
+    scorer = Scorer(see(pairs.photos), job.params(Evaluate).resamples, job.params(Base).seed)
+    return {name: scorer.score(see(photos)) for name, photos in images.items()}
+
+
+def _calibration(job: Job) -> Tensor:
+    """Label maps of the training split to calibrate with, chosen by the seed: uint8 [N, H, W]."""
+    labels = load_pairs(job.input("prepare/train.zip")).labels
+    order = torch.randperm(len(labels), generator=torch.Generator().manual_seed(job.params(Base).seed))
+    return labels[order[: job.params(Export).calibration_images]]
+
+
+def _time(job: Job, own: Translator, translators: Mapping[str, "OnnxTranslator"], labels: Any) -> None:
+    """Latency from one label map uint8 [1, H, W] to its photo, torch's and the files', side by side in one run."""
+    runs = job.params(Evaluate).latency_runs
+    times: dict[str, Any] = {"student": latency_ms(own, labels, runs)}
+    times |= {name: latency_ms(translator, labels, runs) for name, translator in translators.items()}
+    files = {FILES[name]: sha256(job.root / FILES[name]) for name in translators}
+    write_json(job.scratch / "latency.json", {"threads": threads(), "device": "cpu", "models": times, "files": files})
+
+
+def _plain(estimates: Mapping[str, Estimate]) -> dict[str, dict[str, float | int]]:
+    return {name: estimate.plain() for name, estimate in estimates.items()}
+
+
+if __name__ == "__main__":
+    main("export", READS, plan, run)

@@ -1,0 +1,148 @@
+"""student.onnx gives what the student gives, for every family, norm and encoding, at any batch size and image size."""
+
+import subprocess
+import sys
+
+import numpy as np
+import onnx
+import pytest
+import torch
+
+from understudy.arch import families as architecture
+from understudy.arch.inception import inception
+from understudy.arch.resnet import resnet
+from understudy.arch.unet import unet
+from understudy.data.pairs import DatasetInfo
+from understudy.errors import DATA_FAILED, UserError
+from understudy.export.int8 import int8_share, write_int8
+from understudy.export.network import EXAMPLE, description, write_onnx
+from understudy.export.parity import Parity, compare, require_same
+from understudy.export.session import OnnxTranslator
+from understudy.translator import Translator
+
+SIZE = (32, 32)
+PALETTE = ((255, 0, 0), (0, 255, 0), (10, 20, 255))
+INFO = DatasetInfo("tiny", SIZE, ("a", "b", "c"), PALETTE, None, "CC0", {})
+SHAPES = [EXAMPLE, (1, 32, 32), (3, 64, 48), (2, 37, 21), (1, 1, 5)]  # the last three need padding or another size
+# Without understudy, torch or this repository on the path: what someone who got the file alone would write.
+ALONE = """
+import sys
+import numpy, onnxruntime
+from PIL import Image
+labels = numpy.asarray(Image.open(sys.argv[2]))[None]
+photo, = onnxruntime.InferenceSession(sys.argv[1]).run(None, {"labels": labels})[0]
+Image.fromarray(photo).save(sys.argv[3])
+assert not {"torch", "understudy"} & set(sys.modules)
+"""
+
+
+def student(family, norm, encoding, padding="reflect"):
+    """An architecture, and a network of it in which norms matter: neither scales nor running statistics are trivial."""
+    if family == "unet":
+        arch = unet(4, 4, norm, encoding, 3, SIZE)
+    elif family == "resnet":
+        arch = resnet(4, 3, norm, padding, encoding, 3, SIZE)
+    else:
+        arch = inception(4, 3, 4, norm, padding, encoding, 3, SIZE)
+    torch.manual_seed(0)
+    net = architecture.build(arch).eval()
+    for name, tensor in net.state_dict().items():
+        if "norm" in name and tensor.is_floating_point():
+            tensor.uniform_(0.5, 1.5)
+    return arch, net
+
+
+def maps(shape, seed=0):
+    return np.random.default_rng(seed).integers(0, 3, shape, dtype=np.uint8)
+
+
+@pytest.fixture(scope="module", params=[
+    (family, norm, encoding)
+    for family in ("inception", "resnet", "unet")
+    for norm, encoding in (("batch", "onehot"), ("instance", "rgb"), ("instance_affine", "onehot"))
+], ids="-".join)  # fmt: skip
+def exported(request, tmp_path_factory):
+    """Architecture, network and its file."""
+    arch, net = student(*request.param)
+    path = tmp_path_factory.mktemp("exported") / "student.onnx"
+    write_onnx(net, arch, INFO, "0" * 64, path)
+    return arch, net, path
+
+
+@pytest.mark.slow
+def test_the_file_gives_the_students_photos_at_any_size(exported):
+    arch, net, path = exported
+    own, file = Translator(net, arch.encoding, INFO), OnnxTranslator(path, 1)
+    for shape in SHAPES:
+        labels = maps(shape)
+        parity = compare(file(labels), own(labels))
+        require_same(parity, path)
+        assert parity.share < 0.01
+
+
+@pytest.mark.slow
+def test_int8_is_close_and_says_what_of_it_is_int8(exported, tmp_path):
+    arch, net, path = exported
+    write_int8(path, maps((8, *SIZE)), tmp_path / "int8.onnx")
+    labels = maps((4, *SIZE), seed=1)
+    parity = compare(OnnxTranslator(tmp_path / "int8.onnx", 1)(labels), Translator(net, arch.encoding, INFO)(labels))
+    assert parity.most > 0 and parity.mean < 8
+    share, convolutions = int8_share(tmp_path / "int8.onnx", arch), list(arch.convolutions())
+    assert share.total == len(convolutions)
+    assert share.convolutions == sum(not layer.transposed for layer in convolutions)
+    small = sum(layer.macs_true for layer in convolutions if not layer.transposed)
+    assert share.macs == pytest.approx(small / sum(layer.macs_true for layer in convolutions))
+    assert int8_share(path, arch).convolutions == 0
+    assert description(onnx.load(tmp_path / "int8.onnx"))["calibration_images"] == "8"
+
+
+@pytest.mark.slow
+def test_the_same_student_gives_the_same_bytes_and_names_itself(tmp_path):
+    arch, net = student("resnet", "batch", "onehot")
+    paths = [tmp_path / name for name in ("first.onnx", "second.onnx")]
+    for path in paths:
+        write_onnx(net, arch, INFO, "0" * 64, path)
+        write_int8(path, maps((4, *SIZE)), path.with_suffix(".int8"))
+    for suffix in (".onnx", ".int8"):
+        first, second = (path.with_suffix(suffix).read_bytes() for path in paths)
+        assert first == second
+        assert b".py" not in first and str(tmp_path).encode() not in first
+    described = description(onnx.load(paths[0]))
+    assert (
+        described["family"] == "resnet" and described["dataset"] == "tiny" and described["weights_sha256"] == "0" * 64
+    )
+    assert described["classes"] == '["a", "b", "c"]' and described["torch"]
+
+
+@pytest.mark.slow
+def test_another_program_needs_the_file_alone(tmp_path):
+    from PIL import Image
+
+    arch, net = student("inception", "batch", "rgb", "zero")
+    write_onnx(net, arch, INFO, "0" * 64, tmp_path / "student.onnx")
+    labels = maps((1, 30, 41))
+    Image.fromarray(labels[0]).save(tmp_path / "label.png")
+    command = [sys.executable, "-c", ALONE, "student.onnx", "label.png", "photo.png"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    photo = np.asarray(Image.open(tmp_path / "photo.png"))[None]
+    require_same(compare(photo, Translator(net, "rgb", INFO)(labels)), "student.onnx")
+
+
+def test_a_file_of_another_student_is_refused():
+    same = np.zeros((1, 4, 4, 3), np.uint8)
+    require_same(compare(same, same), "student.onnx")
+    assert compare(same, same) == Parity(0, 0.0, 0.0)
+    with pytest.raises(UserError, match=r"student\.onnx: is not the student: .*up to 3 of 255 levels") as far:
+        require_same(compare(same + np.uint8(3), same), "student.onnx")
+    assert far.value.code == DATA_FAILED
+    with pytest.raises(UserError, match="1 on average"):  # a level everywhere is more than rounding
+        require_same(compare(same + np.uint8(1), same), "student.onnx")
+    with pytest.raises(UserError, match=r"gives uint8 \(1, 4, 4, 3\), the student \(1, 8, 4, 3\)"):
+        compare(same, np.zeros((1, 8, 4, 3), np.uint8))
+
+
+def test_a_damaged_file_is_named(tmp_path):
+    (tmp_path / "student.onnx").write_bytes(b"half a fi")
+    with pytest.raises(UserError, match=r"student\.onnx: cannot be loaded by ONNX Runtime .*dvc repro export"):
+        OnnxTranslator(tmp_path / "student.onnx", 1)
