@@ -227,7 +227,7 @@ def test_recipe_use_says_which_stages_read_what_changed(project, capsys):
     assert understudy(capsys, "recipe", "use", "one")[0] == OK
     code, out, _ = understudy(capsys, "recipe", "use", "two")
     assert code == OK and "base.seed: 1 -> 2" in out
-    assert "Stages whose parameters changed: teacher, distill, baseline, evaluate." in out
+    assert "Stages whose parameters changed: teacher, distill, baseline, evaluate, export." in out
     assert (project / "params.yaml").read_bytes() == (project / "recipes/two.yaml").read_bytes()
     assert "no changed value(s)" in understudy(capsys, "recipe", "use", "two")[1]
 
