@@ -3,12 +3,10 @@
 from collections.abc import Iterable
 from pathlib import PurePosixPath
 
-from understudy.data.classes import parse_description
 from understudy.data.layouts.splits import completed, short
-from understudy.data.layouts.tree import Layout, Listing, Picture, Tree, by_name
+from understudy.data.layouts.tree import Layout, Listing, Picture, Tree, by_name, directed
 from understudy.data.pictures import Side
 from understudy.data.terms import SPLITS
-from understudy.errors import UserError
 
 SHAPE = "{split}/NAME.jpg with A left and B right"
 IMAGES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".ppm", ".gif")
@@ -25,13 +23,7 @@ def _fits(paths: Iterable[str]) -> bool:
 
 
 def _pairs(tree: Tree) -> Listing:
-    content, where = tree.description()
-    description = parse_description(content, where)
-    if description.direction is None:
-        raise UserError(
-            f'prepare.source: {where}: direction: missing; "BtoA" when the left half (A) is the photo and the right '
-            'one (B) the label map, "AtoB" when it is the other way round'
-        )
+    description = directed(tree, "the left half (A) is the photo and the right one (B) the label map")
     photo: Side
     label: Side
     photo, label = ("A", "B") if description.direction == "BtoA" else ("B", "A")
@@ -39,9 +31,12 @@ def _pairs(tree: Tree) -> Listing:
     pairs = {}
     for split in SPLITS:
         folder = f"{tree.root}{split}/"
-        images = [path for path in tree.paths if path.startswith(folder) and _is_image(path[len(tree.root) :])]
-        others = [path for path in tree.paths if path.startswith(folder) and path not in images]
-        problems += [f"{path}: no image of this layout, {SHAPE}; take it out" for path in others]
+        images = []
+        for path in tree.paths:
+            if path.startswith(folder) and _is_image(path[len(tree.root) :]):
+                images.append(path)
+            elif path.startswith(folder):
+                problems.append(f"{path}: no image of this layout, {SHAPE}; take it out")
         names = by_name(images, problems)
         pairs[split] = {
             name: (Picture(path, photo), Picture(path, label, lossy=True)) for name, path in sorted(names.items())

@@ -6,7 +6,7 @@ from functools import partial
 
 from understudy.data.classes import parse_description
 from understudy.data.layouts.splits import completed, short
-from understudy.data.layouts.tree import Layout, Listing, Picture, Tree, by_name, match
+from understudy.data.layouts.tree import Layout, Listing, Picture, Tree, by_name, directed, match
 from understudy.data.terms import SPLITS
 from understudy.errors import UserError
 
@@ -50,13 +50,7 @@ def _pairs(photo: str, label: str, two_splits: bool, tree: Tree) -> Listing:
 
 
 def _sides(shape: str, a: str, b: str, tree: Tree) -> Listing:
-    content, where = tree.description()
-    description = parse_description(content, where)
-    if description.direction is None:
-        raise UserError(
-            f'prepare.source: {where}: direction: missing; "BtoA" when A holds the photos and B the label maps, '
-            '"AtoB" when it is the other way round'
-        )
+    description = directed(tree, "A holds the photos and B the label maps")
     photo, label = (a, b) if description.direction == "BtoA" else (b, a)
     pairs, problems = _matched(photo, label, tree)
     pairs, done = completed(pairs)

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from understudy.data.classes import CLASSES
+from understudy.data.classes import CLASSES, Description, parse_description
 from understudy.data.container import Container, Unreadable
 from understudy.data.pictures import Side
 from understudy.data.source import Classes
@@ -81,6 +81,20 @@ class Layout:
     shape: str
     fits: Callable[[Iterable[str]], bool]
     pairs: Callable[[Tree], Listing]
+
+
+def directed(tree: Tree, meaning: str) -> Description:
+    """classes.json of a set whose sides are called A and B. Raises UserError when it does not say which is which.
+
+    meaning: of the direction "BtoA", for the message.
+    """
+    content, where = tree.description()
+    description = parse_description(content, where)
+    if description.direction is None:
+        raise UserError(
+            f'prepare.source: {where}: direction: missing; "BtoA" when {meaning}, "AtoB" when it is the other way round'
+        )
+    return description
 
 
 def by_name(paths: Iterable[str], problems: list[str], suffix: str | None = None) -> dict[str, str]:
