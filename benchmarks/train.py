@@ -26,7 +26,7 @@ from understudy.arch import families as architecture
 from understudy.arch.base import Arch
 from understudy.arch.teacher import teacher_arch
 from understudy.cost import cost
-from understudy.data.pairs import DatasetInfo, batch_indices, encode_labels, mirror, to_unit
+from understudy.data.prepared import DatasetInfo, batch_indices, encode_inputs, mirror, to_unit
 from understudy.losses.adversarial import hinge_discriminator, hinge_generator
 from understudy.models.discriminators import PatchDiscriminator
 from understudy.models.initialise import init_normal
@@ -167,14 +167,14 @@ def random_batch(arch: Arch, place: torch.device, batch_size: int) -> Batch:
 def data_seconds(arch: Arch, batch_size: int) -> float:
     """Median seconds that it takes to make a training batch, as the session makes it, from the embedded set's size."""
     palette = tuple((i, i, i) for i in range(CLASSES))
-    info = DatasetInfo("timing", arch.size, tuple(map(str, range(CLASSES))), palette, None, "", {})
+    info = DatasetInfo("timing", "labels", arch.size, tuple(map(str, range(CLASSES))), palette, None, "", {})
     photos = torch.zeros(IMAGES, 3, *arch.size, dtype=torch.uint8)
     labels = torch.zeros(IMAGES, *arch.size, dtype=torch.uint8)
     times = []
     for index in range(50):
         start = time.perf_counter()
         chosen, flips = batch_indices(IMAGES, batch_size, 0, index)
-        encode_labels(mirror(labels[chosen], flips), "onehot", info).contiguous(memory_format=torch.channels_last)
+        encode_inputs(mirror(labels[chosen], flips), "onehot", info).contiguous(memory_format=torch.channels_last)
         to_unit(mirror(photos[chosen], flips)).contiguous(memory_format=torch.channels_last)
         times.append(time.perf_counter() - start)
     return statistics.median(times)

@@ -14,7 +14,7 @@ from understudy.adapters.gx import Outcome, Validator
 from understudy.data.checked import RESULT, mark
 from understudy.data.expectations import rounds
 from understudy.data.manifest import read_manifest
-from understudy.data.pairs import load_info
+from understudy.data.prepared import load_info
 from understudy.errors import DATA_FAILED, UserError
 from understudy.files import write_json
 from understudy.params.check import Check

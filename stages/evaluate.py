@@ -27,7 +27,8 @@ from torch import Tensor, nn
 
 from understudy.arch.base import Arch
 from understudy.cost import cost
-from understudy.data.pairs import DatasetInfo, Pairs, encode_labels, load_info, load_pairs
+from understudy.data.prepared import DatasetInfo, Split, encode_inputs, load_info, load_split, show_inputs
+from understudy.data.terms import INPUT_TITLES
 from understudy.fetch import read_verified
 from understudy.files import atomic, sha256, write_json
 from understudy.grid import spread, write_grid
@@ -46,7 +47,7 @@ from understudy.params.evaluate import Evaluate, Inception
 from understudy.params.runtime import Runtime
 from understudy.runtime import determinism, device, seed_everything, threads
 from understudy.stage import Job, Plan, main
-from understudy.train.validation import colour, translate
+from understudy.train.validation import translate
 from understudy.weights import load_generator
 
 READS = (Base, Runtime, Evaluate)
@@ -109,15 +110,15 @@ def plan(job: Job) -> Plan:
 def run(job: Job) -> None:
     params, ready = job.params(Evaluate), scene(job)
     info, judge, models = ready.info, ready.judge, ready.models
-    pairs = load_pairs(job.input("prepare/test.zip"))
+    pairs = load_split(job.input("prepare/test.zip"), ready.info)
     photos = {
-        name: translate(net, pairs.labels, arch.encoding, info, ready.device, contextlib.nullcontext)
+        name: translate(net, pairs.inputs, arch.encoding, info, ready.device, contextlib.nullcontext)
         for name, (arch, net) in models.items()
     }
     print("evaluate: translated the test split; scoring", flush=True)
-    real = observe(judge, pairs.photos, pairs.labels, info.ignore)
+    real = observe(judge, pairs.photos, pairs.inputs, info.ignore)
     scorer = Scorer(real, params.resamples, job.params(Base).seed)
-    seen = {name: observe(judge, images, pairs.labels, info.ignore) for name, images in photos.items()}
+    seen = {name: observe(judge, images, pairs.inputs, info.ignore) for name, images in photos.items()}
     scores = {name: scorer.score(observation) for name, observation in seen.items()}
     for name in ("student", "baseline"):
         scores[name][L1_TO_TEACHER] = scorer.l1_to_teacher(photos[name], photos["teacher"])
@@ -125,7 +126,7 @@ def run(job: Job) -> None:
         scores[name] |= found
     for metric, needed in scorer.skipped().items():
         print(f"evaluate: {metric} left out: {len(pairs)} test images, {needed} needed")
-    coloured = colour(pairs.labels, info)
+    coloured = show_inputs(pairs.inputs, info)
     collapse = {name: find_collapse(images, coloured, pairs.photos) for name, images in photos.items()}
     for name, failure in collapse.items():
         if failure:
@@ -157,12 +158,12 @@ def run(job: Job) -> None:
     save_resamples(scores, job.output("evaluate/resamples.safetensors"))
     write_json(job.output("evaluate/metrics.json"), _flat(evaluation["models"]))
     _write_classes(per_class, job.output("evaluate/classes.csv"))
-    _draw(pairs, coloured, photos, job.output("evaluate/samples.png"))
-    _time(job, ready, pairs.labels[:1])
+    _draw(pairs, INPUT_TITLES[info.kind], coloured, photos, job.output("evaluate/samples.png"))
+    _time(job, ready, pairs.inputs[:1])
 
 
 def _by_inception(
-    job: Job, ready: Scene, pairs: Pairs, photos: Mapping[str, Tensor]
+    job: Job, ready: Scene, pairs: Split, photos: Mapping[str, Tensor]
 ) -> Mapping[str, Mapping[str, Estimate]]:
     """The metrics of every model by Inception's features; none where no weights are named."""
     params, net = job.params(Evaluate), ready.inception
@@ -183,7 +184,7 @@ def _by_inception(
         archive = job.input(f"prepare/{split}.zip")
         origin = {"photos": sha256(archive), "weights": asked.sha256, "resize": how,
                   "device": str(ready.device), "threads": str(threads()), "code": feature_code()}  # fmt: skip
-        return kept_features(job.root / CACHE, origin, lambda: see(load_pairs(archive).photos, how))
+        return kept_features(job.root / CACHE, origin, lambda: see(load_split(archive, ready.info).photos, how))
 
     scores: dict[str, dict[str, Estimate]] = {name: {} for name in photos}
     for how in asked.resize:
@@ -266,9 +267,9 @@ def _write_classes(per_class: Mapping[str, Mapping[str, Mapping[str, float]]], p
             writer.writerow([name, *(f"{classes[name]['value']:.4f}" for classes in per_class.values())])
 
 
-def _draw(pairs: Pairs, coloured: torch.Tensor, photos: Mapping[str, torch.Tensor], path: Path) -> None:
-    """Label map, real photo and every model's translation, for some test images."""
-    columns = {"label map": coloured, "real photo": pairs.photos, **photos}
+def _draw(pairs: Split, title: str, coloured: Tensor, photos: Mapping[str, Tensor], path: Path) -> None:
+    """Input, real photo and every model's translation, for some test images."""
+    columns = {title: coloured, "real photo": pairs.photos, **photos}
     shown = spread(len(pairs))
     write_grid({title: images[shown] for title, images in columns.items()}, path)
 
@@ -280,7 +281,7 @@ def _time(job: Job, ready: Scene, labels: torch.Tensor) -> None:
     """
     runs = job.params(Evaluate).latency_runs
     times: dict[str, Any] = {
-        name: latency_ms(net, encode_labels(labels.to(ready.device), arch.encoding, ready.info), runs)
+        name: latency_ms(net, encode_inputs(labels.to(ready.device), arch.encoding, ready.info), runs)
         for name, (arch, net) in ready.models.items()
     }
     weights = [f"{stage}/weights.safetensors" for stage in MODELS.values()]

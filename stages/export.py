@@ -21,7 +21,7 @@ import torch
 from torch import Tensor
 
 from understudy.arch.base import Arch
-from understudy.data.pairs import DatasetInfo, Pairs, load_info, load_pairs
+from understudy.data.prepared import DatasetInfo, Split, load_info, load_split, show_inputs
 from understudy.errors import UserError
 from understudy.export.record import FILES, SCHEMA
 from understudy.files import read_json, sha256, write_json
@@ -37,7 +37,6 @@ from understudy.params.export import Export
 from understudy.params.runtime import Runtime
 from understudy.runtime import device, seed_everything, threads
 from understudy.stage import Job, Plan, main
-from understudy.train.validation import colour
 from understudy.translator import Translator
 from understudy.weights import load_generator
 
@@ -124,8 +123,8 @@ def _exported(job: Job, ready: Scene) -> dict[str, Any]:
     paths = _write(job, ready)
     own = Translator(ready.net, ready.arch.encoding, ready.info)
     translators = {name: OnnxTranslator(path, threads()) for name, path in paths.items()}
-    pairs = load_pairs(job.input("prepare/test.zip"))
-    labels = pairs.labels.numpy()
+    pairs = load_split(job.input("prepare/test.zip"), ready.info)
+    labels = pairs.inputs.numpy()
     expected = own(labels)
     photos = {name: translator(labels) for name, translator in translators.items()}
     parity = {name: compare(found, expected) for name, found in photos.items()}
@@ -140,7 +139,7 @@ def _exported(job: Job, ready: Scene) -> dict[str, Any]:
     images = {name: torch.from_numpy(found).permute(0, 3, 1, 2).contiguous() for name, found in photos.items()}
     scores = _scores(job, ready, pairs, images)
     student = ready.evaluation["models"]["student"]
-    coloured = colour(pairs.labels, ready.info)
+    coloured = show_inputs(pairs.inputs, ready.info)
     _time(job, own, translators, labels[:1])
     return {
         "models": {
@@ -174,23 +173,23 @@ def _write(job: Job, ready: Scene) -> dict[str, Path]:
     digest = sha256(job.input("distill/weights.safetensors"))
     write_onnx(ready.net, ready.arch, ready.info, digest, paths["onnx"])
     if "int8" in paths:
-        write_int8(paths["onnx"], _calibration(job).numpy(), paths["int8"])
+        write_int8(paths["onnx"], _calibration(job, ready).numpy(), paths["int8"])
     return paths
 
 
-def _scores(job: Job, ready: Scene, pairs: Pairs, images: Mapping[str, Tensor]) -> Mapping[str, Mapping[str, Estimate]]:
+def _scores(job: Job, ready: Scene, pairs: Split, images: Mapping[str, Tensor]) -> Mapping[str, Mapping[str, Estimate]]:
     """Every file's metrics, on the resamples that evaluate drew. images: uint8 [N, 3, H, W] of the test label maps."""
 
     def see(photos: Tensor) -> Observation:
-        return observe(ready.judge, photos, pairs.labels, ready.info.ignore)
+        return observe(ready.judge, photos, pairs.inputs, ready.info.ignore)
 
     scorer = Scorer(see(pairs.photos), job.params(Evaluate).resamples, job.params(Base).seed)
     return {name: scorer.score(see(photos)) for name, photos in images.items()}
 
 
-def _calibration(job: Job) -> Tensor:
+def _calibration(job: Job, ready: Scene) -> Tensor:
     """Label maps of the training split to calibrate with, chosen by the seed: uint8 [N, H, W]."""
-    labels = load_pairs(job.input("prepare/train.zip")).labels
+    labels = load_split(job.input("prepare/train.zip"), ready.info).inputs
     order = torch.randperm(len(labels), generator=torch.Generator().manual_seed(job.params(Base).seed))
     return labels[order[: job.params(Export).calibration_images]]
 

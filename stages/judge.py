@@ -10,7 +10,7 @@ Killed, it starts anew: a minute is not worth a checkpoint. Its log is delivered
 from dataclasses import asdict
 
 from understudy.data.checked import require_checked
-from understudy.data.pairs import load_info, load_pairs
+from understudy.data.prepared import load_info, load_split
 from understudy.files import write_json
 from understudy.metrics.judge import JudgeNet, save_judge
 from understudy.metrics.judge_training import Progress, seconds_per_step, train
@@ -32,7 +32,7 @@ def plan(job: Job) -> Plan:
     info = load_info(job.input("prepare/dataset.json"))
     params, runtime = job.params(Judge), job.params(Runtime)
     net = JudgeNet(info.num_classes, params.width)
-    training = load_pairs(job.input("prepare/train.zip"))
+    training = load_split(job.input("prepare/train.zip"), info)
     seconds = seconds_per_step(training, info.num_classes, info.ignore, params, runtime)
     return {
         "training pairs": info.counts["train"],
@@ -53,8 +53,8 @@ def run(job: Job) -> None:
         *(job.input(f"prepare/{name}") for name in ("dataset.json", "train.zip", "val.zip")),
     ]
     info = load_info(job.input("prepare/dataset.json"))
-    training = load_pairs(job.input("prepare/train.zip"))
-    validation = load_pairs(job.input("prepare/val.zip"))
+    training = load_split(job.input("prepare/train.zip"), info)
+    validation = load_split(job.input("prepare/val.zip"), info)
     params = {section.__name__.lower(): asdict(values) for section, values in job.sections.items()}
     known = fingerprint(params, inputs)
     log = Log(job.scratch / known / NAME, resumed_at=0)

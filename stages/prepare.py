@@ -1,4 +1,4 @@
-"""Pairs of label map and photo, brought to one size.
+"""Split of label map and photo, brought to one size.
 
 Makes    artifacts/prepare/{train,val,test}.zip, manifest.csv, dataset.json and samples.png (a look at the pairs).
 Reads    prepare.source: a drawn set's description, a folder or an archive, here or on S3 (docs/add-a-dataset.md).

@@ -17,7 +17,7 @@ from torch import nn
 
 from understudy.arch import families as architecture
 from understudy.arch.teacher import teacher_arch
-from understudy.data.pairs import load_info
+from understudy.data.prepared import load_info
 from understudy.foreign import teacher as imported
 from understudy.models.initialise import init_normal
 from understudy.params.base import Base

@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from understudy.data.pairs import DatasetInfo
 from understudy.data.pictures import BadImage, read_label
+from understudy.data.prepared import DatasetInfo
 from understudy.data.source import Classes
 from understudy.errors import UserError
 from understudy.files import atomic

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from understudy.arch.base import SMALLEST
-from understudy.data.pairs import DatasetInfo, Encoding, encode_labels, load_info, to_bytes
+from understudy.data.prepared import DatasetInfo, Encoding, encode_inputs, load_info, to_bytes
 from understudy.errors import UserError
 from understudy.models.generator import Generator
 from understudy.weights import load_generator
@@ -52,7 +52,7 @@ class Translator:
         return np.ascontiguousarray(torch.cat(photos)[:, :, :height, :width].permute(0, 2, 3, 1).numpy())
 
     def _translate(self, labels: torch.Tensor) -> torch.Tensor:
-        inputs = encode_labels(labels, self.encoding, self.info)  # [n, H', W'] -> [n, C, H', W']
+        inputs = encode_inputs(labels, self.encoding, self.info)  # [n, H', W'] -> [n, C, H', W']
         return to_bytes(self.net(inputs))
 
     def _check(self, labels: np.ndarray) -> None:

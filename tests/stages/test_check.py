@@ -18,7 +18,7 @@ from understudy import stage as frame
 from understudy.data import expectations
 from understudy.data.leakage import duplicates
 from understudy.data.manifest import COLUMNS
-from understudy.data.pairs import DatasetInfo
+from understudy.data.prepared import DatasetInfo
 from understudy.errors import DATA_FAILED, OK, UserError
 from understudy.files import sha256
 from understudy.params.check import Check
@@ -39,8 +39,9 @@ SETTINGS = {
 }
 CHECK = parse(Check, SETTINGS, "check")
 INFO = {
-    "schema": 1,
+    "schema": 2,
     "name": "tiny",
+    "kind": "labels",
     "size": [16, 24],
     "classes": ["sky", "road", "void"],
     "palette": [[0, 0, 255], [90, 90, 90], [0, 0, 0]],
@@ -268,7 +269,7 @@ def test_the_result_is_the_same_bytes_each_time_and_a_failure_takes_it_away(tmp_
 
 
 def suites(table: list[Row]) -> list[expectations.Suite]:
-    info = DatasetInfo("tiny", (16, 24), ("sky", "road", "void"), ((0, 0, 0),) * 3, 2, "CC0-1.0", COUNTS)
+    info = DatasetInfo("tiny", "labels", (16, 24), ("sky", "road", "void"), ((0, 0, 0),) * 3, 2, "CC0-1.0", COUNTS)
     return [suite for group in expectations.rounds(columns(table), info, CHECK) for suite in group]
 
 

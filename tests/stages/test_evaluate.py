@@ -33,7 +33,7 @@ def write_split(path: Path, seed: int, count: int) -> None:
     with zipfile.ZipFile(path, "w") as archive:
         for index, photo in enumerate(photos):
             label = photo[..., 0] // 86  # three classes
-            for kind, image in (("photo", photo), ("label", label.astype(np.uint8))):
+            for kind, image in (("photo", photo), ("input", label.astype(np.uint8))):
                 stream = io.BytesIO()
                 Image.fromarray(image).save(stream, "PNG")
                 archive.writestr(f"{kind}/{index}.png", stream.getvalue())
@@ -50,7 +50,8 @@ def job(tmp_path: Path) -> Job:
     """Three classes, in the data and in every network."""
     made = tmp_path / "artifacts"
     write_json(made / "prepare/dataset.json", {
-        "schema": 1, "name": "tiny", "size": [32, 32], "classes": ["a", "b", "c"], "ignore": None, "licence": "CC0",
+        "schema": 2, "name": "tiny", "kind": "labels",
+        "size": [32, 32], "classes": ["a", "b", "c"], "ignore": None, "licence": "CC0",
         "palette": [[255, 0, 0], [0, 255, 0], [0, 0, 255]], "counts": COUNTS})  # fmt: skip
     for seed, split in enumerate(("train", "test")):
         write_split(made / f"prepare/{split}.zip", seed, COUNTS[split])

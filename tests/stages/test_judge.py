@@ -34,7 +34,7 @@ def split(path: Path, count: int, seed: int) -> None:
         for index in range(count):
             label = np.kron(random.integers(0, 3, (4, 6)), np.ones((8, 8))).astype(np.uint8)  # [32, 48]
             photo = (label[..., None] * 80 + random.integers(0, 60, (32, 48, 3))).astype(np.uint8)
-            for folder, pixels in (("photo", photo), ("label", label)):
+            for folder, pixels in (("photo", photo), ("input", label)):
                 stream = io.BytesIO()
                 Image.fromarray(pixels).save(stream, "PNG")
                 archive.writestr(f"{folder}/{index:04}.png", stream.getvalue())
@@ -46,7 +46,7 @@ def root(tmp_path: Path) -> Path:
     counts = {"train": 12, "val": 6, "test": 6}
     palette = [[90, 90, 90], [80, 80, 200], [0, 0, 0]]
     write_json(prepared / "dataset.json", {
-        "schema": 1, "name": "tiny", "size": [32, 48], "classes": CLASSES, "palette": palette,
+        "schema": 2, "name": "tiny", "kind": "labels", "size": [32, 48], "classes": CLASSES, "palette": palette,
         "ignore": 2, "licence": "none", "counts": counts,
     })  # fmt: skip
     for seed, (name, count) in enumerate(counts.items()):

@@ -394,7 +394,8 @@ def run(tmp_path):
     root = tmp_path / "run"
     architecture.save(small_arch(), root / "artifacts/distill/arch.json")
     save_weights(architecture.build(small_arch()), root / "artifacts/distill/weights.safetensors")
-    dataset = {"schema": 1, "name": "toy", "size": [16, 16], "classes": ["a", "b", "c"], "ignore": None,
+    dataset = {"schema": 2, "name": "toy", "kind": "labels",
+        "size": [16, 16], "classes": ["a", "b", "c"], "ignore": None,
                "licence": "CC0", "palette": [[0, 0, 0], [255, 0, 0], [0, 255, 0]], "counts": {}}  # fmt: skip
     write_json(root / "artifacts/prepare/dataset.json", dataset)
     (tmp_path / "maps").mkdir()

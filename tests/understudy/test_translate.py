@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from understudy.data.pairs import DatasetInfo
+from understudy.data.prepared import DatasetInfo
 from understudy.errors import UserError
 from understudy.translate import read_labels, translate_files
 
 PALETTE = ((0, 0, 0), (128, 64, 32), (70, 130, 180))
-INFO = DatasetInfo("toy", (16, 16), ("void", "road", "sky"), PALETTE, 0, "CC0", {})
+INFO = DatasetInfo("toy", "labels", (16, 16), ("void", "road", "sky"), PALETTE, 0, "CC0", {})
 LABELS = np.arange(35, dtype=np.uint8).reshape(5, 7) % 3  # no multiple of 4
 
 

@@ -5,13 +5,13 @@ import torch
 from understudy.arch import families as architecture
 from understudy.arch.inception import inception
 from understudy.arch.unet import unet
-from understudy.data.pairs import DatasetInfo, encode_labels, to_bytes
+from understudy.data.prepared import DatasetInfo, encode_inputs, to_bytes
 from understudy.errors import UserError
 from understudy.files import write_json
 from understudy.tensors import save_weights
 from understudy.translator import Translator
 
-INFO = DatasetInfo("test", (24, 20), ("a", "b", "c"), ((0, 0, 0), (9, 9, 9), (255, 0, 0)), None, "CC0", {})
+INFO = DatasetInfo("test", "labels", (24, 20), ("a", "b", "c"), ((0, 0, 0), (9, 9, 9), (255, 0, 0)), None, "CC0", {})
 
 
 def network(encoding="onehot"):
@@ -29,7 +29,7 @@ def test_gives_the_pixels_of_the_network(encoding):
     _, net = network(encoding)
     given = labels(17, 24, 20)  # more than one batch
     with torch.no_grad():
-        expected = to_bytes(net(encode_labels(torch.from_numpy(given), encoding, INFO)))  # [N, 3, H, W]
+        expected = to_bytes(net(encode_inputs(torch.from_numpy(given), encoding, INFO)))  # [N, 3, H, W]
     photos = Translator(net, encoding, INFO)(given)
     assert photos.dtype == np.uint8
     # The two batch differently, which may round an exact half the other way.
@@ -73,7 +73,8 @@ def test_refuses_files_of_different_runs(tmp_path):
     arch, net = network()
     architecture.save(arch, tmp_path / "arch.json")
     save_weights(net, tmp_path / "weights.safetensors")
-    description = {"schema": 1, "name": "x", "size": [24, 20], "classes": ["a", "b", "c"], "palette": INFO.palette,
+    description = {"schema": 2, "name": "x", "kind": "labels",
+        "size": [24, 20], "classes": ["a", "b", "c"], "palette": INFO.palette,
                    "ignore": None, "licence": "CC0", "counts": {}}  # fmt: skip
     files = (tmp_path / "arch.json", tmp_path / "weights.safetensors", tmp_path / "dataset.json")
     write_json(files[2], description)

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from understudy.data.leakage import duplicates, near_duplicates
-from understudy.data.pairs import DatasetInfo
+from understudy.data.prepared import DatasetInfo
 from understudy.data.terms import SPLITS
 from understudy.params.check import Check
 

@@ -1,4 +1,4 @@
-"""Pairs from a folder or an archive, in any of the known layouts (docs/add-a-dataset.md)."""
+"""Split from a folder or an archive, in any of the known layouts (docs/add-a-dataset.md)."""
 
 from collections.abc import Iterator
 from pathlib import Path

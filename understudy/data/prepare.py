@@ -14,12 +14,12 @@ from understudy.data.archive import write_archive
 from understudy.data.drawn import DrawnSet
 from understudy.data.ingest import PairedFiles
 from understudy.data.manifest import Row, describe, write_manifest
+from understudy.data.prepared import SCHEMA
 from understudy.data.source import BadPair, Pair, Source
 from understudy.data.terms import SPLITS
 from understudy.errors import UserError
 from understudy.files import atomic, write_json
 
-SCHEMA = 1
 SHEET_PAIRS = 12
 TIMED = 3  # pairs, to tell how long all of them will take
 Progress = Callable[[int, int], None]
@@ -53,7 +53,7 @@ def prepare(source: Source, size: tuple[int, int], folder: Path, progress: Progr
                     problems += pair.problems
                     continue
                 archive.add(f"photo/{name}.png", _png(pair.photo))
-                archive.add(f"label/{name}.png", _png(pair.label))
+                archive.add(f"input/{name}.png", _png(pair.label))
                 rows.append(describe(name, split, pair, source.classes.licence))
                 if name in shown and split == "train":
                     sheet.append(pair)
@@ -69,6 +69,7 @@ def prepare(source: Source, size: tuple[int, int], folder: Path, progress: Progr
         {
             "schema": SCHEMA,
             "name": source.name,
+            "kind": "labels",
             "layout": source.layout,
             "size": list(size),
             "classes": list(source.classes.names),

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from understudy.arch.base import SMALLEST, Arch
-from understudy.data.pairs import DatasetInfo, Encoding, encode_labels, to_bytes
+from understudy.data.prepared import DatasetInfo, Encoding, encode_inputs, to_bytes
 from understudy.files import atomic
 from understudy.models.generator import Generator
 
@@ -34,7 +34,7 @@ class LabelsToPhotos(nn.Module):
     def forward(self, labels: Tensor) -> Tensor:
         height, width = labels.shape[1:]
         padded = labels.index_select(1, self._rows(height)).index_select(2, self._rows(width))  # [N, H', W']
-        inputs = encode_labels(padded, self.encoding, self.info)  # [N, H', W'] -> [N, C, H', W']
+        inputs = encode_inputs(padded, self.encoding, self.info)  # [N, H', W'] -> [N, C, H', W']
         # Not net(inputs): its check of the size, which padding makes true, would be a condition on the file's input.
         photos = to_bytes(self.net.translate(inputs, lambda _name, _feature: None))  # [N, 3, H', W']
         return photos[:, :, :height, :width].permute(0, 2, 3, 1)  # [N, H, W, 3]

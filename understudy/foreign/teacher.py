@@ -11,7 +11,7 @@ from understudy.arch import families as architecture
 from understudy.arch.base import Arch
 from understudy.cost import cost
 from understudy.data.checked import require_checked
-from understudy.data.pairs import DatasetInfo, load_info
+from understudy.data.prepared import DatasetInfo, load_info
 from understudy.errors import UserError
 from understudy.fetch import read_verified
 from understudy.files import write_json, write_text

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from understudy.data.pairs import to_unit
+from understudy.data.prepared import to_unit
 from understudy.metrics import protocol
 from understudy.metrics.bootstrap import draw, interval
 from understudy.metrics.frechet import Gaussian, Moments, frechet_distance

@@ -10,14 +10,14 @@ import torch
 from torch import Tensor
 
 from understudy.arch.base import Arch
-from understudy.data.pairs import DatasetInfo, encode_labels, load_info, load_pairs, to_bytes
+from understudy.data.prepared import DatasetInfo, encode_inputs, load_info, load_split, show_inputs, to_bytes
+from understudy.data.terms import INPUT_TITLES
 from understudy.errors import UserError
 from understudy.gate import DATASET, EVALUATION, TEST_SPLIT
 from understudy.graph import NETWORKS
 from understudy.grid import spread
 from understudy.models.generator import Generator
 from understudy.report.gather import Run
-from understudy.train.validation import colour
 from understudy.weights import load_generator
 
 
@@ -44,10 +44,11 @@ def draw_samples(run: Run) -> Samples:
         notes.append("These networks have not been evaluated: `dvc repro evaluate` does.")
     elif wrong := next(filter(None, map(run.differs, (DATASET, TEST_SPLIT))), ""):
         raise UserError(f"{wrong}, so its pictures are not shown; `dvc repro evaluate` evaluates this one")
-    info, pairs = load_info(run.path(DATASET)), load_pairs(run.path(TEST_SPLIT))
+    info = load_info(run.path(DATASET))
+    pairs = load_split(run.path(TEST_SPLIT), info)
     chosen = spread(len(pairs))
-    maps = pairs.labels[chosen]
-    pictures, features = {"label map": colour(maps, info), "real photo": pairs.photos[chosen]}, {}
+    maps = pairs.inputs[chosen]
+    pictures, features = {INPUT_TITLES[info.kind]: show_inputs(maps, info), "real photo": pairs.photos[chosen]}, {}
     for name, stage in NETWORKS.items():
         files = [f"artifacts/{stage}/{file}" for file in ("arch.json", "weights.safetensors")]
         try:
@@ -67,7 +68,7 @@ def translate(arch: Arch, net: Generator, maps: Tensor, info: DatasetInfo) -> tu
     """Photos uint8 [n, 3, H, W] and features of the middle tap [n, C, h, w], for maps uint8 [n, H, W], in fp32."""
     photos, features = [], []
     for one in maps.split(1):  # one at a time: large images need not fit in memory together
-        image, tapped = net.eval()(encode_labels(one, arch.encoding, info), taps=(arch.middle,))
+        image, tapped = net.eval()(encode_inputs(one, arch.encoding, info), taps=(arch.middle,))
         photos.append(to_bytes(image))
         features.append(tapped[arch.middle])
     return torch.cat(photos), torch.cat(features)

@@ -14,7 +14,7 @@ from understudy.arch import families as architecture
 from understudy.arch.base import Arch
 from understudy.cost import cost
 from understudy.data.checked import RESULT, require_checked
-from understudy.data.pairs import batch_indices, encode_labels, load_info, load_pairs, mirror, to_unit
+from understudy.data.prepared import batch_indices, encode_inputs, load_info, load_split, mirror, to_unit
 from understudy.files import write_json
 from understudy.models.discriminators import PatchDiscriminator
 from understudy.params.base import Base
@@ -68,8 +68,8 @@ class Session:
         self.fingerprint = fingerprint({**sections, "device": self.device.type}, inputs)
         self.info = load_info(job.input("prepare/dataset.json"))
         self.info.require_fit(setting.arch.input_channels, setting.arch.encoding, f"{job.stage}'s generator")
-        pairs = load_pairs(job.input("prepare/train.zip"))
-        self.photos, self.labels = pairs.photos.to(self.device), pairs.labels.to(self.device)
+        pairs = load_split(job.input("prepare/train.zip"), self.info)
+        self.photos, self.inputs = pairs.photos.to(self.device), pairs.inputs.to(self.device)
         place = functools.partial(nn.Module.to, device=self.device, memory_format=torch.channels_last)
         self.state = State.start(
             place(setting.generator),
@@ -83,10 +83,10 @@ class Session:
     def batch(self, index: int) -> Batch:
         """The batch of step `index` (from 0): the same for every network that trains with this seed and batch size."""
         setting = self.setting
-        chosen, flips = batch_indices(len(self.labels), setting.schedule.batch_size, self.seed, index)
+        chosen, flips = batch_indices(len(self.inputs), setting.schedule.batch_size, self.seed, index)
         chosen, flips = chosen.to(self.device), flips.to(self.device)
-        labels, photos = mirror(self.labels[chosen], flips), mirror(self.photos[chosen], flips)
-        inputs = encode_labels(labels, setting.arch.encoding, self.info)
+        labels, photos = mirror(self.inputs[chosen], flips), mirror(self.photos[chosen], flips)
+        inputs = encode_inputs(labels, setting.arch.encoding, self.info)
         channels_last = torch.channels_last
         return Batch(
             inputs.contiguous(memory_format=channels_last), to_unit(photos).contiguous(memory_format=channels_last)

@@ -5,7 +5,8 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from understudy.data.pairs import DatasetInfo, Encoding, encode_labels, load_pairs, to_bytes
+from understudy.data.prepared import DatasetInfo, Encoding, encode_inputs, load_split, show_inputs, to_bytes
+from understudy.data.terms import INPUT_TITLES
 from understudy.grid import spread, write_grid
 from understudy.metrics.collapse import find_collapse
 from understudy.metrics.judge import load_judge
@@ -26,14 +27,14 @@ class Validation:
         self, job: Job, info: DatasetInfo, encoding: Encoding, device: torch.device, autocast: Autocast
     ) -> None:
         self.info, self.encoding, self.device, self.autocast = info, encoding, device, autocast
-        self.pairs = load_pairs(job.input("prepare/val.zip"))
+        self.pairs = load_split(job.input("prepare/val.zip"), info)
         self.judge = load_judge(job.input("judge/judge.json").parent, info.num_classes).to(device)
-        self.real = observe(self.judge, self.pairs.photos, self.pairs.labels, info.ignore)
+        self.real = observe(self.judge, self.pairs.photos, self.pairs.inputs, info.ignore)
 
     def score(self, generator: nn.Module) -> dict[str, float]:
         """Kernel distance (lower is better) and mIoU (higher is better) of the translated validation labels."""
-        photos = translate(generator, self.pairs.labels, self.encoding, self.info, self.device, self.autocast)
-        seen = observe(self.judge, photos, self.pairs.labels, self.info.ignore)
+        photos = translate(generator, self.pairs.inputs, self.encoding, self.info, self.device, self.autocast)
+        seen = observe(self.judge, photos, self.pairs.inputs, self.info.ignore)
         return {
             SELECTION: kernel_distance(self.real.features, seen.features),
             "miou_judge_noresize_val": mean_iou(seen.confusion.sum(0)).item(),
@@ -41,37 +42,35 @@ class Validation:
 
     def find_collapse(self, generator: nn.Module) -> str | None:
         """What an average would hide, as a sentence (understudy.metrics.collapse)."""
-        photos = translate(generator, self.pairs.labels, self.encoding, self.info, self.device, self.autocast)
-        return find_collapse(photos, colour(self.pairs.labels, self.info), self.pairs.photos)
+        photos = translate(generator, self.pairs.inputs, self.encoding, self.info, self.device, self.autocast)
+        return find_collapse(photos, show_inputs(self.pairs.inputs, self.info), self.pairs.photos)
 
     def draw(self, generator: nn.Module, path: Path) -> None:
         """A picture of some validation images: label map, real photo, translation."""
         shown = spread(len(self.pairs))
-        labels = self.pairs.labels[shown]
-        fake = translate(generator, labels, self.encoding, self.info, self.device, self.autocast)
-        columns = {"label map": colour(labels, self.info), "real photo": self.pairs.photos[shown], "translation": fake}
+        inputs = self.pairs.inputs[shown]
+        fake = translate(generator, inputs, self.encoding, self.info, self.device, self.autocast)
+        columns = {
+            INPUT_TITLES[self.info.kind]: show_inputs(inputs, self.info),
+            "real photo": self.pairs.photos[shown],
+            "translation": fake,
+        }
         write_grid(columns, path)
 
 
 @torch.no_grad()
 def translate(
     generator: nn.Module,
-    labels: Tensor,
+    inputs: Tensor,
     encoding: Encoding,
     info: DatasetInfo,
     device: torch.device,
     autocast: Autocast,
 ) -> Tensor:
-    """Photos uint8 [N, 3, H, W], on the CPU, for label maps uint8 [N, H, W]. The generator must be in eval mode."""
+    """Photos uint8 [N, 3, H, W], on the CPU, for inputs as in `Split`. The generator must be in eval mode."""
     photos = []
-    for part in labels.split(BATCH):
-        inputs = encode_labels(part.to(device), encoding, info)
+    for part in inputs.split(BATCH):
+        encoded = encode_inputs(part.to(device), encoding, info)
         with autocast():
-            photos.append(to_bytes(generator(inputs)).cpu())
+            photos.append(to_bytes(generator(encoded)).cpu())
     return torch.cat(photos)
-
-
-def colour(labels: Tensor, info: DatasetInfo) -> Tensor:
-    """Label maps uint8 [N, H, W] in the palette's colours: uint8 [N, 3, H, W]."""
-    palette = torch.tensor(info.palette, dtype=torch.uint8)
-    return palette[labels.long()].permute(0, 3, 1, 2)  # [N, H, W, 3] -> [N, 3, H, W]

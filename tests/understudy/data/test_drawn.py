@@ -5,8 +5,8 @@ import pytest
 import yaml
 
 from understudy.data.drawn import DrawnSet
-from understudy.data.pairs import load_info, load_pairs
 from understudy.data.prepare import contact_sheet, open_source, prepare
+from understudy.data.prepared import load_info, load_split
 from understudy.data.scenes.draw import draw
 from understudy.errors import UserError
 
@@ -34,11 +34,11 @@ def test_prepared_set_reads_back_as_it_was_drawn(tmp_path: Path) -> None:
     prepare(open_source(describe(tmp_path)), (32, 40), tmp_path / "out", lambda *counts: seen.append(counts))
     info = load_info(tmp_path / "out" / "dataset.json")
     assert (info.name, info.size, info.counts) == ("street-scenes", (32, 40), {"train": 3, "val": 1, "test": 2})
-    pairs = load_pairs(tmp_path / "out" / "test.zip")
+    pairs = load_split(tmp_path / "out" / "test.zip", info)
     assert pairs.names == ("test-00000", "test-00001")
     photo, label = draw(4, "test", 1, (32, 40))
     assert np.array_equal(pairs.photos[1].permute(1, 2, 0).numpy(), photo)
-    assert np.array_equal(pairs.labels[1].numpy(), label)
+    assert np.array_equal(pairs.inputs[1].numpy(), label)
     assert seen[-1] == (6, 6)
 
 

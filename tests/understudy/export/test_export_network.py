@@ -12,7 +12,7 @@ from understudy.arch import families as architecture
 from understudy.arch.inception import inception
 from understudy.arch.resnet import resnet
 from understudy.arch.unet import unet
-from understudy.data.pairs import DatasetInfo
+from understudy.data.prepared import DatasetInfo
 from understudy.errors import DATA_FAILED, UserError
 from understudy.export.int8 import int8_share, write_int8
 from understudy.export.network import EXAMPLE, description, write_onnx
@@ -22,7 +22,7 @@ from understudy.translator import Translator
 
 SIZE = (32, 32)
 PALETTE = ((255, 0, 0), (0, 255, 0), (10, 20, 255))
-INFO = DatasetInfo("tiny", SIZE, ("a", "b", "c"), PALETTE, None, "CC0", {})
+INFO = DatasetInfo("tiny", "labels", SIZE, ("a", "b", "c"), PALETTE, None, "CC0", {})
 SHAPES = [EXAMPLE, (1, 32, 32), (3, 64, 48), (2, 37, 21), (1, 1, 5)]  # the last three need padding or another size
 # Without understudy, torch or this repository on the path: what someone who got the file alone would write.
 ALONE = """

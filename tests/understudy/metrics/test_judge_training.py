@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from understudy.data.pairs import Pairs
+from understudy.data.prepared import Split
 from understudy.errors import UserError
 from understudy.metrics.judge_training import (
     Progress,
@@ -21,7 +21,7 @@ from understudy.params.runtime import Runtime
 FP32 = Runtime(device="cpu", precision="fp32")
 
 
-def blobs(count: int, seed: int) -> Pairs:
+def blobs(count: int, seed: int) -> Split:
     """Noisy colours by class; class 2 has the colour of class 0 and is to be ignored. Photos are 24 px."""
     generator = torch.Generator().manual_seed(seed)
     coarse = torch.randint(0, 3, (count, 1, 3, 3), generator=generator).float()
@@ -29,7 +29,7 @@ def blobs(count: int, seed: int) -> Pairs:
     palette = torch.tensor([[200, 60, 60], [60, 60, 200], [200, 60, 60]])
     photos = palette[labels.long()].permute(0, 3, 1, 2)
     photos = photos + torch.randint(-50, 51, photos.shape, generator=generator)
-    return Pairs(tuple(f"{index:04}" for index in range(count)), photos.to(torch.uint8), labels)
+    return Split(tuple(f"{index:04}" for index in range(count)), labels, photos.to(torch.uint8))
 
 
 @pytest.mark.parametrize("steps", [1, 2, 5, 100])

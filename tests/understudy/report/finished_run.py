@@ -67,9 +67,10 @@ def _write_data(root: Path) -> None:
             labels = np.repeat(np.repeat(random.integers(0, len(CLASSES), (4, 6), np.uint8), 8, 0), 8, 1)
             photo = np.clip(np.array(PALETTE, int)[labels] + random.integers(-20, 20, (*SIZE, 3)), 0, 255)
             archive.add(f"photo/test-{index}.png", _png(photo.astype(np.uint8)))
-            archive.add(f"label/test-{index}.png", _png(labels))
+            archive.add(f"input/test-{index}.png", _png(labels))
     write_json(folder / "dataset.json", {
-        "schema": 1, "name": "toy streets", "size": list(SIZE), "classes": list(CLASSES), "ignore": None,
+        "schema": 2, "name": "toy streets", "kind": "labels",
+        "size": list(SIZE), "classes": list(CLASSES), "ignore": None,
         "licence": "CC0-1.0", "palette": PALETTE, "counts": {"train": 24, "val": 8, "test": 3},
     })  # fmt: skip
     write_text(folder / "manifest.csv", "name\n")

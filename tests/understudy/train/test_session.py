@@ -8,7 +8,7 @@ from tiny_stage import ARCH, write_inputs
 
 from stages import baseline
 from understudy.data.checked import mark
-from understudy.data.pairs import load_info, load_pairs
+from understudy.data.prepared import load_info, load_split, show_inputs
 from understudy.errors import DATA_FAILED, UserError
 from understudy.files import read_json, write_json
 from understudy.metrics.judge import JudgeNet, save_judge
@@ -19,7 +19,7 @@ from understudy.params.student import Student
 from understudy.stage import Job
 from understudy.train import session as training
 from understudy.train.log import read
-from understudy.train.validation import SELECTION, colour, translate
+from understudy.train.validation import SELECTION, translate
 from understudy.weights import load_generator
 
 
@@ -124,15 +124,15 @@ def test_networks_of_other_classes_are_named(root):
 def test_a_perfect_translation_scores_best(root):
     """A generator that gives the real photos back is at no distance, and as readable as they are."""
     validation = baseline.session(job(root)).validation
-    pairs = load_pairs(root / "artifacts/prepare/val.zip")
+    pairs = load_split(root / "artifacts/prepare/val.zip", validation.info)
     flat = validation.score(lambda x: torch.zeros(len(x), 3, 32, 32))
     perfect = validation.score(lambda x: pairs.photos.float() / 127.5 - 1)
     assert perfect[SELECTION] < flat[SELECTION]
     assert set(perfect) == {SELECTION, "miou_judge_noresize_val"}
 
 
-def test_translation_and_colour_keep_order_and_range(root):
+def test_translation_and_pictures_keep_order_and_range(root):
     info = load_info(root / "artifacts/prepare/dataset.json")
-    labels = load_pairs(root / "artifacts/prepare/train.zip").labels.repeat(8, 1, 1)  # more than one batch
+    labels = load_split(root / "artifacts/prepare/train.zip", info).inputs.repeat(8, 1, 1)  # more than one batch
     painted = translate(lambda x: x * 2 - 1, labels, "onehot", info, torch.device("cpu"), torch.no_grad)
-    assert torch.equal(painted, colour(labels, info))  # the palette is one-hot itself
+    assert torch.equal(painted, show_inputs(labels, info))  # the palette is one-hot itself

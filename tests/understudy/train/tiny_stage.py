@@ -36,9 +36,10 @@ def write_inputs(root: Path) -> None:
         with zipfile.ZipFile(made / "prepare" / f"{split}.zip", "w") as archive:
             for i in range(count):
                 archive.writestr(f"photo/{i}.png", png(random.integers(0, 256, (32, 32, 3), np.uint8)))
-                archive.writestr(f"label/{i}.png", png(random.integers(0, 3, (32, 32), np.uint8)))
+                archive.writestr(f"input/{i}.png", png(random.integers(0, 3, (32, 32), np.uint8)))
     write_json(made / "prepare/dataset.json", {
-        "schema": 1, "name": "tiny", "size": [32, 32], "classes": ["a", "b", "c"], "ignore": None, "licence": "CC0",
+        "schema": 2, "name": "tiny", "kind": "labels",
+        "size": [32, 32], "classes": ["a", "b", "c"], "ignore": None, "licence": "CC0",
         "palette": [[255, 0, 0], [0, 255, 0], [0, 0, 255]], "counts": COUNTS})  # fmt: skip
     write_manifest(made / "prepare/manifest.csv", [])
     write_json(made / "check/result.json", {"data": mark(Job("baseline", root, {}))})

@@ -12,7 +12,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from understudy.data.pairs import batch_indices
+from understudy.data.prepared import batch_indices
 from understudy.errors import UserError
 from understudy.models.discriminators import PatchDiscriminator
 from understudy.models.initialise import init_normal

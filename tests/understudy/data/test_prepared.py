@@ -1,6 +1,7 @@
 import io
 import json
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -8,19 +9,22 @@ import pytest
 import torch
 from PIL import Image
 
-from understudy.data.pairs import (
+from understudy.data.prepared import (
     DatasetInfo,  # fmt: skip
     batch_indices,
-    encode_labels,
+    encode_inputs,
     load_info,
-    load_pairs,
+    load_split,
     mirror,
+    show_inputs,
     to_bytes,
     to_unit,
 )
 from understudy.errors import UserError
 
-INFO = DatasetInfo("tiny", (4, 6), ("road", "sky", "void"), ((255, 0, 51), (0, 102, 204), (0, 0, 0)), 2, "CC0", {})
+INFO = DatasetInfo(
+    "tiny", "labels", (4, 6), ("road", "sky", "void"), ((255, 0, 51), (0, 102, 204), (0, 0, 0)), 2, "CC0", {}
+)
 
 
 def image_bytes(array: np.ndarray) -> bytes:
@@ -36,25 +40,25 @@ def write_split(path: Path, names: list[str], shape: tuple[int, int] = (4, 6)) -
     with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as archive:
         for name, photo, label in zip(names, photos, labels, strict=True):
             archive.writestr(f"photo/{name}.png", image_bytes(photo))
-            archive.writestr(f"label/{name}.png", image_bytes(label))
+            archive.writestr(f"input/{name}.png", image_bytes(label))
     return photos, labels
 
 
 def test_a_split_comes_back_pixel_by_pixel_sorted_by_name(tmp_path):
     photos, labels = write_split(tmp_path / "train.zip", ["b", "a b", "ä"])
-    pairs = load_pairs(tmp_path / "train.zip")
+    pairs = load_split(tmp_path / "train.zip", INFO)
     assert pairs.names == ("a b", "b", "ä") and len(pairs) == 3
     order = [1, 0, 2]
-    assert pairs.photos.dtype == pairs.labels.dtype == torch.uint8
+    assert pairs.photos.dtype == pairs.inputs.dtype == torch.uint8
     assert np.array_equal(pairs.photos.permute(0, 2, 3, 1).numpy(), photos[order])
-    assert np.array_equal(pairs.labels.numpy(), labels[order])
+    assert np.array_equal(pairs.inputs.numpy(), labels[order])
 
 
 def test_wherever_an_archive_is_damaged_the_error_names_it(tmp_path):
     """Each byte in turn, and each length: pixels are never read wrong, and nothing but a UserError comes out."""
     whole = tmp_path / "whole.zip"
     write_split(whole, ["a"])
-    content, truth = whole.read_bytes(), load_pairs(whole)
+    content, truth = whole.read_bytes(), load_split(whole, INFO)
     damaged = tmp_path / "train.zip"
     spoilt = [content[:length] for length in range(0, len(content), 3)]
     spoilt += [content[:i] + bytes([content[i] ^ 0xFF]) + content[i + 1 :] for i in range(len(content))]
@@ -62,29 +66,29 @@ def test_wherever_an_archive_is_damaged_the_error_names_it(tmp_path):
     for version in spoilt:
         damaged.write_bytes(version)
         try:
-            pairs = load_pairs(damaged)
+            pairs = load_split(damaged, INFO)
         except UserError as error:
             refused += 1
             assert str(error).startswith(f"{damaged}: ") and "dvc repro prepare" in str(error)
         else:  # a time stamp or an attribute: nothing that matters
-            assert torch.equal(pairs.photos, truth.photos) and torch.equal(pairs.labels, truth.labels)
+            assert torch.equal(pairs.photos, truth.photos) and torch.equal(pairs.inputs, truth.inputs)
     assert refused > len(content) / 2
 
 
 def test_an_archive_that_is_whole_and_wrong_is_named(tmp_path):
     path = tmp_path / "val.zip"
     with pytest.raises(UserError, match=r"val\.zip: no such split; `dvc repro prepare`"):
-        load_pairs(path)
+        load_split(path, INFO)
     photo, label = np.zeros((4, 6, 3), np.uint8), np.zeros((4, 6), np.uint8)
     cases: dict[str, dict[str, np.ndarray]] = {
-        "holds no pair": {},
-        "no item named": {"photo/a.png": photo},
-        "mode L, expected RGB": {"photo/a.png": label, "label/a.png": label},
+        "holds no input": {},
+        "a.png is no pair": {"photo/a.png": photo},
+        "mode L, expected RGB": {"photo/a.png": label, "input/a.png": label},
         "not of one size": {
             "photo/a.png": photo,
-            "label/a.png": label,
+            "input/a.png": label,
             "photo/b.png": photo[:2],
-            "label/b.png": label[:2],
+            "input/b.png": label[:2],
         },
     }
     for message, entries in cases.items():
@@ -92,7 +96,24 @@ def test_an_archive_that_is_whole_and_wrong_is_named(tmp_path):
             for name, array in entries.items():
                 archive.writestr(name, image_bytes(array))
         with pytest.raises(UserError, match=rf"val\.zip: .*{message}"):
-            load_pairs(path)
+            load_split(path, INFO)
+
+
+def test_photos_are_inputs_too_and_unpaired_ones_may_be_more_than_their_targets(tmp_path):
+    path, photo = tmp_path / "test.zip", np.arange(72, dtype=np.uint8).reshape(4, 6, 3)
+    with zipfile.ZipFile(path, "w") as archive:
+        for name in ("input/a.png", "input/b.png", "photo/z.png"):
+            archive.writestr(name, image_bytes(photo))
+    unpaired = replace(INFO, kind="unpaired", classes=(), palette=(), ignore=None)
+    split = load_split(path, unpaired)
+    assert split.names == ("a", "b") and len(split) == 2 and split.photos.shape == (1, 3, 4, 6)
+    assert torch.equal(encode_inputs(split.inputs, "rgb", unpaired), to_unit(split.inputs))
+    assert torch.equal(show_inputs(split.inputs, unpaired), split.inputs)
+    with pytest.raises(UserError, match=r"a\.png is no pair"):
+        load_split(path, replace(unpaired, kind="photos"))
+    unpaired.require_fit(3, "rgb", "arch.json")
+    with pytest.raises(UserError, match=r"one-hot, and data set tiny has photos; set teacher\.encoding to rgb"):
+        unpaired.require_fit(3, "onehot", "arch.json")
 
 
 def test_every_byte_survives_the_way_to_unit_range_and_back():
@@ -106,14 +127,14 @@ def test_every_byte_survives_the_way_to_unit_range_and_back():
 
 def test_one_hot_marks_the_class_of_each_pixel():
     labels = torch.tensor([[[0, 1], [2, 1]]], dtype=torch.uint8)
-    encoded = encode_labels(labels, "onehot", INFO)
+    encoded = encode_inputs(labels, "onehot", INFO)
     assert encoded.shape == (1, INFO.input_channels("onehot"), 2, 2) and encoded.dtype == torch.float32
     assert torch.equal(encoded.sum(1), torch.ones(1, 2, 2)) and torch.equal(encoded.argmax(1), labels.long())
 
 
 def test_rgb_paints_each_pixel_in_the_palette():
     labels = torch.tensor([[[0, 1], [2, 1]]], dtype=torch.uint8)
-    encoded = encode_labels(labels, "rgb", INFO)
+    encoded = encode_inputs(labels, "rgb", INFO)
     assert encoded.shape == (1, INFO.input_channels("rgb"), 2, 2)
     assert to_bytes(encoded)[0, :, 0, 1].tolist() == [0, 102, 204]
     assert encoded[0, :, 1, 0].tolist() == [-1, -1, -1]
@@ -160,13 +181,14 @@ def test_half_of_the_images_are_mirrored_photo_and_label_alike():
 
 def test_a_description_is_read_or_named(tmp_path):
     path = tmp_path / "dataset.json"
-    value = {"schema": 1, "name": "tiny", "size": [4, 6], "classes": list(INFO.classes),
+    value = {"schema": 2, "name": "tiny", "kind": "labels", "size": [4, 6], "classes": list(INFO.classes),
              "palette": [list(c) for c in INFO.palette], "ignore": 2, "licence": "CC0", "counts": {}}  # fmt: skip
     path.write_text(json.dumps(value))
     assert load_info(path) == INFO and INFO.num_classes == 3
     for spoilt, message in (
         ([], "not a data set description"),
-        ({**value, "schema": 2}, "schema 2, this version reads 1"),
+        ({**value, "schema": 1}, "schema 1, this version reads 2"),
+        ({**value, "kind": "sounds"}, "not a data set description.*sounds"),
         ({**value, "size": 64}, "not a data set description"),
         ({**value, "palette": [[1, 2]]}, "not a data set description"),
         ({k: v for k, v in value.items() if k != "licence"}, "not a data set description.*licence"),

@@ -1,4 +1,4 @@
-"""The prepared data set in memory: photos and label maps as uint8 tensors, and the encodings that networks see.
+"""The prepared data set in memory: inputs and photos as uint8 tensors, and the encodings that networks see.
 
 A split of 64 px images is decoded once, in about a second, and then costs a training step only an index: 1,200 pairs
 take 20 MB, and the 2,975 pairs of Cityscapes at 256 px take 780 MB.
@@ -17,22 +17,24 @@ from PIL import Image
 from torch import Tensor
 from torch.nn import functional as F
 
-from understudy.data.terms import Encoding
+from understudy.data.terms import KINDS, Encoding, Kind
 from understudy.errors import UserError
 from understudy.files import read_json
 
-SCHEMA = 1
+SCHEMA = 2  # 1 knew label maps alone
 
 
 @dataclass(frozen=True)
 class DatasetInfo:
-    """dataset.json: what the pairs of all splits have in common.
+    """dataset.json: what the images of all splits have in common.
 
-    size: height and width in pixels. classes, palette: a name and an RGB colour (0-255) by class index.
-    ignore: the class that metrics leave out, or None. counts: pairs by split.
+    kind: what is translated, and whether its photo is known (terms.py). size: height and width in pixels.
+    classes, palette: a name and an RGB colour (0-255) by class index; none where inputs are photos.
+    ignore: the class that metrics leave out, or None. counts: inputs by split; unpaired photos may be more or fewer.
     """
 
     name: str
+    kind: Kind
     size: tuple[int, int]
     classes: tuple[str, ...]
     palette: tuple[tuple[int, int, int], ...]
@@ -45,11 +47,15 @@ class DatasetInfo:
         return len(self.classes)
 
     def input_channels(self, encoding: Encoding) -> int:
-        """Channels of an encoded label map."""
+        """Channels of an encoded input."""
         return self.num_classes if encoding == "onehot" else 3
 
     def require_fit(self, channels: int, encoding: Encoding, where: object) -> None:
-        """Raise UserError, naming `where`, when a network with so many input channels cannot take these label maps."""
+        """Raise UserError, naming `where`, when a network with so many input channels cannot take these inputs."""
+        if encoding == "onehot" and self.kind != "labels":
+            raise UserError(
+                f"{where}: takes label maps, one-hot, and data set {self.name} has photos; set teacher.encoding to rgb"
+            )
         if channels != (given := self.input_channels(encoding)):
             raise UserError(
                 f"{where}: takes {channels} input channels, data set {self.name} gives {given} as {encoding}; "
@@ -64,8 +70,11 @@ def load_info(path: Path) -> DatasetInfo:
         if value["schema"] != SCHEMA:
             raise UserError(f"{path}: schema {value['schema']}, this version reads {SCHEMA}; run `dvc repro prepare`")
         height, width = value["size"]
+        if value["kind"] not in KINDS:
+            raise ValueError(f"unknown kind {value['kind']!r}")
         return DatasetInfo(
             name=value["name"],
+            kind=value["kind"],
             size=(int(height), int(width)),
             classes=tuple(value["classes"]),
             palette=tuple((r, g, b) for r, g, b in value["palette"]),
@@ -78,38 +87,49 @@ def load_info(path: Path) -> DatasetInfo:
 
 
 @dataclass(frozen=True)
-class Pairs:
-    """One split. photos: uint8 [N, 3, H, W]. labels: uint8 [N, H, W], class indices. names: as in the manifest."""
+class Split:
+    """One split. inputs: what is translated, uint8 [N, H, W], class indices, or [N, 3, H, W], photos.
+
+    photos: of the target domain, uint8 [M, 3, H, W]; of pairs M = N, in the same order. names: of the inputs, as in the
+    manifest.
+    """
 
     names: tuple[str, ...]
+    inputs: Tensor
     photos: Tensor
-    labels: Tensor
 
     def __len__(self) -> int:
-        return len(self.names)
+        return len(self.inputs)
 
 
-def load_pairs(path: Path) -> Pairs:
+def load_split(path: Path, info: DatasetInfo) -> Split:
     """Decode a prepared split, sorted by name. Raises UserError when the archive is missing or damaged."""
+    mode = "L" if info.kind == "labels" else "RGB"
     try:
         with zipfile.ZipFile(path) as archive:
-            entries = sorted(entry for entry in archive.namelist() if entry.startswith("photo/"))
-            photos = [_decode(archive, entry, "RGB") for entry in entries]  # each [H, W, 3]
-            labels = [_decode(archive, entry.replace("photo/", "label/", 1), "L") for entry in entries]  # each [H, W]
-            if len({image.shape[:2] for image in (*photos, *labels)}) > 1:
+            entries = sorted(archive.namelist())
+            names = [entry.removeprefix("input/") for entry in entries if entry.startswith("input/")]
+            targets = [entry.removeprefix("photo/") for entry in entries if entry.startswith("photo/")]
+            if info.kind != "unpaired" and (alone := sorted(set(names) ^ set(targets))):
+                raise ValueError(f"{alone[0]} is no pair")
+            inputs = [_decode(archive, f"input/{name}", mode) for name in names]  # each [H, W] or [H, W, 3]
+            photos = [_decode(archive, f"photo/{name}", "RGB") for name in targets]  # each [H, W, 3]
+            if len({image.shape[:2] for image in (*inputs, *photos)}) > 1:
                 raise ValueError("its images are not of one size")
     except FileNotFoundError:
         raise UserError(f"{path}: no such split; `dvc repro prepare` makes it") from None
     # zipfile reads a spoilt header as a method it lacks or as encryption: RuntimeError.
     except (zipfile.BadZipFile, KeyError, OSError, EOFError, ValueError, RuntimeError) as error:
         raise UserError(f"{path}: damaged ({error}); remove it and run `dvc repro prepare`") from error
-    if not photos:
-        raise UserError(f"{path}: holds no pair; run `dvc repro prepare`")
-    return Pairs(
-        names=tuple(Path(entry).stem for entry in entries),
-        photos=torch.from_numpy(np.stack(photos)).permute(0, 3, 1, 2).contiguous(),  # [N, H, W, 3] -> [N, 3, H, W]
-        labels=torch.from_numpy(np.stack(labels)),
-    )
+    if not inputs or not photos:
+        raise UserError(f"{path}: holds no {'photo' if inputs else 'input'}; run `dvc repro prepare`")
+    return Split(tuple(Path(name).stem for name in names), _stack(inputs), _stack(photos))
+
+
+def _stack(images: list[np.ndarray]) -> Tensor:
+    """Images [H, W] -> [N, H, W], or [H, W, 3] -> [N, 3, H, W]."""
+    stacked = torch.from_numpy(np.stack(images))
+    return stacked if stacked.dim() == 3 else stacked.permute(0, 3, 1, 2).contiguous()
 
 
 def _decode(archive: zipfile.ZipFile, entry: str, mode: str) -> np.ndarray:
@@ -129,18 +149,32 @@ def to_bytes(images: Tensor) -> Tensor:
     return ((images.float() + 1) * 127.5).round().clamp(0, 255).to(torch.uint8)
 
 
-def encode_labels(labels: Tensor, encoding: Encoding, info: DatasetInfo) -> Tensor:
-    """Class indices uint8 [N, H, W] -> float32 [N, C, H, W]: one-hot in {0, 1}, or the palette's colours in [-1, 1]."""
+def encode_inputs(inputs: Tensor, encoding: Encoding, info: DatasetInfo) -> Tensor:
+    """What a network sees: float32 [N, C, H, W].
+
+    inputs: class indices uint8 [N, H, W], which become one-hot in {0, 1} or the palette's colours in [-1, 1]; or photos
+    uint8 [N, 3, H, W], in [-1, 1].
+    """
+    if inputs.dim() == 4:
+        return to_unit(inputs)
     if encoding == "onehot":
-        return F.one_hot(labels.long(), info.num_classes).permute(0, 3, 1, 2).float()  # [N, H, W, C] -> [N, C, H, W]
-    palette = to_unit(torch.tensor(info.palette, dtype=torch.uint8, device=labels.device))  # [K, 3]
-    return palette[labels.long()].permute(0, 3, 1, 2)  # [N, H, W, 3] -> [N, 3, H, W]
+        return F.one_hot(inputs.long(), info.num_classes).permute(0, 3, 1, 2).float()  # [N, H, W, C] -> [N, C, H, W]
+    palette = to_unit(torch.tensor(info.palette, dtype=torch.uint8, device=inputs.device))  # [K, 3]
+    return palette[inputs.long()].permute(0, 3, 1, 2)  # [N, H, W, 3] -> [N, 3, H, W]
+
+
+def show_inputs(inputs: Tensor, info: DatasetInfo) -> Tensor:
+    """Inputs as pictures uint8 [N, 3, H, W]: label maps in the palette's colours, photos as they are."""
+    if inputs.dim() == 4:
+        return inputs
+    palette = torch.tensor(info.palette, dtype=torch.uint8)
+    return palette[inputs.long()].permute(0, 3, 1, 2)  # [N, H, W, 3] -> [N, 3, H, W]
 
 
 def batch_indices(count: int, batch_size: int, seed: int, step: int) -> tuple[Tensor, Tensor]:
-    """Which pairs make up a batch and which of them are mirrored: a pure function of seed and step (from 0).
+    """Which images make up a batch and which of them are mirrored: a pure function of seed and step (from 0).
 
-    Every epoch is its own permutation, and a batch may span two, so that each pair is seen equally often whatever the
+    Every epoch is its own permutation, and a batch may span two, so that each is seen equally often whatever the
     batch size. Being stateless, the order survives a restart and is the same for every network trained with the seed.
     Returns indices int64 [B] in [0, count) and flips bool [B].
     """
