@@ -35,7 +35,7 @@ def test_any_multiple_of_64_and_any_channels(arch):
     net = build(replace(arch, input_channels=3))
     image = net(torch.randn(2, 3, 192, 64))
     assert image.shape == (2, 3, 192, 64)
-    assert image.abs().max() < 1 and image.std() > 0
+    assert image.abs().max() <= 1 and image.std() > 0  # in float32 tanh reaches 1
     with pytest.raises(ValueError, match="multiples of 64"):
         net(torch.randn(2, 3, 96, 64))
 
