@@ -137,7 +137,7 @@ def test_without_formats_nothing_is_exported_and_the_student_is_judged(clone, fi
         ("judge", "prepare/train.zip"),
         ("teacher", "judge/weights.safetensors"),
         ("prune", "teacher/weights.safetensors"),
-        ("distill", "teacher/discriminator.safetensors"),
+        ("distill", "teacher/partners.safetensors"),
         ("distill", "prune/inherited.safetensors"),
         ("baseline", "prune/arch.json"),
         ("evaluate", "distill/weights.safetensors"),
