@@ -17,7 +17,7 @@ from understudy.stage import Job
 from understudy.train.update import Autocast
 
 BATCH = 32  # images translated at once: a matter of memory alone
-SELECTION = "kid_judge_noresize_val"  # the best checkpoint has the lowest; unbiased, so small splits will do
+SELECTION = "kid_segmenter_noresize_val"  # the best checkpoint has the lowest; unbiased, so small splits will do
 
 
 class Validation:
@@ -37,7 +37,7 @@ class Validation:
         seen = observe(self.judge, photos, self.pairs.inputs, self.info.ignore)
         return {
             SELECTION: kernel_distance(self.real.features, seen.features),
-            "miou_judge_noresize_val": mean_iou(seen.confusion.sum(0)).item(),
+            "miou_segmenter_noresize_val": mean_iou(seen.confusion.sum(0)).item(),
         }
 
     def find_collapse(self, generator: nn.Module) -> str | None:

@@ -133,7 +133,7 @@ def test_a_perfect_translation_scores_best(root):
     flat = validation.score(lambda x: torch.zeros(len(x), 3, 32, 32))
     perfect = validation.score(lambda x: pairs.photos.float() / 127.5 - 1)
     assert perfect[SELECTION] < flat[SELECTION]
-    assert set(perfect) == {SELECTION, "miou_judge_noresize_val"}
+    assert set(perfect) == {SELECTION, "miou_segmenter_noresize_val"}
 
 
 def test_translation_and_pictures_keep_order_and_range(root):
