@@ -5,6 +5,7 @@ Reads    artifacts/teacher; params prune
 Takes    about a second; the search itself a few milliseconds
 Expect   the student's cost in the chosen convention at most, and usually within 3 % of, the budget
 Scores   norm scales where the teacher's norms have them, else the magnitude of its filters: see diff.txt
+Method   one threshold on all scores, or one factor on every width (prune.method)
 Run      dvc repro prune, or python -m stages.prune [--params FILE] [--root DIR] [--dry-run]
 """
 
@@ -16,20 +17,23 @@ from understudy.arch.diff import diff
 from understudy.cost import Cost, cost
 from understudy.files import atomic, write_json, write_text
 from understudy.params.prune import Prune
+from understudy.prune import threshold, uniform
 from understudy.prune.picture import widths_picture
 from understudy.prune.scores import ranking, read_scores
+from understudy.prune.selection import strongest
 from understudy.prune.surgery import cut, save_inherited
-from understudy.prune.threshold import require_reachable, select, strongest
 from understudy.stage import Job, Plan, main
 from understudy.train.partners import load_partners
 from understudy.weights import load_generator
 
 READS = (Prune,)
+METHODS = {"threshold": (threshold, "threshold"), "uniform": (uniform, "factor")}  # and what its level is called
 
 
 def plan(job: Job) -> Plan:
     teacher, params = architecture.load(job.input("teacher/arch.json")), job.params(Prune)
-    require_reachable(teacher, params.macs_budget_g * 1e9, params.convention, params.min_width)
+    method, _ = METHODS[params.method]
+    method.require_reachable(teacher, params.macs_budget_g * 1e9, params.convention, params.min_width)
     macs = cost(teacher).macs(params.convention)
     return {
         "teacher": f"{macs / 1e9:.4g} GMACs ({params.convention}) for one image of {teacher.size[0]}x{teacher.size[1]}",
@@ -44,9 +48,11 @@ def run(job: Job) -> None:
     teacher, net = load_generator(job.input("teacher/arch.json"), job.input("teacher/weights.safetensors"))
     weights = net.state_dict()
     scores, ranked = read_scores(weights, teacher), ranking(teacher)
-    selection = select(teacher, scores, params.macs_budget_g * 1e9, params.convention, params.min_width)
+    method, level = METHODS[params.method]
+    selection = method.select(teacher, scores, params.macs_budget_g * 1e9, params.convention, params.min_width)
     before, after = cost(teacher), selection.cost
-    table = f"scores: {ranked}\n\n{diff(teacher, selection.arch)}\n{_cost_rows(before, after)}"
+    chosen = f"scores: {ranked}\nmethod: {params.method}, {level} {selection.level:.4g}\n"
+    table = f"{chosen}\n{diff(teacher, selection.arch)}\n{_cost_rows(before, after)}"
     architecture.save(selection.arch, job.output("prune/arch.json"))
     inherited = cut(weights, teacher, selection.arch, selection.kept, params.inherit)
     reverse = _reverse(job, teacher, selection.arch)
@@ -55,7 +61,7 @@ def run(job: Job) -> None:
     caption = (
         f"{before.macs_true / 1e9:.3g} to {after.macs_true / 1e9:.3g} GMACs, "
         f"{before.params / 1e6:.3g} to {after.params / 1e6:.3g} M parameters; "
-        f"kept where the score ({ranked}) > {selection.threshold:.4g}"
+        f"{params.method} pruning by {ranked}, {level} {selection.level:.4g}"
     )
     with atomic(job.output("prune/widths.png")) as temporary:
         widths_picture(teacher, selection.arch, caption).save(temporary)
@@ -66,7 +72,7 @@ def run(job: Job) -> None:
             "macs_legacy_g": after.macs_legacy / 1e9,
             "params_m": after.params / 1e6,
             "scores": ranked,
-            "threshold": selection.threshold,
+            level: selection.level,
             "times_fewer_macs_true": before.macs_true / after.macs_true,
             "times_fewer_macs_legacy": before.macs_legacy / after.macs_legacy,
             "times_fewer_params": before.params / after.params,
