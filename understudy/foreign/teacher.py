@@ -11,7 +11,7 @@ from understudy.arch import families as architecture
 from understudy.arch.base import Arch
 from understudy.cost import cost
 from understudy.data.checked import require_checked
-from understudy.data.prepared import DatasetInfo, load_info
+from understudy.data.prepared import DatasetInfo, blank_inputs, load_info
 from understudy.errors import UserError
 from understudy.fetch import read_verified
 from understudy.files import write_json, write_text
@@ -26,6 +26,7 @@ from understudy.stage import Job, Plan
 from understudy.state_dict import read_state
 from understudy.tensors import save_weights
 from understudy.train.games import game
+from understudy.train.log import write_table
 from understudy.train.partners import Partners, save_partners
 from understudy.train.setting import seeded
 from understudy.train.validation import Validation, translate
@@ -72,12 +73,12 @@ def plan(job: Job) -> Plan:
     """What the import would do. No image is translated but a few, to tell the time."""
     found = imported(job)
     counted = cost(found.arch)
-    labels = torch.zeros(TIMED, *found.info.size, dtype=torch.uint8)
+    inputs = blank_inputs(found.info, TIMED)
     place, seconds = device(job.params(Runtime)), 0.0
     generator = found.generator.to(place)
     for _ in range(2):  # the first pass pays for set-up
         start = time.perf_counter()
-        translate(generator, labels, found.arch.encoding, found.info, place, contextlib.nullcontext)
+        translate(generator, inputs, found.arch.encoding, found.info, place, contextlib.nullcontext)
         seconds = time.perf_counter() - start
     seconds *= found.info.counts["val"] / TIMED
     return {
@@ -109,8 +110,7 @@ def write(job: Job) -> None:
     playing.initialise(critic, seeded(job.params(Base).seed, "discriminator"))
     save_partners(Partners(critic, trained=False), job.output("teacher"))
     write_text(job.output("teacher/curves.csv"), "step,recon\n")
-    row = ",".join(f"{value:.6g}" for value in scores.values())
-    write_text(job.output("teacher/validation.csv"), f"step,{','.join(scores)}\n0,{row}\n")
+    write_table(job.output("teacher/validation.csv"), [(0, scores)], validation.columns)
     validation.draw(generator, job.output("teacher/samples.png"))
     write_json(job.output("teacher/metrics.json"), {"best_step": 0, "determinism": determinism(place), **scores})
     if failure := validation.find_collapse(generator):
