@@ -16,7 +16,7 @@ from understudy.params.evaluate import Segmentation
 from understudy.runtime import threads
 
 KEY = "evaluate.segmentation"
-BATCH = 4  # photos at once, where the file takes more than one: a matter of memory alone
+PIXELS = 1 << 18  # entering at once, where the file takes more than one photo: a matter of memory alone
 
 
 class SegmentationNetwork:
@@ -117,4 +117,4 @@ class SegmentationNetwork:
                 f"{self._where}: its input {photos.name} is {photos.type} {taken}, and photos enter as tensor(float) "
                 f"{['N', *expected]}; {KEY}.layout and size say how, and N must be free or 1"
             )
-        return 1 if isinstance(taken[0], int) else BATCH
+        return 1 if isinstance(taken[0], int) else max(1, PIXELS // (size[0] * size[1]))

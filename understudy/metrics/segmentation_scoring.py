@@ -20,9 +20,10 @@ from understudy.metrics.original_labels import original_labels
 from understudy.metrics.protocol import Labels, metric, onnx_name, segmentation_metric
 from understudy.metrics.score import Estimate, estimate
 from understudy.metrics.segmentation import confusion_matrices, mean_iou, pixel_accuracy
-from understudy.metrics.segmentation_network import BATCH, KEY, SegmentationNetwork
+from understudy.metrics.segmentation_network import KEY, SegmentationNetwork
 from understudy.params.evaluate import Segmentation
 
+TIMED = 4  # photos, to tell how long all will take
 STATISTICS = {"miou": mean_iou, "pixel_accuracy": pixel_accuracy}
 
 
@@ -49,13 +50,13 @@ class SegmentationScoring:
         return tuple(segmentation_metric(statistic, network, asked.size, labels) for statistic in STATISTICS)
 
     def seconds(self, models: int) -> float:
-        """What scoring so many models and the real photos will take at the prepared size, by one batch of blanks."""
+        """What scoring so many models and the real photos will take at the prepared size, by a few blank photos."""
         info = self._info
-        photos = torch.zeros(BATCH, 3, *info.size, dtype=torch.uint8)
+        photos = torch.zeros(TIMED, 3, *info.size, dtype=torch.uint8)
         start = time.perf_counter()
         for said in self._net.see(photos):
             to_labels(said, info.size)
-        return (time.perf_counter() - start) * info.counts["test"] * (models + 1) / BATCH
+        return (time.perf_counter() - start) * info.counts["test"] * (models + 1) / TIMED
 
     def score(
         self, photos: Mapping[str, Tensor], split: Split, resamples: int, seed: int

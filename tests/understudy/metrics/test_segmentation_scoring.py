@@ -11,7 +11,9 @@ from PIL import Image
 from torch import Tensor
 from torch.nn import functional as F
 
-from understudy.data.prepared import DatasetInfo, Split
+from understudy.data.prepare import open_source, prepare
+from understudy.data.prepared import DatasetInfo, Split, load_info, load_split
+from understudy.data.source import Wanted
 from understudy.errors import UserError
 from understudy.metrics import protocol
 from understudy.metrics.score import Observation, Scorer, differences
@@ -238,3 +240,43 @@ def test_originals_that_are_not_the_prepared_ones_are_named(path, stripes, origi
     file.unlink()
     twin.unlink()
     assert "holds no image1_labelIds.png, at any depth (1 of 2 are missing)" in refusal()
+
+
+NINETEEN = ("road", "sidewalk", "building", "wall", "fence", "pole", "traffic light", "traffic sign", "vegetation",
+            "terrain", "sky", "person", "rider", "car", "truck", "bus", "train", "motorcycle", "bicycle")  # fmt: skip
+TRAIN_IDS = {7: 0, 8: 1, 11: 2, 26: 13}  # of the labels drawn below: road, sidewalk, building, car
+
+
+def test_cityscapes_as_prepared_is_compared_with_gtfine_over_nineteen_classes(tmp_path):
+    generator = np.random.default_rng(0)
+    full = {}
+    for split_of, cities in {"train": ("aachen", "bochum", "krefeld", "ulm"), "val": ("lindau", "munster")}.items():
+        for city in cities:
+            ids = np.repeat(generator.choice((0, 1, 7, 8, 11, 26), (8, 16)), 4, 1).repeat(4, 0).astype(np.uint8)
+            full[city] = ids
+            for folder, suffix, picture in (
+                ("leftImg8bit", "leftImg8bit", np.stack([ids] * 3, 2)),
+                ("gtFine", "gtFine_labelIds", ids),
+            ):
+                file = tmp_path / "set" / folder / split_of / city / f"{city}_000000_000019_{suffix}.png"
+                file.parent.mkdir(parents=True)
+                Image.fromarray(picture).save(file)
+    made_of = open_source(tmp_path / "set", Wanted("labels", None))
+    prepare(made_of, (8, 16), None, tmp_path / "prepared", lambda done, total: None)
+    info = load_info(tmp_path / "prepared/dataset.json")
+    pairs = load_split(tmp_path / "prepared/test.zip", info)
+    asked = made.asked(made.channels(tmp_path / "net.onnx", count=19), classes=NINETEEN,
+                       originals=Originals(str(tmp_path / "set/gtFine/val"), "_gtFine_labelIds.png"))  # fmt: skip
+    photos = torch.randint(0, 256, (2, 3, 8, 16), generator=torch.Generator().manual_seed(0), dtype=torch.uint8)
+    # By the definition, pixel for pixel; the network says one of the first three.
+    said = F.interpolate(photos / 255, (32, 64), mode="bilinear", align_corners=False).argmax(1).numpy()
+    ids = np.stack([full["lindau"], full["munster"]])
+    scored = np.isin(ids, list(TRAIN_IDS))
+    ious = [
+        ((ids == own) & (said == train)).sum() / ((ids == own) | ((said == train) & scored)).sum()
+        for own, train in TRAIN_IDS.items()
+    ]
+    right = sum(((ids == own) & (said == train)).sum() for own, train in TRAIN_IDS.items())
+    expected = [np.mean(ious), right / scored.sum()]
+    assert values(asked, info, photos, pairs)[::3] == pytest.approx(expected, rel=1e-12)
+    assert ious[3] == 0 and 0.1 < expected[0] < 0.5
