@@ -6,14 +6,16 @@ import numpy as np
 import onnxruntime
 
 from understudy.errors import UserError
-from understudy.export.network import INPUT
 
 BATCH = 16  # images translated at once: a matter of memory alone
 ERRORS_ONLY = 3  # of ONNX Runtime's log levels
 
 
 class OnnxTranslator:
-    """Label maps uint8 [N, H, W] -> photos uint8 [N, H, W, 3]. Raises UserError naming a file that cannot be loaded."""
+    """Label maps uint8 [N, H, W] or photos uint8 [N, H, W, 3], as the file has it -> photos uint8 [N, H, W, 3].
+
+    Raises UserError naming a file that cannot be loaded.
+    """
 
     def __init__(self, path: Path, threads: int) -> None:
         options = onnxruntime.SessionOptions()
@@ -28,6 +30,7 @@ class OnnxTranslator:
             reason = " ".join(str(error).split())[:200]
             raise UserError(f"{path}: cannot be loaded by ONNX Runtime ({reason}); run `dvc repro export`") from error
 
-    def __call__(self, labels: np.ndarray) -> np.ndarray:
-        parts = [labels[first : first + BATCH] for first in range(0, len(labels), BATCH)]
-        return np.concatenate([self.session.run(None, {INPUT: part})[0] for part in parts])
+    def __call__(self, inputs: np.ndarray) -> np.ndarray:
+        (name,) = (found.name for found in self.session.get_inputs())
+        parts = [inputs[first : first + BATCH] for first in range(0, len(inputs), BATCH)]
+        return np.concatenate([self.session.run(None, {name: part})[0] for part in parts])
