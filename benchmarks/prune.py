@@ -21,7 +21,8 @@ from understudy.arch.base import Arch
 from understudy.arch.families import build
 from understudy.arch.inception import inception
 from understudy.prune.scores import Scores
-from understudy.prune.threshold import narrow, select
+from understudy.prune.selection import narrow
+from understudy.prune.threshold import select
 
 BUDGET, MIN_WIDTH, RUNS = 2.6e9, 16, 5
 

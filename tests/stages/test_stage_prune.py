@@ -1,6 +1,7 @@
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -15,14 +16,17 @@ from understudy.arch.resnet import resnet
 from understudy.arch.unet import unet
 from understudy.cost import cost
 from understudy.errors import UserError
+from understudy.models.discriminators import PatchDiscriminator
 from understudy.models.initialise import init_normal
 from understudy.params.prune import Prune
 from understudy.prune.surgery import inherit
 from understudy.stage import Job
 from understudy.tensors import save_weights
+from understudy.train.partners import Partners, save_partners
+from understudy.weights import load_generator
 
 SMALL = inception(8, 3, 4, "batch", "reflect", "onehot", 12, (32, 32))
-BUDGET = Prune(macs_budget_g=0.004, convention="true", min_width=4, inherit="all")
+BUDGET = Prune(method="threshold", macs_budget_g=0.004, convention="true", min_width=4, inherit="all")
 
 
 def job(root: Path, params: Prune = BUDGET) -> Job:
@@ -34,8 +38,10 @@ def teacher(root: Path, arch: Arch) -> None:
     init_normal(net, torch.Generator().manual_seed(0))
     architecture.save(arch, root / "artifacts/teacher/arch.json")
     save_weights(net, root / "artifacts/teacher/weights.safetensors")
+    save_partners(Partners(PatchDiscriminator(6, 4, "batch")), root / "artifacts/teacher")
 
 
+@pytest.mark.parametrize(("method", "level"), [("threshold", "threshold"), ("uniform", "factor")])
 @pytest.mark.parametrize(
     ("arch", "scores"),
     [
@@ -47,10 +53,11 @@ def teacher(root: Path, arch: Arch) -> None:
     ],
     ids=["inception", "resnet-batch", "resnet-instance", "unet-batch", "unet-instance"],
 )
-def test_everything_that_the_student_needs_is_made(arch, scores, tmp_path):
+def test_everything_that_the_student_needs_is_made(arch, scores, method, level, tmp_path):
     teacher(tmp_path, arch)
-    assert prune.plan(job(tmp_path))["scores"] == scores
-    prune.run(job(tmp_path))
+    work = job(tmp_path, replace(BUDGET, method=method))
+    assert prune.plan(work)["scores"] == scores
+    prune.run(work)
     made = tmp_path / "artifacts/prune"
     assert {path.name for path in made.iterdir()} == {
         "arch.json", "inherited.safetensors", "diff.txt", "widths.png", "metrics.json"}  # fmt: skip
@@ -60,13 +67,14 @@ def test_everything_that_the_student_needs_is_made(arch, scores, tmp_path):
     assert metrics["macs_true_g"] == cost(student).macs_true / 1e9 <= BUDGET.macs_budget_g
     assert metrics["times_fewer_macs_legacy"] == cost(arch).macs_legacy / cost(student).macs_legacy
     inherit(architecture.build(student), made / "inherited.safetensors")
-    assert metrics["scores"] == scores
+    assert metrics["scores"] == scores and metrics[level] > 0
     text = (made / "diff.txt").read_text()
-    assert text.startswith(f"scores: {scores}\n") and f"{cost(student).params:,}" in text
+    assert text.startswith(f"scores: {scores}\nmethod: {method}, {level} {metrics[level]:.4g}\n")
+    assert f"{cost(student).params:,}" in text
     with Image.open(made / "widths.png") as picture:
         assert picture.format == "PNG"
     first = {path.name: path.read_bytes() for path in made.iterdir()}
-    prune.run(job(tmp_path))
+    prune.run(work)
     assert {path.name: path.read_bytes() for path in made.iterdir()} == first
 
 
@@ -77,10 +85,11 @@ def test_the_plan_names_the_teacher_s_cost_and_the_budget_s_share(tmp_path):
     assert plan["budget"] == f"{4e6 / cost(SMALL).macs_true:.1%} of it"
 
 
-def test_a_budget_out_of_reach_is_an_error_of_the_plan_already(tmp_path):
+@pytest.mark.parametrize("method", ["threshold", "uniform"])
+def test_a_budget_out_of_reach_is_an_error_of_the_plan_already(method, tmp_path):
     teacher(tmp_path, SMALL)
     with pytest.raises(UserError, match="cannot be reached"):
-        prune.plan(job(tmp_path, Prune(1e-6, "true", 4, "all")))
+        prune.plan(job(tmp_path, Prune(method, 1e-6, "true", 4, "all")))
 
 
 @pytest.mark.parametrize(
@@ -97,7 +106,7 @@ def test_a_teacher_that_cannot_be_pruned_leaves_nothing_behind(arch, budget, mes
     if arch is not None:
         teacher(tmp_path, arch)
     with pytest.raises(UserError, match=message):
-        prune.run(job(tmp_path, Prune(budget, "true", 4, "all")))
+        prune.run(job(tmp_path, Prune("threshold", budget, "true", 4, "all")))
     assert not (tmp_path / "artifacts/prune").exists()
 
 
@@ -112,9 +121,34 @@ def test_damaged_weights_are_named(tmp_path):
 @pytest.mark.slow
 def test_the_command_shows_its_plan_and_fails_in_one_line(tmp_path):
     params = tmp_path / "params.yaml"
-    params.write_text("prune: {macs_budget_g: 0.000001, convention: legacy, min_width: 4, inherit: none}")
+    params.write_text(
+        "prune: {method: threshold, macs_budget_g: 0.000001, convention: legacy, min_width: 4, inherit: none}"
+    )
     teacher(tmp_path, SMALL)
     command = [sys.executable, "-m", "stages.prune", "--params", str(params), "--root", str(tmp_path)]
     done = subprocess.run(command, cwd=Path(__file__).parents[2], capture_output=True, text=True, check=False)
     assert done.returncode == 2 and not (tmp_path / "artifacts/prune").exists()
     assert done.stderr.startswith("prune: prune.macs_budget_g") and done.stderr.count("\n") == 1
+
+
+def test_the_other_direction_s_student_inherits_from_its_own_teacher(tmp_path):
+    """Both students have one architecture; the strongest channels of each teacher survive in its own."""
+    arch = inception(8, 3, 4, "batch", "reflect", "rgb", 3, (32, 32))
+    teacher(tmp_path, arch)
+    reverse = architecture.build(arch)
+    init_normal(reverse, torch.Generator().manual_seed(1))
+    critics = [PatchDiscriminator(3, 4, "batch") for _ in range(2)]
+    save_partners(Partners(critics[0], critics[1], reverse), tmp_path / "artifacts/teacher")
+    prune.run(job(tmp_path))
+    made = tmp_path / "artifacts/prune"
+    student = architecture.load(made / "arch.json")
+    nets = {way: architecture.build(student) for way in ("main", "reverse")}
+    for way, net in nets.items():
+        inherit(net, made / "inherited.safetensors", way)
+    folder = tmp_path / "artifacts/teacher"
+    _, own = load_generator(folder / "arch.json", folder / "weights.safetensors")
+    for net, source in ((nets["main"], own), (nets["reverse"], reverse)):
+        for name, value in net.state_dict().items():
+            if name.endswith(("conv.1.norm.weight", "down.0.norm.weight")):
+                theirs = source.state_dict()[name].sort(descending=True).values[: len(value)]
+                assert torch.equal(value.sort(descending=True).values, theirs)

@@ -156,5 +156,15 @@ def test_every_recipe_describes_a_generator_of_each_family(path, family):
     assert arch.family == family and arch.size == params[Prepare].size and arch.norm == params[Teacher].norm
 
 
+@pytest.mark.parametrize("family", ["spade", "gaugan"])
+def test_a_decoder_is_as_the_parameters_say_down_to_64_pixels(family):
+    """One pixel of the label map where it starts, and 16 pixels where its features are first compared."""
+    teacher = replace(load_all(REPO / "params.yaml")[Teacher], family=family, norm="batch", ngf=8)
+    arch = teacher_arch(teacher, 5, (64, 64))
+    assert arch.family == family and arch.taps == ("block.2", "block.4") and arch.middle == "block.2"
+    with pytest.raises(UserError, match=rf"{family}: size: multiples of 64, .*found \(96, 128\)"):
+        teacher_arch(teacher, 5, (96, 128))
+
+
 def test_the_shipped_parameters_are_a_recipe_so_that_use_may_replace_them():
     assert (REPO / "params.yaml").read_bytes() in [path.read_bytes() for path in SHIPPED]

@@ -1,9 +1,11 @@
 """The generator that the `teacher` section describes."""
 
 from understudy.arch.base import Arch
+from understudy.arch.gaugan import gaugan
 from understudy.arch.inception import inception
 from understudy.arch.layers import Size
 from understudy.arch.resnet import resnet
+from understudy.arch.spade import spade
 from understudy.arch.unet import unet
 from understudy.params.teacher import Teacher
 
@@ -16,4 +18,8 @@ def teacher_arch(params: Teacher, input_channels: int, size: Size) -> Arch:
         return inception(ngf, own.blocks, own.reduction, norm, own.padding, encoding, input_channels, size)
     if params.family == "resnet":
         return resnet(ngf, params.resnet.blocks, norm, params.resnet.padding, encoding, input_channels, size)
+    if params.family == "spade":
+        return spade(ngf, params.spade.reduction, encoding, input_channels, size)
+    if params.family == "gaugan":
+        return gaugan(ngf, encoding, input_channels, size)
     return unet(ngf, params.unet.levels, norm, encoding, input_channels, size)

@@ -40,6 +40,16 @@ class Unet:
 
 
 @dataclass(frozen=True)
+class Spade:
+    """CAT's version of GauGAN's. reduction: a branch's width is the lesser of its block's two widths / reduction."""
+
+    reduction: int
+
+    def __post_init__(self) -> None:
+        require(self.reduction > 0, "reduction", f"must be positive, found {self.reduction}")
+
+
+@dataclass(frozen=True)
 class Source:
     """A generator that other code has trained, in the layout of the public CycleGAN-and-pix2pix code.
 
@@ -59,19 +69,21 @@ class Teacher:
     """The generator that is compressed, and the pix2pix objective (pix2pix, equation 4; CAT, section 3).
 
     source: null to train one; otherwise nothing is trained, and of all the rest only encoding and ndf are looked at.
-    family: of the generator; the sub-section of that name has what it alone uses, and the others are not looked at.
+    family: of the generator; the sub-section of that name has what it alone uses, and the others are not looked at;
+    gaugan uses nothing of its own. norm: spade and gaugan have batch norms alone.
     encoding: how a label map enters the generator. ngf: width of the first convolution. ndf: width of the
     discriminator. lambda_gan, lambda_recon: weights of the adversarial and of the L1 term.
     """
 
     source: Source | None
-    family: Literal["inception", "resnet", "unet"]
+    family: Literal["inception", "resnet", "unet", "spade", "gaugan"]
     encoding: Literal["onehot", "rgb"]
     ngf: int
     norm: Literal["batch", "instance", "instance_affine"]
     inception: Inception
     resnet: Resnet
     unet: Unet
+    spade: Spade
     ndf: int
     lambda_gan: float
     lambda_recon: float
@@ -80,10 +92,19 @@ class Teacher:
     def __post_init__(self) -> None:
         for name in ("ngf", "ndf"):
             require(getattr(self, name) > 0, name, f"must be positive, found {getattr(self, name)}")
+        for family, narrowest, reduction in (
+            ("inception", 4 * self.ngf, self.inception.reduction),
+            ("spade", self.ngf, self.spade.reduction),
+        ):
+            require(
+                self.family != family or narrowest >= reduction,
+                f"{family}.reduction",
+                "leaves no channel in a branch: lower it or raise ngf",
+            )
         require(
-            self.family != "inception" or 4 * self.ngf >= self.inception.reduction,
-            "inception.reduction",
-            "leaves no channel in a branch: lower it or raise ngf",
+            self.family not in ("spade", "gaugan") or self.norm == "batch",
+            "norm",
+            f"{self.family} has batch norms alone, found {self.norm}",
         )
         for name in ("lambda_gan", "lambda_recon"):
             require(getattr(self, name) >= 0, name, f"must not be negative, found {getattr(self, name)}")

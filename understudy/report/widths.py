@@ -28,6 +28,7 @@ def widths(run: Run) -> Mapping[str, Any]:
         "drawings": drawings,
         "diff": text,
         "threshold": numbers.get("threshold"),
+        "factor": numbers.get("factor"),
         "scores": numbers.get("scores", "norm scales"),
     }
 

@@ -68,9 +68,10 @@ BAD = {
     "blocks not in thirds": ("teacher.inception.blocks", 7, "teacher.inception.blocks: must be a multiple of 3"),
     "no block": ("teacher.resnet.blocks", 0, "teacher.resnet.blocks: must be a multiple of 3"),
     "one level": ("teacher.unet.levels", 1, "teacher.unet.levels: must be at least 2"),
-    "no such family": ("teacher.family", "spade", "teacher.family: expected one of inception, resnet, unet"),
+    "no such family": ("teacher.family", "stylegan", "teacher.family: expected one of inception, resnet, unet, spade"),
     "a family without its section": ("teacher.unet", None, "teacher.unet: expected a mapping, found nothing"),
     "too strong a reduction": ("teacher.inception.reduction", 999, "teacher.inception.reduction: leaves no channel"),
+    "no reduction": ("teacher.spade.reduction", 0, "teacher.spade.reduction: must be positive"),
     "not a number": ("teacher.lambda_recon", float("nan"), "teacher.lambda_recon: must not be negative, found nan"),
     "no learning rate": ("student.schedule.learning_rate", 0.0, "student.schedule.learning_rate: must be positive"),
     "a decay of one": ("student.schedule.ema_decay", 1.0, r"student.schedule.ema_decay: must be in \[0, 1\)"),
@@ -102,6 +103,19 @@ def test_a_mistake_is_named_with_its_file_and_key(key, value, message, load_with
 def test_steps_must_add_up_to_something(load_with):
     with pytest.raises(UserError, match=r"p\.yaml: teacher\.schedule\.constant_steps: constant_steps \+ decay_steps"):
         load_with({"teacher.schedule.constant_steps": 0, "teacher.schedule.decay_steps": 0})
+
+
+@pytest.mark.parametrize("family", ["spade", "gaugan"])
+def test_a_decoder_has_batch_norms_and_a_channel_in_each_branch(family, load_with):
+    assert load_with({"teacher.family": family, "teacher.norm": "batch"})[Teacher].family == family
+    with pytest.raises(UserError, match=rf"p\.yaml: teacher\.norm: {family} has batch norms alone, found instance"):
+        load_with({"teacher.family": family, "teacher.norm": "instance"})
+    narrow = {"teacher.family": family, "teacher.ngf": 8, "teacher.spade.reduction": 9}
+    if family == "gaugan":
+        assert load_with(narrow)
+    else:
+        with pytest.raises(UserError, match=r"p\.yaml: teacher\.spade\.reduction: leaves no channel"):
+            load_with(narrow)
 
 
 @pytest.mark.parametrize("section", ["teacher", "student"])

@@ -14,6 +14,7 @@ from understudy.arch.spade import spade
 from understudy.arch.unet import unet
 from understudy.cost import cost
 from understudy.errors import UserError
+from understudy.prune import uniform
 from understudy.prune.scores import read_scores
 from understudy.prune.surgery import cut, inherit, save_inherited
 from understudy.prune.threshold import select
@@ -118,6 +119,19 @@ def test_the_inherited_student_is_the_teacher_with_its_pruned_channels_zeroed(ar
     for tap in arch.taps:
         assert torch.allclose(ours[tap], theirs[tap][:, positions(arch, tap, selection.kept)], rtol=1e-9, atol=1e-9)
     assert image.std() > 0.01
+
+
+@with_norms("batch", "instance")
+def test_a_uniformly_narrower_student_inherits_too(arch):
+    teacher = lived_in(arch)
+    scores = read_scores(teacher.state_dict(), arch)
+    selection = uniform.select(arch, scores, 0.5 * cost(arch).macs_true, "true", 3)
+    assert all(width < arch.widths()[name] for name, width in selection.arch.widths().items() if width > 6)
+    student = build(selection.arch).double().eval()
+    student.load_state_dict(cut(teacher.state_dict(), arch, selection.arch, selection.kept, "all"))
+    mask_pruned_channels(teacher, arch, selection)
+    x = torch.randn(2, 5, *arch.size, dtype=torch.float64)
+    assert torch.allclose(student(x), teacher(x), atol=1e-9) and teacher(x).std() > 0.01
 
 
 @torch.no_grad()

@@ -12,7 +12,8 @@ from understudy.arch.spade import spade
 from understudy.arch.unet import unet
 from understudy.cost import cost
 from understudy.errors import UserError
-from understudy.prune.threshold import narrow, select, strongest
+from understudy.prune.selection import narrow, strongest
+from understudy.prune.threshold import select
 
 TEACHER = inception(64, 9, 6, "batch", "reflect", "rgb", 3, (256, 256))
 SMALL = inception(4, 3, 4, "batch", "zero", "rgb", 3, (32, 32))
@@ -51,7 +52,7 @@ def test_the_true_convention_keeps_more():
     scores = generic_scores(TEACHER)
     true, legacy = (select(TEACHER, scores, 2.6e9, convention, 16) for convention in ("true", "legacy"))
     assert true.cost.macs_true <= 2.6e9 < true.cost.macs_legacy
-    assert true.threshold < legacy.threshold
+    assert true.level < legacy.level
 
 
 def test_the_floor_is_the_paper_s_and_below_it_is_an_error():
@@ -71,7 +72,7 @@ def test_a_budget_that_the_teacher_meets_gives_the_teacher(excess):
     scores = generic_scores(TEACHER)
     selection = select(TEACHER, scores, cost(TEACHER).macs_true + excess, "true", 16)
     assert selection.arch == TEACHER and selection.cost == cost(TEACHER)
-    assert selection.threshold < min(values.min() for values in scores.values())
+    assert selection.level < min(values.min() for values in scores.values())
     assert selection.kept == {name: tuple(range(width)) for name, width in TEACHER.widths().items()}
 
 
@@ -92,7 +93,7 @@ def test_equal_scores_bring_back_exactly_the_lower_bound_in_a_fixed_order():
     scores = {name: np.ones(width) for name, width in SMALL.widths().items()}
     scores["up.1"][:] = 2.0
     selection = select(SMALL, scores, 0.5 * cost(SMALL).macs_true, "true", 2)
-    assert selection.threshold == 1.0
+    assert selection.level == 1.0
     assert selection.arch.stem == (2, 2, 2) and selection.arch.head == (2, 4)
     assert selection.kept["down.2"] == (0, 1)
 
@@ -125,7 +126,7 @@ def test_the_dearest_network_in_reach_whatever_the_ties(values, share, conventio
     widths = selection.arch.widths()
     for name, kept in selection.kept.items():
         assert len(kept) == widths.get(name, 0) and list(kept) == sorted(set(kept))
-        above = set(np.flatnonzero(scores[name] > selection.threshold).tolist())
+        above = set(np.flatnonzero(scores[name] > selection.level).tolist())
         assert above <= set(kept)
         assert above == set(kept) or (not name.startswith("blocks.") and len(kept) == min(min_width, scores[name].size))
 
@@ -189,7 +190,7 @@ def test_the_stem_s_survivors_are_rounded_down_and_only_their_number_counts_for_
     scores = generic_scores(SPADE)
     scores["up.0"] += 100  # never seen by the search, which stays in the pool
     selection = select(SPADE, scores, 30e9, "legacy", 16)
-    assert selection.threshold < 10
+    assert selection.level < 10
     assert selection.kept["up.0"] == strongest(scores["up.0"], 8 * selection.arch.ngf)
 
 

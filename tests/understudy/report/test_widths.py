@@ -76,7 +76,10 @@ def test_every_family_s_widths_are_drawn_and_read_aloud(before, after, titles, s
 def test_what_was_ranked_by_what_is_said(tmp_path):
     write_json(tmp_path / "artifacts/prune/metrics.json", {"threshold": 0.5, "scores": "weight magnitude"})
     found = drawn(tmp_path, UNET, UNET)
-    assert found["threshold"] == 0.5 and found["scores"] == "weight magnitude"
+    assert found["threshold"] == 0.5 and found["scores"] == "weight magnitude" and found["factor"] is None
+    write_json(tmp_path / "artifacts/prune/metrics.json", {"factor": 0.25, "scores": "norm scales"})
+    found = drawn(tmp_path, UNET, UNET)
+    assert found["factor"] == 0.25 and found["threshold"] is None
 
 
 def test_architectures_of_two_families_are_not_compared(tmp_path):
