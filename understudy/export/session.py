@@ -5,14 +5,16 @@ from pathlib import Path
 import numpy as np
 
 from understudy.errors import UserError
-from understudy.export.network import INPUT
 from understudy.onnx_session import open_session
 
 BATCH = 16  # images translated at once: a matter of memory alone
 
 
 class OnnxTranslator:
-    """Label maps uint8 [N, H, W] -> photos uint8 [N, H, W, 3]. Raises UserError naming a file that cannot be loaded."""
+    """Label maps uint8 [N, H, W] or photos uint8 [N, H, W, 3], as the file has it -> photos uint8 [N, H, W, 3].
+
+    Raises UserError naming a file that cannot be loaded.
+    """
 
     def __init__(self, path: Path, threads: int) -> None:
         try:
@@ -20,6 +22,7 @@ class OnnxTranslator:
         except UserError as error:
             raise UserError(f"{error}; run `dvc repro export`") from error
 
-    def __call__(self, labels: np.ndarray) -> np.ndarray:
-        parts = [labels[first : first + BATCH] for first in range(0, len(labels), BATCH)]
-        return np.concatenate([self.session.run(None, {INPUT: part})[0] for part in parts])
+    def __call__(self, inputs: np.ndarray) -> np.ndarray:
+        (name,) = (found.name for found in self.session.get_inputs())
+        parts = [inputs[first : first + BATCH] for first in range(0, len(inputs), BATCH)]
+        return np.concatenate([self.session.run(None, {name: part})[0] for part in parts])
