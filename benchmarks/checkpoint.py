@@ -32,8 +32,10 @@ from understudy.params.student import Student
 from understudy.params.teacher import Teacher
 from understudy.runtime import autocast, device, seed_everything, threads
 from understudy.train import checkpoint, loop
-from understudy.train.pix2pix import Batch, NoTerms, Weights, step
+from understudy.train.games import PIX2PIX
+from understudy.train.one_way import OneWay
 from understudy.train.state import State, update_average
+from understudy.train.update import Batch, NoTerms, Weights
 
 RUNS = 7
 
@@ -84,7 +86,7 @@ def of_recipe(path: Path, folder: Path) -> list[tuple[str, int, Timing]]:
         batch = random_batch(arch, place, section.schedule.batch_size)
         weights = Weights(section.lambda_gan, section.lambda_recon)
         batch = Batch(*(part.contiguous(memory_format=torch.channels_last) for part in (batch.inputs, batch.photos)))
-        take = functools.partial(step, state, batch, weights, terms, precision)
+        take = functools.partial(OneWay(PIX2PIX, weights, terms), state, batch, precision)
         rows.append((name, section.schedule.checkpoint_every, timed(state, take, section.schedule.ema_decay, folder)))
     return rows
 

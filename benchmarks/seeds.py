@@ -42,9 +42,9 @@ OWN = ("teacher", "prune", "distill", "baseline", "evaluate")
 READ = ("runtime", "prepare", "judge", "teacher", "prune", "student", "distill", "evaluate")  # by what is measured
 MODELS = ("teacher", "student", "baseline")
 QUALITY = {  # metric: (heading, decimals)
-    "miou_judge_noresize_test": ("mIoU", 4),
-    "frechet_distance_judge_noresize_test": ("Frechet distance", 4),
-    "kid_judge_noresize_test": ("KID x 1000", 3),
+    "miou_segmenter_noresize_test": ("mIoU", 4),
+    "frechet_distance_segmenter_noresize_test": ("Frechet distance", 4),
+    "kid_segmenter_noresize_test": ("KID x 1000", 3),
 }
 COSTS = ("macs_true_g", "macs_legacy_g", "params_m")
 
@@ -246,7 +246,7 @@ def _costs(found: Sequence[Mapping[str, Any]]) -> str:
 
 
 def _origin(recipe: Path, found: Sequence[Mapping[str, Any]]) -> str:
-    ceiling = found[0]["models"]["real"]["miou_judge_noresize_test"]["value"]
+    ceiling = found[0]["models"]["real"]["miou_segmenter_noresize_test"]["value"]
     minutes = statistics.median(sum(result["minutes"].values()) for result in found)
     dates = sorted(result["date"] for result in found)
     when = dates[0] if dates[0] == dates[-1] else f"{dates[0]} to {dates[-1]}"

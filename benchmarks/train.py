@@ -41,8 +41,10 @@ from understudy.prune.scores import read_scores
 from understudy.prune.threshold import select
 from understudy.runtime import autocast, device, seed_everything, threads
 from understudy.train.distill import Distillation, adapters
-from understudy.train.pix2pix import Autocast, Batch, NoTerms, Terms, Weights, step
+from understudy.train.games import PIX2PIX
+from understudy.train.one_way import OneWay
 from understudy.train.state import State, update_average
+from understudy.train.update import Autocast, Batch, NoTerms, Terms, Weights
 
 CLASSES, IMAGES = 13, 1200  # of the embedded set
 RUNS = 12
@@ -116,7 +118,7 @@ def both(
     terms = made_terms()
 
     def our_step() -> None:
-        step(fast, quick, weights, terms, precision)
+        OneWay(PIX2PIX, weights, terms)(fast, quick, precision)
         update_average(fast, params.schedule.ema_decay)
 
     times: dict[str, list[float]] = {"ours": [], "plain": []}

@@ -2,7 +2,7 @@
 
 Makes    artifacts/baseline/: arch.json, weights.safetensors, curves.csv, validation.csv, metrics.json, samples.png
 Reads    artifacts/prepare, artifacts/check/result.json, artifacts/judge, artifacts/prune/arch.json, and of the teacher
-         the discriminator's architecture alone; params base, runtime, student
+         the discriminator's architecture alone; params base, runtime, objective, student
 Run      dvc repro baseline, or python -m stages.baseline [--params FILE] [--root DIR] [--dry-run]
 Takes    about 0.15 s a step on one CPU core with the shipped settings
 Expect   what a distilled student has to beat: validation mIoU of about 0.35 after the demo's 500 steps
@@ -11,44 +11,35 @@ Nothing is inherited, the discriminator is fresh, and every distillation term is
 
 import functools
 
-from torch import nn
-
 from understudy.arch import families as architecture
-from understudy.models.initialise import init_normal
 from understudy.params.base import Base
+from understudy.params.objective import Objective
 from understudy.params.runtime import Runtime
 from understudy.params.student import Student
 from understudy.stage import Job, Plan, main
-from understudy.train.critic import fresh_critic
-from understudy.train.pix2pix import NoTerms, Weights
-from understudy.train.session import Session, Setting, seeded
+from understudy.train.partners import read_description
+from understudy.train.session import Session
+from understudy.train.setting import alone, weights_of
 
-READS = (Base, Runtime, Student)
-INPUTS = ("teacher/discriminator.json", "prune/arch.json")
+READS = (Base, Runtime, Objective, Student)
+INPUTS = ("teacher/partners.json", "prune/arch.json")
 
 
 @functools.cache  # the plan and the run of one job look at the same one
 def session(job: Job) -> Session:
     """The training, ready to start."""
-    base, params = job.params(Base), job.params(Student)
+    objective, params = job.params(Objective), job.params(Student)
     paths = {name: job.input(name) for name in INPUTS}
-    arch = architecture.load(paths["prune/arch.json"])
-    generator = architecture.build(arch)
-    init_normal(generator, seeded(base.seed, "generator"))
-    folder = paths["teacher/discriminator.json"].parent
-    return Session(
-        job,
-        Setting(
-            arch=arch,
-            generator=generator,
-            discriminator=fresh_critic(folder, seeded(base.seed, "discriminator")),
-            adapters=nn.ModuleDict(),
-            terms=NoTerms(),
-            weights=Weights(params.lambda_gan, params.lambda_recon),
-            schedule=params.schedule,
-            inputs=INPUTS,
-        ),
+    setting = alone(
+        objective,
+        architecture.load(paths["prune/arch.json"]),
+        read_description(paths["teacher/partners.json"]).critic.build,
+        weights_of(objective, params.lambda_gan, params.lambda_recon, "student"),
+        params.schedule,
+        job.params(Base).seed,
+        INPUTS,
     )
+    return Session(job, setting)
 
 
 def plan(job: Job) -> Plan:

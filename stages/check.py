@@ -27,7 +27,7 @@ SHOWN = 20  # rows printed for one expectation; all of them are counted
 
 def plan(job: Job) -> Plan:
     info = load_info(job.input("prepare/dataset.json"))
-    images = {f"images.{split}": count for split, count in info.counts.items()}
+    images = {f"images.{split}": info.count_text(split) for split in info.counts}
     return {**images, "expected time": "about 10 s, most of it to import Great Expectations"}
 
 
@@ -49,7 +49,7 @@ def run(job: Job) -> None:
         "results": [{"suite": o.suite, "name": o.name, "success": o.success, "checked": o.checked,
                      "unexpected": o.unexpected, "observed": o.observed} for o in outcomes],
     })  # fmt: skip
-    print(f"check: {len(outcomes)} expectations met by {len(manifest['name'])} pairs; Data Docs: {validator.index}")
+    print(f"check: {len(outcomes)} expectations met by {len(manifest['name'])} rows; Data Docs: {validator.index}")
 
 
 def _complaint(failed: list[Outcome], evaluated: int, docs: Path) -> str:

@@ -17,28 +17,25 @@ import contextlib
 import csv
 import functools
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from understudy.arch.base import Arch
 from understudy.cost import cost
 from understudy.data.prepared import DatasetInfo, Split, encode_inputs, load_info, load_split, show_inputs
 from understudy.data.terms import INPUT_TITLES
-from understudy.fetch import read_verified
 from understudy.files import atomic, sha256, write_json
 from understudy.grid import spread, write_grid
 from understudy.measure import latency_ms, peak_activation_bytes
 from understudy.metrics.collapse import find_collapse
-from understudy.metrics.fid import InceptionScorer
-from understudy.metrics.inception import DIMS, feature_code, features, load_inception
+from understudy.metrics.inception_scoring import InceptionScoring
 from understudy.metrics.judge import JudgeNet, load_judge
-from understudy.metrics.protocol import L1_TO_TEACHER, PUBLISHED, Resize, inception_name
-from understudy.metrics.real_features import kept_features
+from understudy.metrics.protocol import L1_TO_TEACHER
 from understudy.metrics.resamples import save_resamples
 from understudy.metrics.score import Estimate, Scorer, differences, observe
 from understudy.models.generator import Generator
@@ -65,7 +62,7 @@ class Scene:
 
     info: DatasetInfo
     judge: JudgeNet
-    inception: nn.Module | None
+    inception: InceptionScoring | None
     models: Mapping[str, tuple[Arch, Generator]]
     device: torch.device
 
@@ -83,10 +80,8 @@ def scene(job: Job) -> Scene:
         arch, net = load_generator(path, job.input(f"{stage}/weights.safetensors"))
         info.require_fit(arch.input_channels, arch.encoding, path)
         models[name] = (arch, net.to(place).eval())
-    asked, inception = job.params(Evaluate).inception, None
-    if asked is not None:
-        data = read_verified(asked.weights, asked.sha256, "evaluate.inception")
-        inception = load_inception(data, asked.weights).to(place)
+    asked = job.params(Evaluate).inception
+    inception = None if asked is None else InceptionScoring(asked, place)
     return Scene(info, judge, inception, models, place)
 
 
@@ -122,8 +117,11 @@ def run(job: Job) -> None:
     scores = {name: scorer.score(observation) for name, observation in seen.items()}
     for name in ("student", "baseline"):
         scores[name][L1_TO_TEACHER] = scorer.l1_to_teacher(photos[name], photos["teacher"])
-    for name, found in _by_inception(job, ready, pairs, photos).items():
-        scores[name] |= found
+    if ready.inception is not None:
+        drawn = (params.resamples, job.params(Base).seed)
+        prepared = job.input("prepare/test.zip").parent
+        for name, found in ready.inception.score(photos, prepared, info, job.root / CACHE, *drawn).items():
+            scores[name] |= found
     for metric, needed in scorer.skipped().items():
         print(f"evaluate: {metric} left out: {len(pairs)} test images, {needed} needed")
     coloured = show_inputs(pairs.inputs, info)
@@ -162,40 +160,6 @@ def run(job: Job) -> None:
     _time(job, ready, pairs.inputs[:1])
 
 
-def _by_inception(
-    job: Job, ready: Scene, pairs: Split, photos: Mapping[str, Tensor]
-) -> Mapping[str, Mapping[str, Estimate]]:
-    """The metrics of every model by Inception's features; none where no weights are named."""
-    params, net = job.params(Evaluate), ready.inception
-    asked = params.inception
-    if net is None or asked is None:
-        return {}
-    network = inception_name(asked.sha256)
-    if network != PUBLISHED:
-        print(f"evaluate: these are not the published Inception's weights: what follows is no FID, but by {network}")
-    if len(pairs) < DIMS:
-        print(f"evaluate: {len(pairs)} test images for Inception's {DIMS} features: its Frechet distances are biased "
-              "upwards, and compare only with those of as many images; its KID is not biased")  # fmt: skip
-
-    def see(images: Tensor, how: Resize) -> Iterable[Tensor]:
-        return features(net, images, how)
-
-    def see_split(split: str, how: Resize) -> Tensor:
-        archive = job.input(f"prepare/{split}.zip")
-        origin = {"photos": sha256(archive), "weights": asked.sha256, "resize": how,
-                  "device": str(ready.device), "threads": str(threads()), "code": feature_code()}  # fmt: skip
-        return kept_features(job.root / CACHE, origin, lambda: see(load_split(archive, ready.info).photos, how))
-
-    scores: dict[str, dict[str, Estimate]] = {name: {} for name in photos}
-    for how in asked.resize:
-        print(f"evaluate: scoring by {network}, {how}", flush=True)
-        train = see_split("train", how) if "train_test" in asked.references else None
-        scorer = InceptionScorer(network, how, see_split("test", how), train, params.resamples, job.params(Base).seed)
-        for name, images in photos.items():
-            scores[name] |= scorer.score(torch.cat(list(see(images, how))), asked.references)
-    return scores
-
-
 def _seconds(ready: Scene, params: Evaluate) -> float:
     """What translating and scoring the test split and timing the networks will take, by one batch of blank images."""
     info = ready.info
@@ -208,14 +172,8 @@ def _seconds(ready: Scene, params: Evaluate) -> float:
             observe(ready.judge, photos, part, info.ignore)
             spent = time.perf_counter() - start
         seconds += spent * (info.counts["test"] + 2 * params.latency_runs) / TIMED
-    if ready.inception is not None and params.inception is not None:
-        start = time.perf_counter()
-        for _ in features(ready.inception, torch.zeros(TIMED, 3, *info.size, dtype=torch.uint8), "bilinear299"):
-            pass
-        asked = params.inception
-        images = info.counts["test"] * (len(ready.models) + 1)  # every model's and the real ones
-        images += info.counts["train"] if "train_test" in asked.references else 0
-        seconds += (time.perf_counter() - start) * len(asked.resize) * images / TIMED
+    if ready.inception is not None:
+        seconds += ready.inception.seconds(info, len(ready.models))
     return seconds
 
 

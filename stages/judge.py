@@ -24,7 +24,7 @@ from understudy.train.log import NAME, Log, start_tracker
 READS = (Runtime, Judge)
 PRINT_EVERY = 50  # steps
 LOG_EVERY = 10  # steps
-MIOU = "miou_judge_noresize_val"  # of real photos: what a perfect translation could reach
+MIOU = "miou_segmenter_noresize_val"  # of real photos: what a perfect translation could reach
 
 
 def plan(job: Job) -> Plan:

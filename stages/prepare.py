@@ -1,6 +1,6 @@
-"""Split of label map and photo, brought to one size.
+"""Images of any source, brought to one size: label maps or photos, and the photos that they are translated into.
 
-Makes    artifacts/prepare/{train,val,test}.zip, manifest.csv, dataset.json and samples.png (a look at the pairs).
+Makes    artifacts/prepare/{train,val,test}.zip, manifest.csv, dataset.json and samples.png (inputs above photos).
 Reads    prepare.source: a drawn set's description, a folder or an archive, here or on S3 (docs/add-a-dataset.md).
          What lies on S3 is copied to .understudy/prepare/s3 first, also by a dry run; what is unchanged there is not.
 Takes    about a minute for the 2,400 drawn street scenes at 64 px on one CPU core; 10 s for CamVid's 701 pairs.
@@ -11,11 +11,12 @@ Command  python -m stages.prepare [--params FILE] [--root DIR] [--dry-run]
 import functools
 import sys
 import time
+from collections.abc import Mapping
 
-from understudy.data.prepare import expected_seconds, open_source, prepare
+from understudy.data.prepare import counts, expected_seconds, open_source, prepare
 from understudy.data.remote import local_copy
-from understudy.data.source import Source
-from understudy.data.terms import SPLITS
+from understudy.data.source import Source, Wanted
+from understudy.data.terms import SIDES
 from understudy.params.prepare import Prepare
 from understudy.stage import Job, Plan, main
 
@@ -27,28 +28,35 @@ def plan(job: Job) -> Plan:
     """Counts, size and classes of what would be made."""
     params = job.params(Prepare)
     source = _source(job)
-    counts = {split: len(source.names(split)) for split in SPLITS}
-    return {
-        "name": source.name,
-        "layout": source.layout,
-        "licence": source.classes.licence,
-        "pairs": ", ".join(f"{count} {split}" for split, count in counts.items()),
-        "size": "{} x {} (height x width)".format(*params.size),
-        "classes": ", ".join(source.classes.names),
-        "expected time": f"{expected_seconds(source, params.size):.0f} s (by its first pairs, just timed)",
-    }
+    made: dict[str, object] = {"name": source.name, "layout": source.layout, "licence": source.classes.licence}
+    if source.kind == "unpaired":
+        made |= {f"{side}s": _by_split(counts(source, side)) for side in SIDES}
+    else:
+        made["pairs"] = _by_split(counts(source, "input"))
+    made["size"] = "{} x {} (height x width)".format(*params.size)
+    if params.load_size:
+        made["size"] = "{}; training images {} x {}".format(made["size"], *params.load_size)
+    if source.kind == "labels":
+        made["classes"] = ", ".join(source.classes.names)
+    seconds = expected_seconds(source, params.load_size or params.size)
+    return {**made, "expected time": f"{seconds:.0f} s (by its first images, just timed)"}
 
 
 def run(job: Job) -> None:
-    """Bring every pair to its size and write the artifacts."""
+    """Bring every image to its size and write the artifacts."""
     params = job.params(Prepare)
-    prepare(_source(job), params.size, job.output("prepare"), _Progress())
+    prepare(_source(job), params.size, params.load_size, job.output("prepare"), _Progress())
 
 
 @functools.cache
 def _source(job: Job) -> Source:
     """The source, fetched and opened once for plan and run."""
-    return open_source(local_copy(job.params(Prepare).source, job.scratch / "s3"))
+    params = job.params(Prepare)
+    return open_source(local_copy(params.source, job.scratch / "s3"), Wanted(params.kind, params.direction))
+
+
+def _by_split(counts: Mapping[str, int]) -> str:
+    return ", ".join(f"{count} {split}" for split, count in counts.items())
 
 
 class _Progress:
@@ -63,7 +71,7 @@ class _Progress:
             return
         self.last = now
         rate = done / max(now - self.start, 1e-6)
-        print(f"prepare: {done}/{total} pairs, {rate:.0f}/s, {(total - done) / rate:.0f} s left", file=sys.stderr)
+        print(f"prepare: {done}/{total} read, {rate:.0f}/s, {(total - done) / rate:.0f} s left", file=sys.stderr)
 
 
 if __name__ == "__main__":

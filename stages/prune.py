@@ -9,7 +9,10 @@ Method   one threshold on all scores, or one factor on every width (prune.method
 Run      dvc repro prune, or python -m stages.prune [--params FILE] [--root DIR] [--dry-run]
 """
 
+from torch import Tensor
+
 from understudy.arch import families as architecture
+from understudy.arch.base import Arch
 from understudy.arch.diff import diff
 from understudy.cost import Cost, cost
 from understudy.files import atomic, write_json, write_text
@@ -17,8 +20,10 @@ from understudy.params.prune import Prune
 from understudy.prune import threshold, uniform
 from understudy.prune.picture import widths_picture
 from understudy.prune.scores import ranking, read_scores
+from understudy.prune.selection import strongest
 from understudy.prune.surgery import cut, save_inherited
 from understudy.stage import Job, Plan, main
+from understudy.train.partners import load_partners
 from understudy.weights import load_generator
 
 READS = (Prune,)
@@ -50,7 +55,8 @@ def run(job: Job) -> None:
     table = f"{chosen}\n{diff(teacher, selection.arch)}\n{_cost_rows(before, after)}"
     architecture.save(selection.arch, job.output("prune/arch.json"))
     inherited = cut(weights, teacher, selection.arch, selection.kept, params.inherit)
-    save_inherited(inherited, params.inherit, job.output("prune/inherited.safetensors"))
+    reverse = _reverse(job, teacher, selection.arch)
+    save_inherited(inherited, params.inherit, job.output("prune/inherited.safetensors"), reverse)
     write_text(job.output("prune/diff.txt"), table)
     caption = (
         f"{before.macs_true / 1e9:.3g} to {after.macs_true / 1e9:.3g} GMACs, "
@@ -73,6 +79,17 @@ def run(job: Job) -> None:
         },
     )
     print(table)
+
+
+def _reverse(job: Job, teacher: Arch, student: Arch) -> dict[str, Tensor]:
+    """What a student of a CycleGAN's other direction starts from: its teacher's strongest channels, as many as the
+    forward student keeps, since both students have one architecture. Nothing where there is no other direction."""
+    partners = load_partners(job.input("teacher/partners.json").parent, teacher)
+    if partners.reverse is None:
+        return {}
+    weights, widths = partners.reverse.state_dict(), student.widths()
+    kept = {name: strongest(values, widths.get(name, 0)) for name, values in read_scores(weights, teacher).items()}
+    return cut(weights, teacher, student, kept, job.params(Prune).inherit)
 
 
 def _cost_rows(before: Cost, after: Cost) -> str:

@@ -1,8 +1,9 @@
-"""teacher: the generator to compress, CAT's inception by default, trained with PatchGAN and the pix2pix objective.
+"""teacher: the generator to compress, CAT's inception by default, trained with the objective that params name.
 
-Makes    artifacts/teacher/: arch.json, weights.safetensors, discriminator.json, discriminator.safetensors, curves.csv,
-         validation.csv, metrics.json, samples.png
-Reads    artifacts/prepare, artifacts/check/result.json, artifacts/judge; params base, runtime, teacher
+Makes    artifacts/teacher/: arch.json, weights.safetensors, partners.json and partners.safetensors (whom it was trained
+         with: its discriminator, of a CycleGAN also the other direction), curves.csv, validation.csv, metrics.json,
+         samples.png
+Reads    artifacts/prepare, artifacts/check/result.json, artifacts/judge; params base, runtime, objective, teacher
 Run      dvc repro teacher, or python -m stages.teacher [--params FILE] [--root DIR] [--dry-run]
 Takes    about 0.3 s a step on one CPU core with the shipped settings (64 px, ngf 32, batch 8, bf16)
 Expect   validation mIoU of about 0.44 after the demo's 500 steps, 0.51 after the 3,500 of street-scenes-long
@@ -13,45 +14,37 @@ With teacher.source nothing is trained: the generator that other code has traine
 
 import functools
 
-from torch import nn
-
-from understudy.arch import families as architecture
 from understudy.arch.teacher import teacher_arch
 from understudy.data.prepared import load_info
 from understudy.foreign import teacher as imported
-from understudy.models.initialise import init_normal
 from understudy.params.base import Base
+from understudy.params.objective import Objective
 from understudy.params.runtime import Runtime
 from understudy.params.teacher import Teacher
 from understudy.stage import Job, Plan, main
-from understudy.train.critic import critic_for, save_critic
-from understudy.train.pix2pix import NoTerms, Weights
-from understudy.train.session import Session, Setting, seeded
+from understudy.train.games import game
+from understudy.train.partners import save_partners
+from understudy.train.session import Session
+from understudy.train.setting import alone, weights_of
 
-READS = (Base, Runtime, Teacher)
+READS = (Base, Runtime, Objective, Teacher)
 
 
 @functools.cache  # the plan and the run of one job look at the same one
 def session(job: Job) -> Session:
     """The training, ready to start."""
-    base, params = job.params(Base), job.params(Teacher)
+    objective, params = job.params(Objective), job.params(Teacher)
     info = load_info(job.input("prepare/dataset.json"))
     arch = teacher_arch(params, info.input_channels(params.encoding), info.size)
-    generator = architecture.build(arch)
-    init_normal(generator, seeded(base.seed, "generator"))
-    return Session(
-        job,
-        Setting(
-            arch=arch,
-            generator=generator,
-            discriminator=critic_for(arch, params.ndf, seeded(base.seed, "discriminator")),
-            adapters=nn.ModuleDict(),
-            terms=NoTerms(),
-            weights=Weights(params.lambda_gan, params.lambda_recon),
-            schedule=params.schedule,
-            inputs=(),
-        ),
+    setting = alone(
+        objective,
+        arch,
+        lambda: game(objective).critic(arch, params.ndf),
+        weights_of(objective, params.lambda_gan, params.lambda_recon, "teacher"),
+        params.schedule,
+        job.params(Base).seed,
     )
+    return Session(job, setting)
 
 
 def plan(job: Job) -> Plan:
@@ -64,7 +57,7 @@ def run(job: Job) -> None:
         return
     teacher = session(job)
     teacher.run()
-    save_critic(teacher.setting.discriminator, job.output("teacher"), trained=True)
+    save_partners(teacher.partners(), job.output("teacher"))
 
 
 if __name__ == "__main__":

@@ -15,8 +15,10 @@ from understudy.models.discriminators import PatchDiscriminator
 from understudy.models.initialise import init_normal
 from understudy.params.runtime import Runtime
 from understudy.runtime import autocast, device, seed_everything
-from understudy.train.pix2pix import Batch, NoTerms, Weights, step
+from understudy.train.games import PIX2PIX
+from understudy.train.one_way import OneWay
 from understudy.train.state import State, update_average
+from understudy.train.update import Batch, NoTerms, Weights
 
 pytestmark = [
     pytest.mark.gpu,
@@ -70,7 +72,9 @@ def trained(steps: int) -> tuple[list[float], dict[str, torch.Tensor]]:
     batch = Batch(inputs.to(place), (labels / 2 - 1)[:, None].expand(-1, 3, -1, -1).to(place))
     losses = []
     for _ in range(steps):
-        done = step(state, batch, Weights(1.0, 100.0), NoTerms(), functools.partial(autocast, runtime, place))
+        done = OneWay(PIX2PIX, Weights(1.0, 100.0), NoTerms())(
+            state, batch, functools.partial(autocast, runtime, place)
+        )
         update_average(state, 0.9)
         losses.append(done["recon"].item())
     return losses, {name: value.cpu() for name, value in state.average.state_dict().items()}

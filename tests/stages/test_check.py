@@ -64,7 +64,8 @@ def rows() -> list[Row]:
                 channel: f"{0.3 + 0.4 * generator.random():.6f}" for channel in ("brightness", "red", "green", "blue")
             }
             made.append({
-                "name": name, "path": f"{split}/photo/{index}.jpg", "split": split, "width": "24", "height": "16",
+                "name": name, "path": f"{split}/photo/{index}.jpg", "split": split, "side": "photo",
+                "width": "24", "height": "16",
                 "source_width": "24", "source_height": "32", "source_mode": "RGB", "label_mode": "P",
                 "photo_sha256": hashlib.sha256(name.encode()).hexdigest(),
                 "label_sha256": hashlib.sha256(b"label" + name.encode()).hexdigest(), **tone, "contrast": "0.200000",
@@ -141,7 +142,7 @@ VIOLATIONS = {
     "not a number": (
         edit(1, width="wide"),
         "formats.width_format",
-        "split=train  name=train ä1  path=train/photo/1.jpg  width=wide",
+        "split=train  side=photo  name=train ä1  path=train/photo/1.jpg  width=wide",
     ),
     "missing partner": (
         edit(13, label_sha256=""),
@@ -151,55 +152,55 @@ VIOLATIONS = {
     "unknown split": (
         edit(0, split="holdout"),
         "formats.split_format",
-        "split=holdout  name=train ä0  path=train/photo/0.jpg",
+        "split=holdout  side=photo  name=train ä0  path=train/photo/0.jpg",
     ),
-    "pair twice": (copy(0, 1, "name"), "formats.names_unique", "split=train  name=train ä0"),
-    "wrong size": (edit(2, height="24"), "pairs.height", "name=train ä2  path=train/photo/2.jpg  height=24"),
+    "pair twice": (copy(0, 1, "name"), "formats.names_unique", "split=train  side=photo  name=train ä0"),
+    "wrong size": (edit(2, height="24"), "images.height", "name=train ä2  path=train/photo/2.jpg  height=24"),
     "enlarged": (
         edit(2, source_width="23"),
-        "pairs.source_width",
+        "images.source_width",
         "name=train ä2  path=train/photo/2.jpg  source_width=23",
     ),
     "wrong mode": (
         edit(20, source_mode="CMYK"),
-        "pairs.photo_mode",
+        "images.photo_mode",
         "name=test ä4  path=test/photo/4.jpg  source_mode=CMYK",
     ),
     "label mode": (
         edit(20, label_mode="RGB"),
-        "pairs.label_mode",
+        "images.label_mode",
         "name=test ä4  path=test/photo/4.jpg  label_mode=RGB",
     ),
     "unknown class": (
         edit(3, classes="0 1 7"),
-        "pairs.classes_known",
+        "images.classes_known",
         "name=train ä3  path=train/photo/3.jpg  highest_class=7",
     ),
     "other licence": (
         edit(3, licence="unknown"),
-        "pairs.licence",
+        "images.licence",
         "name=train ä3  path=train/photo/3.jpg  licence=unknown",
     ),
     "too dark": (
         edit(4, brightness="0.010000"),
-        "pairs.brightness",
+        "images.brightness",
         "name=train ä4  path=train/photo/4.jpg  brightness=0.01",
     ),
-    "colour cast": (edit(4, green="0.990000"), "pairs.green", "name=train ä4  path=train/photo/4.jpg  green=0.99"),
-    "flat": (edit(4, contrast="0.000000"), "pairs.contrast", "name=train ä4  path=train/photo/4.jpg  contrast=0.0"),
+    "colour cast": (edit(4, green="0.990000"), "images.green", "name=train ä4  path=train/photo/4.jpg  green=0.99"),
+    "flat": (edit(4, contrast="0.000000"), "images.contrast", "name=train ä4  path=train/photo/4.jpg  contrast=0.0"),
     "leak": (
         copy(0, 16, "photo_sha256"),
-        "pairs.no_duplicate_across_splits",
-        "split=test  name=test ä0  path=test/photo/0.jpg  duplicate=train/train ä0",
+        "images.no_duplicate_across_splits",
+        "split=test  side=photo  name=test ä0  path=test/photo/0.jpg  duplicate=train/train ä0",
     ),
     "near leak": (
         flip(5, 12, 3),
-        "pairs.no_near_duplicate_across_splits",
-        "split=val  name=val ä0  path=val/photo/0.jpg  near_duplicate=train/train ä5 (3 bits)",
+        "images.no_near_duplicate_across_splits",
+        "split=val  side=photo  name=val ä0  path=val/photo/0.jpg  near_duplicate=train/train ä5 (3 bits)",
     ),
-    "too few": (drop("test", 4), "splits.enough_images", "split=test  images=4  minimum=5"),
-    "pair lost": (drop("train", 11), "splits.declared_images", "split=train  images=11  declared=12"),
-    "split empty": (drop("val", 0), "splits.enough_images", "split=val  images=0  minimum=4"),
+    "too few": (drop("test", 4), "splits.enough_images", "split=test  side=photo  images=4  minimum=5"),
+    "pair lost": (drop("train", 11), "splits.declared_images", "split=train  side=photo  images=11  declared=12"),
+    "split empty": (drop("val", 0), "splits.enough_images", "split=val  side=photo  images=0  minimum=4"),
     "class unseen": (unseen("val"), "classes.classes_covered", "split=val  class=road  images=0  minimum=1"),
 }
 
@@ -231,7 +232,7 @@ def test_many_rows_are_counted_and_twenty_shown(tmp_path, capsys):
     write(tmp_path, table)
     assert run(tmp_path) == DATA_FAILED
     message = capsys.readouterr().err
-    assert "pairs.photo_mode: 22 of 22 rows" in message
+    assert "images.photo_mode: 22 of 22 rows" in message
     assert message.count("source_mode=L") == stage.SHOWN
     assert "    and 2 more\n" in message
 
@@ -297,7 +298,7 @@ def test_the_columns_that_are_expected_are_those_that_are_written():
 def test_near_duplicates_are_close_in_hash_and_in_tone(change, found):
     table = rows()
     change(table)
-    (suite, *_) = [s for s in suites(table) if s.name == "pairs"]
+    (suite, *_) = [s for s in suites(table) if s.name == "images"]
     near = suite.table["near_duplicate"]
     assert near[0] == found
     assert near[2:12] == [None] * 10

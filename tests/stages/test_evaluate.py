@@ -15,6 +15,7 @@ from understudy.arch import families as architecture
 from understudy.arch.inception import inception
 from understudy.errors import UserError
 from understudy.files import read_json, write_json
+from understudy.metrics import inception_scoring
 from understudy.metrics.judge import JudgeNet, save_judge
 from understudy.params.base import Base
 from understudy.params.evaluate import Evaluate, Inception
@@ -109,8 +110,10 @@ def test_every_model_is_scored_by_inception(with_inception, monkeypatch, capsys)
     # Real photos are looked at once, weights fetched once.
     (job.root / "weights.pth").unlink()
     looked = []
-    whole = evaluate.features
-    monkeypatch.setattr(evaluate, "features", lambda net, photos, how: looked.append(photos) or whole(net, photos, how))
+    whole = inception_scoring.features
+    monkeypatch.setattr(
+        inception_scoring, "features", lambda net, photos, how: looked.append(photos) or whole(net, photos, how)
+    )
     evaluate.scene.cache_clear()
     evaluate.run(job)
     assert len(looked) == 3
@@ -119,8 +122,7 @@ def test_every_model_is_scored_by_inception(with_inception, monkeypatch, capsys)
 
 
 def test_without_weights_inception_is_not_even_built(job, monkeypatch):
-    monkeypatch.setattr(evaluate, "load_inception", None)
-    monkeypatch.setattr(evaluate, "features", None)
+    monkeypatch.setattr(evaluate, "InceptionScoring", None)
     evaluate.run(job)
     found = read_json(job.output("evaluate/evaluation.json"))
     assert not any("inception" in metric for model in found["models"].values() for metric in model)

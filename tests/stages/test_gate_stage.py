@@ -11,7 +11,7 @@ from understudy.gate import DATASET, EVALUATION, JUDGE, STUDENT, TEST_SPLIT
 from understudy.verdict import PATH, read_verdict
 
 REPO = Path(__file__).parents[2]
-METRIC = "miou_judge_noresize_test"
+METRIC = "miou_segmenter_noresize_test"
 
 
 @pytest.fixture

@@ -59,7 +59,7 @@ def test_it_is_compressed_to_a_tenth_and_gated(root):
     assert rules["macs_legacy_g", "max"] == "passed"
     with (root / "artifacts/teacher/validation.csv").open() as stream:
         (row,) = csv.DictReader(stream)
-    assert row["step"] == "0" and 0 <= float(row["miou_judge_noresize_val"]) <= 1
+    assert row["step"] == "0" and 0 <= float(row["miou_segmenter_noresize_val"]) <= 1
     assert ran(done(root, "dvc", "repro")) == set()
     done(root, "understudy", "report")
     assert "resnet" in (root / "report.html").read_text()

@@ -84,9 +84,9 @@ def test_makes_a_judge_and_says_how_good_it_is(root):
     assert records[0]["fingerprint"] == log.parent.name and records[0]["params"]["judge"]["width"] == 4
     assert [r["step"] for r in records if r["event"] == "step"] == [10, 12]
     assert all(r["losses"]["cross_entropy"] > 0 and r["rate"] > 0 for r in records if r["event"] == "step")
-    scores = [r["metrics"]["miou_judge_noresize_val"] for r in records if r["event"] == "validation"]
+    scores = [r["metrics"]["miou_segmenter_noresize_val"] for r in records if r["event"] == "validation"]
     assert records[-1]["event"] == "end" and max(scores) == metrics["miou_val"]
-    assert records[-1]["metrics"] == {"miou_judge_noresize_val": metrics["miou_val"]}
+    assert records[-1]["metrics"] == {"miou_segmenter_noresize_val": metrics["miou_val"]}
 
 
 def test_dry_run_prints_the_plan_and_writes_nothing(root, capsys):

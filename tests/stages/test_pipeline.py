@@ -55,13 +55,13 @@ def test_every_stage_runs_and_leaves_its_outputs_and_its_status(clone, first):
     assert evaluation["models"]["student"]["macs_legacy_g"]["value"] * 4 <= (
         evaluation["models"]["teacher"]["macs_legacy_g"]["value"] * 1.001
     )
-    assert "frechet_distance_judge_noresize_test" not in evaluation["models"]["student"]
+    assert "frechet_distance_segmenter_noresize_test" not in evaluation["models"]["student"]
     verdict = read_json(clone / "artifacts/gate/verdict.json")
     assert isinstance(verdict["passed"], bool)
     exported = read_json(clone / "artifacts/export/export.json")
     assert set(verdict["exports"]) == set(exported["models"]) == {"onnx", "int8"}
     assert exported["parity"]["onnx"]["most"] <= 2 and exported["int8"]["macs"] > 0.5
-    for name in ("miou_judge_noresize_test", "kid_judge_noresize_test"):
+    for name in ("miou_segmenter_noresize_test", "kid_segmenter_noresize_test"):
         assert name in exported["models"]["int8"] and name in exported["differences"]["int8_minus_baseline"]
 
 
@@ -90,7 +90,7 @@ def test_the_plan_of_a_training_tells_its_cost_and_starts_nothing(clone, first):
 @pytest.mark.parametrize(
     ("command", "shown"),
     [
-        ("metrics show", "miou_judge_noresize_test"),
+        ("metrics show", "miou_segmenter_noresize_test"),
         ("dag", "distill"),
         ("params diff HEAD~1 --all", "distill.output_weight"),
         ("plots show --out plots-of-test", "index.html"),
@@ -107,7 +107,7 @@ def test_what_dvc_shows(command, shown, clone, first):
 
 
 def test_one_changed_number_reruns_its_readers_alone(clone, first):
-    change(clone, "gate", "kid_judge_noresize_test", {"informational": True})
+    change(clone, "gate", "kid_segmenter_noresize_test", {"informational": True})
     assert set(json.loads(done(clone, "dvc", "status", "--json"))) == {"gate"}
     change(clone, "registry", "model", "another")
     assert set(json.loads(done(clone, "dvc", "status", "--json"))) == {"gate"}
@@ -137,7 +137,7 @@ def test_without_formats_nothing_is_exported_and_the_student_is_judged(clone, fi
         ("judge", "prepare/train.zip"),
         ("teacher", "judge/weights.safetensors"),
         ("prune", "teacher/weights.safetensors"),
-        ("distill", "teacher/discriminator.safetensors"),
+        ("distill", "teacher/partners.safetensors"),
         ("distill", "prune/inherited.safetensors"),
         ("baseline", "prune/arch.json"),
         ("evaluate", "distill/weights.safetensors"),

@@ -15,7 +15,8 @@ def stage(tmp_path: Path, root: str, *options: str, source: Path | None = None) 
     streets = tmp_path / "streets.yaml"
     streets.write_text("{drawn: street-scenes, seed: 1, train: 3, val: 2, test: 2, licence: CC0-1.0}")
     params = tmp_path / "params.yaml"
-    params.write_text(yaml.safe_dump({"prepare": {"source": str(source or streets), "size": [32, 48]}}))
+    given = {"source": str(source or streets), "kind": "labels", "direction": None, "size": [32, 48], "load_size": None}
+    params.write_text(yaml.safe_dump({"prepare": given}))
     command = [sys.executable, "-m", "stages.prepare", "--params", params, "--root", tmp_path / root, *options]
     return subprocess.run([str(part) for part in command], capture_output=True, text=True, check=False)
 
@@ -25,7 +26,7 @@ def test_two_runs_write_the_same_bytes(tmp_path: Path) -> None:
     for root in ("a", "b"):
         done = stage(tmp_path, root)
         assert done.returncode == 0, done.stderr
-        assert "7/7 pairs" in done.stderr
+        assert "7/7 read" in done.stderr
     first, second = (tmp_path / root / "artifacts" / "prepare" for root in ("a", "b"))
     assert sorted(path.name for path in first.iterdir()) == ARTIFACTS
     for name in ARTIFACTS:

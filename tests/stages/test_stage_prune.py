@@ -16,11 +16,14 @@ from understudy.arch.resnet import resnet
 from understudy.arch.unet import unet
 from understudy.cost import cost
 from understudy.errors import UserError
+from understudy.models.discriminators import PatchDiscriminator
 from understudy.models.initialise import init_normal
 from understudy.params.prune import Prune
 from understudy.prune.surgery import inherit
 from understudy.stage import Job
 from understudy.tensors import save_weights
+from understudy.train.partners import Partners, save_partners
+from understudy.weights import load_generator
 
 SMALL = inception(8, 3, 4, "batch", "reflect", "onehot", 12, (32, 32))
 BUDGET = Prune(method="threshold", macs_budget_g=0.004, convention="true", min_width=4, inherit="all")
@@ -35,6 +38,7 @@ def teacher(root: Path, arch: Arch) -> None:
     init_normal(net, torch.Generator().manual_seed(0))
     architecture.save(arch, root / "artifacts/teacher/arch.json")
     save_weights(net, root / "artifacts/teacher/weights.safetensors")
+    save_partners(Partners(PatchDiscriminator(6, 4, "batch")), root / "artifacts/teacher")
 
 
 @pytest.mark.parametrize(("method", "level"), [("threshold", "threshold"), ("uniform", "factor")])
@@ -125,3 +129,26 @@ def test_the_command_shows_its_plan_and_fails_in_one_line(tmp_path):
     done = subprocess.run(command, cwd=Path(__file__).parents[2], capture_output=True, text=True, check=False)
     assert done.returncode == 2 and not (tmp_path / "artifacts/prune").exists()
     assert done.stderr.startswith("prune: prune.macs_budget_g") and done.stderr.count("\n") == 1
+
+
+def test_the_other_direction_s_student_inherits_from_its_own_teacher(tmp_path):
+    """Both students have one architecture; the strongest channels of each teacher survive in its own."""
+    arch = inception(8, 3, 4, "batch", "reflect", "rgb", 3, (32, 32))
+    teacher(tmp_path, arch)
+    reverse = architecture.build(arch)
+    init_normal(reverse, torch.Generator().manual_seed(1))
+    critics = [PatchDiscriminator(3, 4, "batch") for _ in range(2)]
+    save_partners(Partners(critics[0], critics[1], reverse), tmp_path / "artifacts/teacher")
+    prune.run(job(tmp_path))
+    made = tmp_path / "artifacts/prune"
+    student = architecture.load(made / "arch.json")
+    nets = {way: architecture.build(student) for way in ("main", "reverse")}
+    for way, net in nets.items():
+        inherit(net, made / "inherited.safetensors", way)
+    folder = tmp_path / "artifacts/teacher"
+    _, own = load_generator(folder / "arch.json", folder / "weights.safetensors")
+    for net, source in ((nets["main"], own), (nets["reverse"], reverse)):
+        for name, value in net.state_dict().items():
+            if name.endswith(("conv.1.norm.weight", "down.0.norm.weight")):
+                theirs = source.state_dict()[name].sort(descending=True).values[: len(value)]
+                assert torch.equal(value.sort(descending=True).values, theirs)

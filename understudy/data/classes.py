@@ -1,8 +1,7 @@
-"""classes.json: what the values of label maps mean, and which side of a pair is the photo (docs/add-a-dataset.md)."""
+"""classes.json: what the values of label maps mean (docs/add-a-dataset.md)."""
 
 import json
-from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 from understudy.data.source import Classes
 from understudy.errors import UserError
@@ -10,21 +9,11 @@ from understudy.errors import UserError
 CLASSES = "classes.json"
 MAX_CLASSES = 256
 UNKNOWN_LICENCE = "unknown"
-KEYS = ("names", "palette", "ignore", "licence", "direction")
-Direction = Literal["AtoB", "BtoA"]
+KEYS = ("names", "palette", "ignore", "licence")
 
 
-@dataclass(frozen=True)
-class Description:
-    """direction: from label map to photo, for pairs whose sides are called A and B; None where it is not given."""
-
-    classes: Classes
-    direction: Direction | None
-
-
-def parse_description(content: bytes, where: str) -> Description:
-    """{"names": [...], "palette": [[r, g, b], ...], "ignore": id or null, "licence": text, "direction": "BtoA"}; the
-    last three may be missing.
+def parse_classes(content: bytes, where: str) -> Classes:
+    """{"names": [...], "palette": [[r, g, b], ...], "ignore": id or null, "licence": text}; the last two may miss.
 
     Raises UserError, prefixed by `where`, that names the key.
     """
@@ -55,9 +44,7 @@ def parse_description(content: bytes, where: str) -> Description:
     is_class = isinstance(ignore, int) and not isinstance(ignore, bool) and 0 <= ignore < len(names)
     require(ignore is None or is_class, f"ignore: a class id from 0 to {len(names) - 1}, or null; found {ignore!r}")
     require(isinstance(licence, str) and bool(licence), "licence: a text")
-    direction = value.get("direction")
-    require(direction in (None, "AtoB", "BtoA"), f"direction: AtoB or BtoA, found {direction!r}")
-    return Description(Classes(tuple(names), colours, ignore, licence), direction)
+    return Classes(tuple(names), colours, ignore, licence)
 
 
 def _is_colour(value: Any) -> bool:

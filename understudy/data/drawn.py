@@ -11,8 +11,9 @@ from typing import Literal
 
 from understudy.data.scenes.classes import NAMES, PALETTE
 from understudy.data.scenes.draw import draw
-from understudy.data.source import Classes, Pair
-from understudy.data.terms import SPLITS
+from understudy.data.source import Classes, Example, Item, Picture, Wanted
+from understudy.data.terms import SIDES, SPLITS, Kind
+from understudy.errors import UserError
 from understudy.params.loader import parse, read, require
 
 CHUNK = 8  # pairs that a process draws at a time
@@ -44,36 +45,42 @@ class DrawnSet:
     description: _Description
     problems: list[str] = field(default_factory=list)
     layout: str = "drawn"
+    kind: Kind = "labels"
 
     @classmethod
-    def describe(cls, path: Path) -> "DrawnSet":
-        """Read a description. Raises UserError naming the file and the key."""
+    def describe(cls, path: Path, wanted: Wanted) -> "DrawnSet":
+        """Read a description. Raises UserError naming the file and the key, or when no label maps are wanted."""
         description = parse(_Description, read(path), str(path))
+        if wanted != Wanted("labels", None):
+            raise UserError(
+                f"{path}: draws label maps with their photos; set prepare.kind to labels and prepare.direction to null"
+            )
         return cls(description.drawn, Classes(NAMES, PALETTE, None, description.licence), description)
 
-    def names(self, split: str) -> tuple[str, ...]:
+    def items(self, split: str) -> tuple[Item, ...]:
         """`SPLIT-00000` and so on."""
-        return tuple(_name(split, index) for index in range(getattr(self.description, split)))
+        return tuple(Item(_name(split, index), SIDES) for index in range(getattr(self.description, split)))
 
     @property
     def workers(self) -> int:
         return os.cpu_count() or 1
 
-    def read(self, split: str, name: str, size: tuple[int, int]) -> Pair:
+    def read(self, split: str, item: Item, size: tuple[int, int]) -> Example:
         """Draw one pair here."""
-        return _pair(self.description.seed, split, size, self.names(split).index(name))
+        return _pair(self.description.seed, split, size, self.items(split).index(item))
 
-    def load(self, split: str, size: tuple[int, int]) -> Iterator[Pair]:
+    def load(self, split: str, size: tuple[int, int]) -> Iterator[Example]:
         """Draw the pairs of a split at `size` (height, width), on all cores: pairs know nothing of one another."""
         one = functools.partial(_pair, self.description.seed, split, size)
         # Not forked: a fork of a process that runs threads may inherit a lock that nobody will release.
         with ProcessPoolExecutor(self.workers, mp_context=multiprocessing.get_context("spawn")) as pool:
-            yield from pool.map(one, range(len(self.names(split))), chunksize=CHUNK)
+            yield from pool.map(one, range(len(self.items(split))), chunksize=CHUNK)
 
 
-def _pair(seed: int, split: str, size: tuple[int, int], index: int) -> Pair:
+def _pair(seed: int, split: str, size: tuple[int, int], index: int) -> Example:
     photo, label = draw(seed, split, index, size)
-    return Pair(_name(split, index), photo, label, size, "RGB", "L")
+    name = _name(split, index)
+    return {"input": Picture(name, label, size, "L"), "photo": Picture(name, photo, size, "RGB")}
 
 
 def _name(split: str, index: int) -> str:

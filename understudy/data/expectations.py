@@ -1,5 +1,6 @@
 """What prepared data must meet, as plain sentences about plain tables; who evaluates them is not known here."""
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -8,23 +9,25 @@ import numpy as np
 
 from understudy.data.leakage import duplicates, near_duplicates
 from understudy.data.prepared import DatasetInfo
-from understudy.data.terms import SPLITS
+from understudy.data.terms import SIDES, SPLITS, Kind, Side
 from understudy.params.check import Check
 
 Table = Mapping[str, Sequence[Any]]  # columns of one length, by name
 
 WHOLE, FRACTION, SHA256 = r"^[1-9]\d*$", r"^[01]\.\d{6}$", r"^[0-9a-f]{64}$"
+EMPTY = "^$"
 FORMATS = {
     "name": r"\S",
     "path": r"\S",
     "split": rf"^(?:{'|'.join(SPLITS)})$",
+    "side": rf"^(?:{'|'.join(SIDES)})$",
     "width": WHOLE,
     "height": WHOLE,
     "source_width": WHOLE,
     "source_height": WHOLE,
     "source_mode": r"\S",
     "label_mode": r"\S",
-    "photo_sha256": SHA256,  # both hashes are there: the pair is complete
+    "photo_sha256": SHA256,
     "label_sha256": SHA256,
     "brightness": FRACTION,
     "red": FRACTION,
@@ -35,8 +38,9 @@ FORMATS = {
     "classes": r"^\d+(?: \d+)*$",
     "licence": r"\S",
 }
+OF_LABELS = ("label_mode", "label_sha256", "classes")  # empty where inputs are photos
 TONE = [column for column, form in FORMATS.items() if form is FRACTION]
-IDENTITY = ("split", "name", "path")
+IDENTITY = ("split", "side", "name", "path")
 
 
 @dataclass(frozen=True)
@@ -69,9 +73,10 @@ def rounds(manifest: Table, info: DatasetInfo, check: Check) -> Iterator[tuple[S
     one message, not thirty.
     """
     yield (columns_suite(manifest),)
-    yield (formats_suite(manifest),)
-    pairs = parse(manifest)
-    yield pairs_suite(pairs, info, check), splits_suite(pairs, info, check), classes_suite(pairs, info, check)
+    yield (formats_suite(manifest, info.kind),)
+    images = parse(manifest, info.kind)
+    of_classes = (classes_suite(images, info, check),) if info.kind == "labels" else ()
+    yield images_suite(images, info, check), splits_suite(images, info, check), *of_classes
 
 
 def columns_suite(manifest: Table) -> Suite:
@@ -81,41 +86,46 @@ def columns_suite(manifest: Table) -> Suite:
     )
 
 
-def formats_suite(manifest: Table) -> Suite:
-    expectations = [_expect(f"{column}_format", "match_regex", column, regex=form) for column, form in FORMATS.items()]
-    unique = Expectation("names_unique", "expect_compound_columns_to_be_unique", {"column_list": ["split", "name"]})
+def formats_suite(manifest: Table, kind: Kind) -> Suite:
+    formats = FORMATS if kind == "labels" else {**FORMATS, **dict.fromkeys(OF_LABELS, EMPTY)}
+    expectations = [_expect(f"{column}_format", "match_regex", column, regex=form) for column, form in formats.items()]
+    key = {"column_list": ["split", "side", "name"]}
+    unique = Expectation("names_unique", "expect_compound_columns_to_be_unique", key)
     return Suite("formats", manifest, IDENTITY, (*expectations, unique))
 
 
-def parse(manifest: Table) -> Table:
-    """The manifest with numbers for text, and the column `highest_class` that classes are checked by."""
-    kinds: dict[str, type] = {WHOLE: int, FRACTION: float}
-    pairs = {
-        column: [kinds.get(FORMATS[column], str)(cell) for cell in manifest[column]] for column in FORMATS
-    }  # fmt: skip
-    return {**pairs, "highest_class": [max(map(int, classes.split())) for classes in manifest["classes"]]}
+def parse(manifest: Table, kind: Kind) -> Table:
+    """The manifest with numbers for text, and of label maps the column `highest_class` that classes are checked by."""
+    types: dict[str, type] = {WHOLE: int, FRACTION: float}
+    images = {column: [types.get(FORMATS[column], str)(cell) for cell in manifest[column]] for column in FORMATS}
+    if kind != "labels":
+        return images
+    return {**images, "highest_class": [max(map(int, classes.split())) for classes in manifest["classes"]]}
 
 
-def pairs_suite(pairs: Table, info: DatasetInfo, check: Check) -> Suite:
-    """What each pair must be by itself, and the two helper columns that say which pair of another split it repeats."""
+def images_suite(images: Table, info: DatasetInfo, check: Check) -> Suite:
+    """What each image must be by itself, and the helper columns: the size it should have, and which image of another
+    split it repeats."""
     height, width = info.size
-    splits, names, photos = (pairs[column] for column in ("split", "name", "photo_sha256"))
-    tones = np.array([pairs[column] for column in TONE]).T  # [T, N] -> [N, T]
-    bits, tone = check.near_duplicate_bits, check.near_duplicate_tone
+    stored = [info.stored_size(split) for split in images["split"]]
     table = {
-        **pairs,
-        "duplicate": duplicates(splits, names, photos),
-        "near_duplicate": near_duplicates(splits, names, photos, pairs["dhash"], tones, bits, tone),
+        **images,
+        "stored_height": [size[0] for size in stored],
+        "stored_width": [size[1] for size in stored],
+        **_repeated(images, check),
     }
     between, in_set, null = "be_between", "be_in_set", "be_null"
+    of_labels = (
+        _expect("label_mode", in_set, "label_mode", value_set=list(check.label_modes)),
+        _expect("classes_known", between, "highest_class", max_value=info.num_classes - 1),
+    )
     expectations = (
-        _expect("width", in_set, "width", value_set=[width]),
-        _expect("height", in_set, "height", value_set=[height]),
+        _equal("width", "width", "stored_width"),
+        _equal("height", "height", "stored_height"),
         _expect("source_width", between, "source_width", min_value=width / check.max_upscale),
         _expect("source_height", between, "source_height", min_value=height / check.max_upscale),
         _expect("photo_mode", in_set, "source_mode", value_set=list(check.photo_modes)),
-        _expect("label_mode", in_set, "label_mode", value_set=list(check.label_modes)),
-        _expect("classes_known", between, "highest_class", max_value=info.num_classes - 1),
+        *(of_labels if info.kind == "labels" else ()),
         _expect("licence", in_set, "licence", value_set=[info.licence]),
         _expect("brightness", between, "brightness", min_value=check.brightness[0], max_value=check.brightness[1]),
         *(
@@ -126,35 +136,56 @@ def pairs_suite(pairs: Table, info: DatasetInfo, check: Check) -> Suite:
         _expect("no_duplicate_across_splits", null, "duplicate"),
         _expect("no_near_duplicate_across_splits", null, "near_duplicate"),
     )
-    return Suite("pairs", table, IDENTITY, expectations)
+    return Suite("images", table, IDENTITY, expectations)
 
 
-def splits_suite(pairs: Table, info: DatasetInfo, check: Check) -> Suite:
-    """One row per split: pairs in the manifest, pairs that dataset.json declares, and the minimum."""
-    table = {
-        "split": SPLITS,
-        "images": [list(pairs["split"]).count(split) for split in SPLITS],
-        "declared": [info.counts.get(split, 0) for split in SPLITS],
-        "minimum": [check.min_images[split] for split in SPLITS],
-    }
-    declared = {"column_A": "images", "column_B": "declared"}
-    return Suite("splits", table, ("split",), (
-        _at_least_minimum("enough_images"),
-        Expectation("declared_images", "expect_column_pair_values_to_be_equal", declared),
+def _repeated(images: Table, check: Check) -> Table:
+    """For each image the one that it repeats in another split, on its own side, or None: exactly, and nearly."""
+    repeated: dict[str, list[str | None]] = {"duplicate": [], "near_duplicate": []}
+    for column in repeated:
+        repeated[column] = [None] * len(images["side"])
+    for side in SIDES:
+        rows = [row for row, of in enumerate(images["side"]) if of == side]
+        splits, names, photos, hashes, *tones = (
+            [images[column][row] for row in rows] for column in ("split", "name", "photo_sha256", "dhash", *TONE)
+        )
+        near = near_duplicates(
+            splits, names, photos, hashes, np.array(tones).T, check.near_duplicate_bits, check.near_duplicate_tone
+        )  # tones: [T, N] -> [N, T]
+        for column, found in (("duplicate", duplicates(splits, names, photos)), ("near_duplicate", near)):
+            for row, other in zip(rows, found, strict=True):
+                repeated[column][row] = other
+    return repeated
+
+
+def splits_suite(images: Table, info: DatasetInfo, check: Check) -> Suite:
+    """One row per split and side: images in the manifest, images that dataset.json declares, and the minimum."""
+    sides: tuple[Side, ...] = ("photo",) if info.kind == "labels" else SIDES  # label maps have no rows
+    found = Counter(zip(images["split"], images["side"], strict=True))
+    rows = [(split, side, found[split, side], info.count(split, side), check.min_images[split])
+            for split in SPLITS for side in sides]  # fmt: skip
+    columns = ("split", "side", "images", "declared", "minimum")
+    table = dict(zip(columns, zip(*rows, strict=True), strict=True))
+    return Suite("splits", table, ("split", "side"), (
+        _at_least_minimum("enough_images"), _equal("declared_images", "images", "declared"),
     ))  # fmt: skip
 
 
-def classes_suite(pairs: Table, info: DatasetInfo, check: Check) -> Suite:
+def classes_suite(images: Table, info: DatasetInfo, check: Check) -> Suite:
     """One row per split and class: pairs in which the class is seen, and the minimum."""
     rows = []
     for split in SPLITS:
         seen = [set(map(int, classes.split()))
-                for classes, of in zip(pairs["classes"], pairs["split"], strict=True) if of == split]  # fmt: skip
+                for classes, of in zip(images["classes"], images["split"], strict=True) if of == split]  # fmt: skip
         for index, name in enumerate(info.classes):
             if index != info.ignore:
                 rows.append((split, name, sum(index in classes for classes in seen), check.min_class_images[split]))
     table = dict(zip(("split", "class", "images", "minimum"), zip(*rows, strict=True), strict=True))
     return Suite("classes", table, ("split", "class"), (_at_least_minimum("classes_covered"),))
+
+
+def _equal(name: str, column: str, other: str) -> Expectation:
+    return Expectation(name, "expect_column_pair_values_to_be_equal", {"column_A": column, "column_B": other})
 
 
 def _at_least_minimum(name: str) -> Expectation:

@@ -1,4 +1,4 @@
-"""Split from a folder or an archive, in any of the known layouts (docs/add-a-dataset.md)."""
+"""Images from a folder or an archive, in any of the known layouts (docs/add-a-dataset.md)."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,79 +9,82 @@ from PIL import Image
 
 from understudy.data.container import Unreadable, open_container
 from understudy.data.layouts.detect import detect
-from understudy.data.layouts.tree import Picture
+from understudy.data.layouts.tree import ImageFile
 from understudy.data.pictures import BadImage, half, read_label, read_lossy_label, read_photo
-from understudy.data.source import BadPair, Pair
+from understudy.data.source import BadItem, Example, Item, Picture, Wanted
+from understudy.data.terms import Side
 
 
-class PairedFiles:
+class FileSet:
     """A source that reads files in place (`understudy.data.source.Source`)."""
 
     workers = 1
 
-    def __init__(self, path: Path) -> None:
-        """path: a folder, or a zip or tar archive. Raises UserError when no pairs can be told in it."""
+    def __init__(self, path: Path, wanted: Wanted) -> None:
+        """path: a folder, or a zip or tar archive. Raises UserError when what is wanted cannot be told in it."""
         self._files = open_container(path)
         layout, tree = detect(path, self._files)
-        found = layout.pairs(tree)
-        self._root, self._pairs = tree.root, found.pairs
-        self.name = path.name.split(".")[0] or path.name
+        found = layout.list(tree, wanted)
+        self._root, self._items = tree.root, found.items
+        self.name, self.kind = path.name.split(".")[0] or path.name, wanted.kind
         self.layout, self.classes = found.layout, found.classes
         self.problems = [*self._files.problems, *found.problems]
 
-    def names(self, split: str) -> tuple[str, ...]:
-        """The names of pairs that have both files, sorted."""
-        return tuple(self._pairs[split])
+    def items(self, split: str) -> tuple[Item, ...]:
+        """What has all of its files, sorted by name; without pairs the inputs, then the photos."""
+        return tuple(self._items[split])
 
-    def load(self, split: str, size: tuple[int, int]) -> Iterator[Pair | BadPair]:
-        """The pairs of a split, in the order of their names."""
-        for name in self.names(split):
+    def load(self, split: str, size: tuple[int, int]) -> Iterator[Example | BadItem]:
+        """The items of a split, in their order."""
+        for item in self.items(split):
             try:
-                yield self.read(split, name, size)
-            except BadPair as bad:
+                yield self.read(split, item, size)
+            except BadItem as bad:
                 yield bad
 
-    def read(self, split: str, name: str, size: tuple[int, int]) -> Pair:
-        """Decode one pair and bring it to `size` (height, width), its aspect with it. Raises BadPair for both files."""
-        photo_file, label_file = self._pairs[split][name]
+    def read(self, split: str, item: Item, size: tuple[int, int]) -> Example:
+        """Decode one item and bring it to `size` (height, width), its aspect with it. Raises BadItem for all files."""
+        files = self._items[split][item]
+        found: dict[Side, tuple[Image.Image, str]] = {}
         problems = []
-        try:
-            photo, photo_mode = self._photo(photo_file)
-        except (Unreadable, BadImage) as error:
-            problems.append(f"{photo_file.path}: {error}")
-        try:
-            label, label_mode = self._label(label_file)
-        except (Unreadable, BadImage) as error:
-            problems.append(f"{label_file.path}: {error}")
+        for side, file in files.items():
+            try:
+                found[side] = self._label(file) if side == "input" and self.kind == "labels" else self._photo(file)
+            except (Unreadable, BadImage) as error:
+                problems.append(f"{file.path}: {error}")
         if problems:
-            raise BadPair(*dict.fromkeys(problems))  # both halves of one file have one reason
-        height, width = label.shape
-        if photo.size != (width, height):
-            found = "{} x {}".format(*photo.size)
-            raise BadPair(
-                f"{label_file.path}: is {width} x {height} pixels and its photo {found} (width x height, upright)"
+            raise BadItem(*dict.fromkeys(problems))  # both halves of one file have one reason
+        sizes = {side: image.size for side, (image, _) in found.items()}
+        if len(set(sizes.values())) > 1:
+            width, height = sizes["input"]
+            raise BadItem(
+                f"{files['input'].path}: is {width} x {height} pixels and its photo "
+                "{} x {} (width x height, upright)".format(*sizes["photo"])
             )
-        target = (size[1], size[0])
-        # Lanczos weighs every source pixel, so that nothing aliases; a class index cannot be averaged.
-        resized = photo.resize(target, Image.Resampling.LANCZOS) if photo.size != target else photo
-        nearest = Image.fromarray(label).resize(target, Image.Resampling.NEAREST)
-        return Pair(
-            photo_file.path.removeprefix(self._root),
-            np.asarray(resized),
-            np.asarray(nearest),
-            (height, width),
-            photo_mode,
-            label_mode,
-        )
+        return {
+            side: Picture(files[side].path.removeprefix(self._root), _resized(image, size), image.size[::-1], mode)
+            for side, (image, mode) in found.items()
+        }
 
-    def _photo(self, picture: Picture) -> tuple[Image.Image, str]:
+    def _photo(self, file: ImageFile) -> tuple[Image.Image, str]:
         """The photo (RGB) and its mode. Raises Unreadable, BadImage."""
-        photo, mode = read_photo(self._files.read(picture.path))
-        return (half(photo, picture.half) if picture.half else photo), mode
+        photo, mode = read_photo(self._files.read(file.path))
+        return (half(photo, file.half) if file.half else photo), mode
 
-    def _label(self, picture: Picture) -> tuple[NDArray[np.uint8], str]:
-        """Class indices uint8 [H, W], and the mode of the file. Raises Unreadable, BadImage."""
-        content = self._files.read(picture.path)
-        if picture.lossy:
-            return read_lossy_label(content, self.classes, picture.half)
-        return read_label(content, self.classes)
+    def _label(self, file: ImageFile) -> tuple[Image.Image, str]:
+        """Class indices (L), and the mode of the file. Raises Unreadable, BadImage."""
+        content = self._files.read(file.path)
+        read = read_lossy_label(content, self.classes, file.half) if file.lossy else read_label(content, self.classes)
+        return Image.fromarray(read[0]), read[1]
+
+
+def _resized(image: Image.Image, size: tuple[int, int]) -> NDArray[np.uint8]:
+    """An RGB photo or class indices at `size`: uint8 [H, W, 3] or [H, W].
+
+    Photos with the bicubic filter, as in the papers; Pillow's weighs every source pixel, so that nothing aliases. A
+    class index cannot be averaged.
+    """
+    target = (size[1], size[0])
+    if image.size == target:
+        return np.asarray(image)
+    return np.asarray(image.resize(target, Image.Resampling.NEAREST if image.mode == "L" else Image.Resampling.BICUBIC))

@@ -7,9 +7,9 @@ from numpy.typing import NDArray
 
 
 def duplicates(splits: Sequence[str], names: Sequence[str], photos: Sequence[str]) -> list[str | None]:
-    """For each pair one of another split with pixel for pixel the same photo, as `split/name`, or None.
+    """For each photo one of another split with pixel for pixel the same photo, as `split/name`, or None.
 
-    splits, names, photos: by pair; the last holds hashes of pixels.
+    splits, names, photos: by row; the last holds hashes of pixels.
     """
     places: dict[str, dict[str, str]] = {}  # photo -> split -> the first name there
     for split, name, photo in zip(splits, names, photos, strict=True):
@@ -29,7 +29,7 @@ def near_duplicates(
     bits: int,
     tone: float,
 ) -> list[str | None]:
-    """For each pair the nearest of another split that shows nearly the same photo, as `split/name (n bits)`, or None.
+    """For each photo the nearest of another split that shows nearly the same photo, as `split/name (n bits)`, or None.
 
     hashes: 64-bit difference hashes, 16 hex digits each. tones: [N, T], in [0, 1].
     The difference hash sees only where an 8 x 8 picture grows brighter to the right, so scenes laid out alike can share

@@ -1,4 +1,4 @@
-"""The manifest: one CSV row for each pair, with what checks need to know without opening an image."""
+"""The manifest: a CSV row for each photo, with what checks need to know without opening an image."""
 
 import csv
 import hashlib
@@ -11,25 +11,28 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from understudy.data.source import Pair
+from understudy.data.source import Example, Picture
+from understudy.data.terms import Side
 from understudy.errors import DATA_FAILED, UserError
 from understudy.files import write_text
 
 
 @dataclass(frozen=True)
 class Row:
-    """One prepared pair.
+    """One prepared photo, with its label map where it has one: inputs that are photos have a row of their own.
 
-    path: of the photo, from the folder of classes.json on; the pair's name where it was drawn. width, height: as
-    stored. source_width, source_height, source_mode, label_mode: as the files came, modes in Pillow's terms.
-    photo_sha256, label_sha256: of the decoded pixels as stored. brightness, red, green, blue: means of the photo, and
-    contrast its standard deviation, in [0, 1]. dhash: difference hash, 16 hex digits. classes: ids that occur in the
-    label map, separated by spaces.
+    name: of its pair, or its own. path: from the set's own folder on; the name where it was drawn. side: whether it is
+    an input or a photo to be made. width, height: as stored. source_width, source_height, source_mode, label_mode: as
+    the files came, modes in Pillow's terms. photo_sha256, label_sha256: of the decoded pixels as stored. brightness,
+    red, green, blue: means of the photo, and contrast its standard deviation, in [0, 1]. dhash: difference hash, 16 hex
+    digits. classes: ids that occur in the label map, separated by spaces. What is about a label map is empty where
+    there is none.
     """
 
     name: str
     path: str
     split: str
+    side: Side
     width: int
     height: int
     source_width: int
@@ -52,20 +55,27 @@ COLUMNS = tuple(field.name for field in fields(Row))
 _FLOATS = {"brightness", "red", "green", "blue", "contrast"}
 
 
-def describe(name: str, split: str, pair: Pair, licence: str) -> Row:
-    """The row of a pair as it is stored."""
-    photo, label = pair.photo, pair.label
+def describe(name: str, split: str, example: Example, licence: str) -> list[Row]:
+    """The rows of an item as it is stored."""
+    label = next((picture for picture in example.values() if picture.pixels.ndim == 2), None)
+    return [
+        _row(name, split, side, picture, label, licence) for side, picture in example.items() if picture is not label
+    ]
+
+
+def _row(name: str, split: str, side: Side, picture: Picture, label: Picture | None, licence: str) -> Row:
+    photo = picture.pixels
     unit = photo.astype(np.float64) / 255
     red, green, blue = (round(float(value), 6) for value in unit.mean(axis=(0, 1)))
     return Row(
-        name=name, path=pair.path, split=split, width=photo.shape[1], height=photo.shape[0],
-        source_width=pair.source_size[1], source_height=pair.source_size[0],
-        source_mode=pair.source_mode, label_mode=pair.label_mode,
+        name=name, path=picture.path, split=split, side=side, width=photo.shape[1], height=photo.shape[0],
+        source_width=picture.source_size[1], source_height=picture.source_size[0],
+        source_mode=picture.mode, label_mode=label.mode if label else "",
         photo_sha256=hashlib.sha256(photo.tobytes()).hexdigest(),
-        label_sha256=hashlib.sha256(label.tobytes()).hexdigest(),
+        label_sha256=hashlib.sha256(label.pixels.tobytes()).hexdigest() if label else "",
         brightness=round(float(unit.mean()), 6), red=red, green=green, blue=blue,
         contrast=round(float(unit.std()), 6), dhash=difference_hash(photo),
-        classes=" ".join(map(str, np.unique(label))), licence=licence,
+        classes=" ".join(map(str, np.unique(label.pixels))) if label else "", licence=licence,
     )  # fmt: skip
 
 

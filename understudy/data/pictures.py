@@ -16,7 +16,7 @@ PHOTO_FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "PPM", "GIF")
 PHOTO_MODES = ("RGB", "RGBA", "RGBX", "L", "LA", "P", "PA", "1", "I", "I;16", "I;16B", "CMYK", "YCbCr")
 LABEL_FORMATS = ("PNG",)  # lossless and the only one that everyone writes alike
 WHITE = (255, 255, 255)
-Side = Literal["A", "B"]  # of an image that holds two: left, right
+Half = Literal["A", "B"]  # of an image that holds two: left, right
 # Of a label map's colours in a lossy format: the distance (Euclidean, of 441) from every class's colour from which on a
 # pixel is far off, and the share of such pixels, where regions meet, up to which the file passes for a label map.
 FAR_OFF, MAX_FAR_OFF = 50, 0.05
@@ -72,7 +72,7 @@ def read_label(
     return values.astype(np.uint8), mode
 
 
-def read_lossy_label(content: bytes, classes: Classes, side: Side | None) -> tuple[NDArray[np.uint8], str]:
+def read_lossy_label(content: bytes, classes: Classes, side: Half | None) -> tuple[NDArray[np.uint8], str]:
     """A colour image, or one half of it, in any format -> (class indices uint8 [H, W]; the mode it was stored in).
 
     Each pixel is of the class whose colour is nearest to its own. Raises BadImage, also when more than MAX_FAR_OFF of
@@ -92,12 +92,12 @@ def read_lossy_label(content: bytes, classes: Classes, side: Side | None) -> tup
     if far > MAX_FAR_OFF:
         raise BadImage(
             f"{far:.0%} of its pixels are far from every colour of the palette, at most {MAX_FAR_OFF:.0%} may be: "
-            "another palette, or the photo and not the label map (direction in classes.json)"
+            "another palette, or the photo and not the label map (prepare.direction)"
         )
     return index[inverse].reshape(codes.shape), mode
 
 
-def half(image: Image.Image, side: Side) -> Image.Image:
+def half(image: Image.Image, side: Half) -> Image.Image:
     """The left (A) or right (B) half of an image. Raises BadImage for an odd width."""
     width, height = image.size
     if width % 2:

@@ -1,8 +1,8 @@
-"""A source of pairs -> one archive per split, a manifest and a description: all of it, or nothing."""
+"""A source of images -> one archive per split, a manifest and a description: all of it, or nothing."""
 
 import io
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -12,98 +12,127 @@ from PIL import Image
 
 from understudy.data.archive import write_archive
 from understudy.data.drawn import DrawnSet
-from understudy.data.ingest import PairedFiles
+from understudy.data.ingest import FileSet
 from understudy.data.manifest import Row, describe, write_manifest
 from understudy.data.prepared import SCHEMA
-from understudy.data.source import BadPair, Pair, Source
-from understudy.data.terms import SPLITS
+from understudy.data.source import BadItem, Classes, Item, Source, Wanted
+from understudy.data.terms import SIDES, SPLITS, Side
 from understudy.errors import UserError
 from understudy.files import atomic, write_json
 
-SHEET_PAIRS = 12
-TIMED = 3  # pairs, to tell how long all of them will take
+SHEET_COLUMNS = 12
+TIMED = 3  # items, to tell how long all of them will take
 Progress = Callable[[int, int], None]
 
 
-def open_source(path: Path) -> Source:
-    """A drawn set's description (.yaml), a folder, or a zip or tar archive. Raises UserError when it is neither."""
+def open_source(path: Path, wanted: Wanted) -> Source:
+    """A drawn set's description (.yaml), a folder, or a zip or tar archive. Raises UserError when it is neither, or not
+    what is wanted."""
     if not path.exists():
         raise UserError(f"prepare.source: {path}: no such file or folder")
-    return DrawnSet.describe(path) if path.suffix in (".yaml", ".yml") else PairedFiles(path)
+    return DrawnSet.describe(path, wanted) if path.suffix in (".yaml", ".yml") else FileSet(path, wanted)
 
 
-def prepare(source: Source, size: tuple[int, int], folder: Path, progress: Progress) -> None:
+def counts(source: Source, side: Side) -> dict[str, int]:
+    """Images of one side by split."""
+    return {split: sum(side in item.sides for item in source.items(split)) for split in SPLITS}
+
+
+def prepare(
+    source: Source, size: tuple[int, int], load_size: tuple[int, int] | None, folder: Path, progress: Progress
+) -> None:
     """Write {train,val,test}.zip, manifest.csv, dataset.json and samples.png into `folder`.
 
-    size: height and width that every pair is brought to. progress: called with pairs done and pairs in all.
+    size: height and width that images are brought to; load_size: those of the training split, None for the same.
+    progress: called with items done and items in all.
     Raises UserError that lists every bad file with its reason; then nothing has been written.
     """
     problems = list(source.problems)
-    names = {split: source.names(split) for split in SPLITS}
-    total = sum(map(len, names.values()))
-    # Spread over the split: neighbours in a video look alike.
-    shown = set(names["train"][:: max(1, -(-len(names["train"]) // SHEET_PAIRS))])
+    items = {split: source.items(split) for split in SPLITS}
+    total = sum(map(len, items.values()))
+    shown = {side: _spread(items["train"], side) for side in SIDES}
+    done = 0
     rows: list[Row] = []
-    sheet: list[Pair] = []
+    sheet: dict[Side, list[NDArray[np.uint8]]] = {side: [] for side in SIDES}
     with ExitStack() as stack:
         for split in SPLITS:
             archive = stack.enter_context(write_archive(folder / f"{split}.zip"))
-            for name, pair in zip(names[split], source.load(split, size), strict=True):
-                if isinstance(pair, BadPair):
-                    problems += pair.problems
+            stored = load_size or size if split == "train" else size
+            for item, example in zip(items[split], source.load(split, stored), strict=True):
+                if isinstance(example, BadItem):
+                    problems += example.problems
                     continue
-                archive.add(f"photo/{name}.png", _png(pair.photo))
-                archive.add(f"input/{name}.png", _png(pair.label))
-                rows.append(describe(name, split, pair, source.classes.licence))
-                if name in shown and split == "train":
-                    sheet.append(pair)
-                progress(len(rows), total)
+                for side, picture in example.items():
+                    archive.add(f"{side}/{item.name}.png", _png(picture.pixels))
+                    if split == "train" and item in shown[side]:
+                        sheet[side].append(picture.pixels)
+                rows += describe(item.name, split, example, source.classes.licence)
+                done += 1
+                progress(done, total)
         if problems:
             count = f"{len(problems)} problem{'s' if len(problems) > 1 else ''}"
             raise UserError("\n  ".join([f"prepare.source: {source.name}: {count}, nothing was written", *problems]))
     write_manifest(folder / "manifest.csv", rows)
     with atomic(folder / "samples.png") as temporary:
-        Image.fromarray(contact_sheet(sheet, source.classes.palette)).save(temporary)
+        Image.fromarray(contact_sheet(sheet, source.classes)).save(temporary)
     write_json(
         folder / "dataset.json",
         {
             "schema": SCHEMA,
             "name": source.name,
-            "kind": "labels",
+            "kind": source.kind,
             "layout": source.layout,
             "size": list(size),
+            "load_size": list(load_size) if load_size else None,
             "classes": list(source.classes.names),
             "palette": [list(colour) for colour in source.classes.palette],
             "ignore": source.classes.ignore,
             "licence": source.classes.licence,
-            "counts": {split: len(names[split]) for split in SPLITS},
+            "counts": counts(source, "input"),
+            "photo_counts": counts(source, "photo") if source.kind == "unpaired" else None,
         },
     )
 
 
 def expected_seconds(source: Source, size: tuple[int, int]) -> float:
-    """How long `prepare` will take, by the first pairs, which are read as it reads them and thrown away."""
-    reading, writing, timed = 0.0, 0.0, source.names("train")[: TIMED + 1]
-    for index, name in enumerate(timed):
+    """How long `prepare` will take, by the first items, which are read as it reads them and thrown away."""
+    reading, writing, timed = 0.0, 0.0, source.items("train")[: TIMED + 1]
+    for index, item in enumerate(timed):
         if index == 1:  # the first one pays for set-up
             reading, writing = 0.0, 0.0
         start = time.perf_counter()
         try:
-            pair = source.read("train", name, size)
-        except BadPair:  # prepare says why
+            example = source.read("train", item, size)
+        except BadItem:  # prepare says why
             continue
         read = time.perf_counter()
-        describe(name, "train", pair, source.classes.licence), _png(pair.photo), _png(pair.label)
+        describe(item.name, "train", example, source.classes.licence)
+        for picture in example.values():
+            _png(picture.pixels)
         reading, writing = reading + read - start, writing + time.perf_counter() - read
-    total = sum(len(source.names(split)) for split in SPLITS)
+    total = sum(len(source.items(split)) for split in SPLITS)
     return total * (reading / source.workers + writing) / max(len(timed) - 1, 1)
 
 
-def contact_sheet(pairs: list[Pair], palette: tuple[tuple[int, int, int], ...]) -> NDArray[np.uint8]:
-    """Label maps in the palette's colours above their photos, side by side: uint8 [2H, n W, 3]."""
-    colours = np.array(palette, np.uint8)
-    columns = [np.concatenate((colours[pair.label], pair.photo)) for pair in pairs]  # each [2H, W, 3]
-    return np.concatenate(columns, axis=1)
+def _spread(items: Sequence[Item], side: Side) -> set[Item]:
+    """Some that have this side, from all over the split: neighbours in a video look alike."""
+    having = [item for item in items if side in item.sides]
+    return set(having[:: max(1, -(-len(having) // SHEET_COLUMNS))])
+
+
+def contact_sheet(pictures: Mapping[Side, Sequence[NDArray[np.uint8]]], classes: Classes) -> NDArray[np.uint8]:
+    """A row of inputs, label maps in the palette's colours, above a row of photos: uint8 [2H, n W, 3].
+
+    pictures: by side, of one size; of pairs in the same order. Without pairs a row may be shorter: the rest is white.
+    """
+    colours = np.array(classes.palette, np.uint8)
+    rows = []
+    for side in SIDES:
+        coloured = [colours[pixels] if pixels.ndim == 2 else pixels for pixels in pictures[side]]  # each [H, W, 3]
+        rows.append(np.concatenate(coloured, axis=1))  # [H, n W, 3]
+    width = max(row.shape[1] for row in rows)
+    padded = [np.pad(row, ((0, 0), (0, width - row.shape[1]), (0, 0)), constant_values=255) for row in rows]
+    return np.concatenate(padded)
 
 
 def _png(pixels: NDArray[np.uint8]) -> bytes:

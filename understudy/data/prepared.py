@@ -17,7 +17,7 @@ from PIL import Image
 from torch import Tensor
 from torch.nn import functional as F
 
-from understudy.data.terms import KINDS, Encoding, Kind
+from understudy.data.terms import KINDS, Encoding, Kind, Side
 from understudy.errors import UserError
 from understudy.files import read_json
 
@@ -30,7 +30,9 @@ class DatasetInfo:
 
     kind: what is translated, and whether its photo is known (terms.py). size: height and width in pixels.
     classes, palette: a name and an RGB colour (0-255) by class index; none where inputs are photos.
-    ignore: the class that metrics leave out, or None. counts: inputs by split; unpaired photos may be more or fewer.
+    ignore: the class that metrics leave out, or None. counts: inputs by split; photo_counts: photos, where
+    they are no pairs and may be more or fewer, else None. load_size: of the training split, where it is stored larger
+    and steps see windows of `size`, else None.
     """
 
     name: str
@@ -41,6 +43,21 @@ class DatasetInfo:
     ignore: int | None
     licence: str
     counts: Mapping[str, int]
+    photo_counts: Mapping[str, int] | None = None
+    load_size: tuple[int, int] | None = None
+
+    def count(self, split: str, side: Side) -> int:
+        """Images of one side."""
+        return (self.photo_counts if side == "photo" and self.photo_counts else self.counts)[split]
+
+    def count_text(self, split: str) -> str:
+        """The images of a split, for people."""
+        inputs, photos = self.count(split, "input"), self.count(split, "photo")
+        return f"{inputs} inputs, {photos} photos" if self.photo_counts else str(inputs)
+
+    def stored_size(self, split: str) -> tuple[int, int]:
+        """Height and width of a split's images."""
+        return self.load_size or self.size if split == "train" else self.size
 
     @property
     def num_classes(self) -> int:
@@ -69,21 +86,27 @@ def load_info(path: Path) -> DatasetInfo:
     try:
         if value["schema"] != SCHEMA:
             raise UserError(f"{path}: schema {value['schema']}, this version reads {SCHEMA}; run `dvc repro prepare`")
-        height, width = value["size"]
         if value["kind"] not in KINDS:
             raise ValueError(f"unknown kind {value['kind']!r}")
         return DatasetInfo(
             name=value["name"],
             kind=value["kind"],
-            size=(int(height), int(width)),
+            size=_height_width(value["size"]),
             classes=tuple(value["classes"]),
             palette=tuple((r, g, b) for r, g, b in value["palette"]),
             ignore=value["ignore"],
             licence=value["licence"],
             counts=dict(value["counts"]),
+            photo_counts=dict(value["photo_counts"]) if value.get("photo_counts") else None,
+            load_size=_height_width(value["load_size"]) if value.get("load_size") else None,
         )
     except (KeyError, TypeError, ValueError) as error:
         raise UserError(f"{path}: not a data set description ({error!r}); run `dvc repro prepare`") from None
+
+
+def _height_width(value: Any) -> tuple[int, int]:
+    height, width = value
+    return int(height), int(width)
 
 
 @dataclass(frozen=True)
@@ -171,22 +194,44 @@ def show_inputs(inputs: Tensor, info: DatasetInfo) -> Tensor:
     return palette[inputs.long()].permute(0, 3, 1, 2)  # [N, H, W, 3] -> [N, 3, H, W]
 
 
-def batch_indices(count: int, batch_size: int, seed: int, step: int) -> tuple[Tensor, Tensor]:
-    """Which images make up a batch and which of them are mirrored: a pure function of seed and step (from 0).
+def batch_indices(count: int, batch_size: int, seed: int, step: int, side: Side = "input") -> tuple[Tensor, Tensor]:
+    """Which images make up a batch and which of them are mirrored: a pure function of its arguments (step from 0).
 
     Every epoch is its own permutation, and a batch may span two, so that each is seen equally often whatever the
     batch size. Being stateless, the order survives a restart and is the same for every network trained with the seed.
+    side: photos without pairs are drawn by themselves, from `photo`; a pair is drawn once, from `input`.
     Returns indices int64 [B] in [0, count) and flips bool [B].
     """
+    order, flip, _ = _STREAMS[side]
     first = step * batch_size
     positions = range(first, first + batch_size)
     permutations = {
-        epoch: torch.randperm(count, generator=torch.Generator().manual_seed(_mix(seed, 0, epoch)))
+        epoch: torch.randperm(count, generator=torch.Generator().manual_seed(_mix(seed, order, epoch)))
         for epoch in {position // count for position in positions}
     }
     indices = torch.stack([permutations[position // count][position % count] for position in positions])
-    flips = torch.rand(batch_size, generator=torch.Generator().manual_seed(_mix(seed, 1, step))) < 0.5
+    flips = torch.rand(batch_size, generator=torch.Generator().manual_seed(_mix(seed, flip, step))) < 0.5
     return indices, flips
+
+
+def windows(images: Tensor, size: tuple[int, int], seed: int, step: int, side: Side = "input") -> Tensor:
+    """A random window of each image of a batch: a pure function of its arguments, as `batch_indices`.
+
+    images: [B, ..., H, W], of which windows [B, ..., *size] are taken, or the whole where they are of this size.
+    Both sides of a pair are cut alike, by the windows of `input`; photos without pairs by those of `photo`.
+    """
+    height, width = size
+    down, right = images.shape[-2] - height, images.shape[-1] - width
+    if not down and not right:
+        return images
+    generator = torch.Generator().manual_seed(_mix(seed, _STREAMS[side][2], step))
+    corners = [torch.randint(room + 1, (len(images),), generator=generator).tolist() for room in (down, right)]
+    cut = [image[..., y : y + height, x : x + width] for image, y, x in zip(images, *corners, strict=True)]
+    return torch.stack(cut)
+
+
+# Of each side: the streams of random numbers that its order, its flips and its windows are drawn from.
+_STREAMS: dict[Side, tuple[int, int, int]] = {"input": (0, 1, 2), "photo": (3, 4, 5)}
 
 
 def _mix(seed: int, stream: int, index: int) -> int:

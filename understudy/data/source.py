@@ -1,15 +1,33 @@
-"""Where pairs come from: what every source of photo and label pairs offers."""
+"""Where images come from: what every source of inputs and photos offers."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from understudy.data.terms import Direction, Kind, Side
 
-class BadPair(Exception):
-    """A pair that cannot be used. problems: one `file: reason` for each of its files that is at fault."""
+
+@dataclass(frozen=True)
+class Wanted:
+    """What a run asks of a set: `prepare.kind` and `prepare.direction`."""
+
+    kind: Kind
+    direction: Direction | None
+
+
+@dataclass(frozen=True)
+class Item:
+    """What is read at once: the name of a pair, which has both sides, or of an image that has no partner."""
+
+    name: str
+    sides: tuple[Side, ...]
+
+
+class BadItem(Exception):
+    """An item that cannot be used. problems: one `file: reason` for each of its files that is at fault."""
 
     def __init__(self, *problems: str) -> None:
         super().__init__("; ".join(problems))
@@ -17,26 +35,27 @@ class BadPair(Exception):
 
 
 @dataclass(frozen=True)
-class Pair:
-    """A pair at the size that was asked for.
+class Picture:
+    """An image at the size that was asked for.
 
-    path: of the photo, from the folder of classes.json on, or the pair's name where there is no file.
-    photo: uint8 [H, W, 3]. label: uint8 [H, W], class indices.
-    source_size: height and width of the files before they were resized.
-    source_mode, label_mode: Pillow's names for how their pixels were stored.
+    path: from the set's own folder on, or the item's name where there is no file.
+    pixels: uint8 [H, W, 3], or class indices uint8 [H, W].
+    source_size: height and width before it was resized. mode: Pillow's name for how the file's pixels were stored.
     """
 
     path: str
-    photo: NDArray[np.uint8]
-    label: NDArray[np.uint8]
+    pixels: NDArray[np.uint8]
     source_size: tuple[int, int]
-    source_mode: str
-    label_mode: str
+    mode: str
+
+
+Example = Mapping[Side, Picture]  # an item, read: its pictures by side
 
 
 @dataclass(frozen=True)
 class Classes:
-    """names and palette (RGB, 0-255) by class id; ignore: the class that metrics leave out, or None."""
+    """names and palette (RGB, 0-255) by class id, none where inputs are photos; ignore: the class that metrics leave
+    out, or None."""
 
     names: tuple[str, ...]
     palette: tuple[tuple[int, int, int], ...]
@@ -47,11 +66,14 @@ class Classes:
 class Source(Protocol):
     """A data set that can be prepared. problems: what is wrong with its files before any is opened.
 
-    layout: how its files lie, and what each split was made of. workers: how many pairs `load` makes at a time.
+    layout: how its files lie, and what each split was made of. workers: how many items `load` reads at a time.
     """
 
     @property
     def name(self) -> str: ...
+
+    @property
+    def kind(self) -> Kind: ...
 
     @property
     def layout(self) -> str: ...
@@ -65,11 +87,11 @@ class Source(Protocol):
     @property
     def workers(self) -> int: ...
 
-    def names(self, split: str) -> tuple[str, ...]:
-        """The pairs of a split, sorted."""
+    def items(self, split: str) -> Sequence[Item]:
+        """What a split holds, sorted by name; without pairs the inputs, then the photos."""
 
-    def read(self, split: str, name: str, size: tuple[int, int]) -> Pair:
-        """One pair, brought to `size` (height, width). Raises BadPair."""
+    def read(self, split: str, item: Item, size: tuple[int, int]) -> Example:
+        """One item, brought to `size` (height, width). Raises BadItem."""
 
-    def load(self, split: str, size: tuple[int, int]) -> Iterator[Pair | BadPair]:
-        """All pairs of a split by name, brought to `size` (height, width), or why they cannot be."""
+    def load(self, split: str, size: tuple[int, int]) -> Iterator[Example | BadItem]:
+        """All items of a split in their order, brought to `size` (height, width), or why they cannot be."""

@@ -8,4 +8,7 @@ Encoding = Literal["onehot", "rgb"]  # how an input enters a network; photos onl
 # of one domain into those of another, without pairs.
 Kind = Literal["labels", "photos", "unpaired"]
 KINDS: tuple[Kind, ...] = ("labels", "photos", "unpaired")
+Side = Literal["input", "photo"]  # what is translated, and what it is translated into
+SIDES: tuple[Side, ...] = ("input", "photo")
+Direction = Literal["AtoB", "BtoA"]  # which of a set's two sides is the input, where they are called A and B
 INPUT_TITLES = {"labels": "label map", "photos": "input", "unpaired": "input"}  # over a column of pictures

@@ -18,14 +18,16 @@ from understudy.files import write_json, write_text
 from understudy.foreign.pix2pix import recognise
 from understudy.models.generator import Generator
 from understudy.params.base import Base
+from understudy.params.objective import Objective
 from understudy.params.runtime import Runtime
 from understudy.params.teacher import Teacher
 from understudy.runtime import determinism, device, seed_everything, threads
 from understudy.stage import Job, Plan
 from understudy.state_dict import read_state
 from understudy.tensors import save_weights
-from understudy.train.critic import critic_for, save_critic
-from understudy.train.session import seeded
+from understudy.train.games import game
+from understudy.train.partners import Partners, save_partners
+from understudy.train.setting import seeded
 from understudy.train.validation import Validation, translate
 
 KEY = "teacher.source"
@@ -58,7 +60,7 @@ def imported(job: Job) -> Imported:
     arch, state = recognise(tensors, info.size, params.encoding, where)
     if arch.input_channels != (given := info.input_channels(params.encoding)):
         raise UserError(
-            f"{where}: takes {arch.input_channels} input channels, and label maps of {info.name} are {given} as "
+            f"{where}: takes {arch.input_channels} input channels, and inputs of {info.name} have {given} as "
             f"{params.encoding}; set teacher.encoding to what the network was trained on (rgb: 3 channels)"
         )
     generator = architecture.build(arch)
@@ -102,9 +104,10 @@ def write(job: Job) -> None:
         raise UserError(f"{KEY}: its translations of the validation split cannot be scored: {scores}")
     architecture.save(found.arch, job.output("teacher/arch.json"))
     save_weights(generator, job.output("teacher/weights.safetensors"))
-    params = job.params(Teacher)
-    critic = critic_for(found.arch, params.ndf, seeded(job.params(Base).seed, "discriminator"))
-    save_critic(critic, job.output("teacher"), trained=False)
+    playing = game(job.params(Objective))
+    critic = playing.critic(found.arch, job.params(Teacher).ndf)
+    playing.initialise(critic, seeded(job.params(Base).seed, "discriminator"))
+    save_partners(Partners(critic, trained=False), job.output("teacher"))
     write_text(job.output("teacher/curves.csv"), "step,recon\n")
     row = ",".join(f"{value:.6g}" for value in scores.values())
     write_text(job.output("teacher/validation.csv"), f"step,{','.join(scores)}\n0,{row}\n")

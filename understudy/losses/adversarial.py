@@ -1,6 +1,7 @@
-"""The hinge losses of an adversarial pair (Lim and Ye, Geometric GAN, 2017), in the form of CAT's released code.
+"""The losses of an adversarial pair: hinge (Lim and Ye, Geometric GAN, 2017), in the form of CAT's released code, and
+least squares (Mao et al., LSGAN, 2017), CycleGAN's.
 
-Over several scales, for GauGAN's discriminator, they are averaged (Park et al. 2019).
+The hinge over several scales, for GauGAN's discriminator, is averaged (Park et al. 2019).
 
 Neither is halved here: pix2pix halves its discriminator's loss and GauGAN does not, so the factor belongs to the step.
 """
@@ -37,3 +38,16 @@ def hinge_discriminator_scales(real: Sequence[Tensor], fake: Sequence[Tensor]) -
 def hinge_generator_scales(fake: Sequence[Tensor]) -> Tensor:
     """The mean of `hinge_generator` over scales, an unbounded scalar. fake: logits by scale."""
     return torch.stack([hinge_generator(logits) for logits in fake]).mean()
+
+
+def least_squares_discriminator(real: Tensor, fake: Tensor) -> Tensor:
+    """mean((D(real) - 1)^2) + mean(D(fake)^2), a scalar >= 0 (Mao et al. 2017, equation 9, doubled).
+
+    real, fake: logits of any shape; detach the image that `fake` judges. 0 once reals score 1 and fakes 0.
+    """
+    return (real - 1).square().mean() + fake.square().mean()
+
+
+def least_squares_generator(fake: Tensor) -> Tensor:
+    """mean((D(fake) - 1)^2), a scalar >= 0. fake: logits of any shape."""
+    return (fake - 1).square().mean()

@@ -15,10 +15,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
-MIOU = "miou_judge_noresize_test"
-PIXEL_ACCURACY = "pixel_accuracy_judge_noresize_test"
-FRECHET = "frechet_distance_judge_noresize_test"
-KID = "kid_judge_noresize_test"
+MIOU = "miou_segmenter_noresize_test"
+PIXEL_ACCURACY = "pixel_accuracy_segmenter_noresize_test"
+FRECHET = "frechet_distance_segmenter_noresize_test"
+KID = "kid_segmenter_noresize_test"
 L1_TO_TEACHER = "l1_to_teacher_test"
 
 Resize = Literal["bilinear299", "antialias299"]  # how photos come to Inception's 299 px (resize.py)

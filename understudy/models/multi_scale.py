@@ -53,6 +53,7 @@ class MultiScaleDiscriminator(nn.Module):
 
     def __init__(self, input_channels: int, ndf: int) -> None:
         super().__init__()
+        self.input_channels, self.ndf = input_channels, ndf
         self.scales = nn.ModuleList(SpectralPatchDiscriminator(input_channels, ndf) for _ in range(SCALES))
 
     def forward(self, x: Tensor) -> list[list[Tensor]]:

@@ -12,6 +12,7 @@ from understudy.params.export import Export
 from understudy.params.gate import Gate
 from understudy.params.judge import Judge
 from understudy.params.loader import load, read, section_name
+from understudy.params.objective import Objective
 from understudy.params.prepare import Prepare
 from understudy.params.prune import Prune
 from understudy.params.registry import Registry
@@ -20,7 +21,7 @@ from understudy.params.student import Student
 from understudy.params.teacher import Teacher
 
 SECTIONS: tuple[type, ...] = (
-    Base, Runtime, Prepare, Check, Judge, Teacher, Prune, Student, Distill, Evaluate, Export, Gate, Registry,
+    Base, Runtime, Prepare, Check, Judge, Objective, Teacher, Prune, Student, Distill, Evaluate, Export, Gate, Registry,
 )  # fmt: skip
 
 

@@ -28,11 +28,21 @@ class Relation:
 
 
 @dataclass(frozen=True)
+class Directions:
+    """Of a CycleGAN's student. `one`: the translation alone, tied to its input by the teacher's (CAT). `both`: a whole
+    small CycleGAN with a teacher in each direction (SRPKD, section 3).
+    """
+
+    directions: Literal["one", "both"]
+
+
+@dataclass(frozen=True)
 class Distill:
     """What the student learns from its teacher. A term of weight 0 is off and costs nothing.
 
     discriminator: start from the teacher's, or fresh. output_weight: of the L1 distance to the teacher's output.
     feature_weight: of the mean squared distance to the teacher's features through learned 1x1 adapters.
+    cyclegan: looked at where objective.family is cyclegan.
     """
 
     discriminator: Literal["teacher", "fresh"]
@@ -40,6 +50,7 @@ class Distill:
     relation: Relation
     output_weight: float
     feature_weight: float
+    cyclegan: Directions
 
     def __post_init__(self) -> None:
         for name in ("output_weight", "feature_weight"):

@@ -20,6 +20,8 @@ from understudy.files import atomic
 Inherit = Literal["none", "norm", "all"]
 Kept = Mapping[str, tuple[int, ...]]
 
+REVERSE = "reverse."  # before the names of the other direction's tensors
+
 
 def cut(weights: Mapping[str, Tensor], teacher: Arch, student: Arch, kept: Kept, mode: Inherit) -> dict[str, Tensor]:
     """The part of a teacher's state dict that its student starts from, under the student's names and in its shapes.
@@ -56,19 +58,30 @@ def cut(weights: Mapping[str, Tensor], teacher: Arch, student: Arch, kept: Kept,
     return state
 
 
-def save_inherited(state: Mapping[str, Tensor], mode: Inherit, path: Path) -> None:
-    """Write inherited.safetensors, atomically; its metadata says which mode it was cut with."""
+def save_inherited(
+    state: Mapping[str, Tensor], mode: Inherit, path: Path, reverse: Mapping[str, Tensor] | None = None
+) -> None:
+    """Write inherited.safetensors, atomically; its metadata says which mode it was cut with.
+
+    reverse: of a CycleGAN what the student of the other direction starts from.
+    """
+    whole = {**state, **{f"{REVERSE}{name}": value for name, value in (reverse or {}).items()}}
     with atomic(path) as temporary:
-        save_file({name: value.contiguous() for name, value in state.items()}, temporary, {"inherit": mode})
+        save_file({name: value.contiguous() for name, value in whole.items()}, temporary, {"inherit": mode})
 
 
-def inherit(net: nn.Module, path: Path) -> None:
+def inherit(net: nn.Module, path: Path, way: Literal["main", "reverse"] = "main") -> None:
     """Give the student `net` what inherited.safetensors holds; other weights stay as they are.
 
+    way: of a CycleGAN the direction, whose student inherits from its own teacher.
     Raises UserError when the file is missing, damaged, or was cut for another architecture.
     """
     try:
-        state = load_file(path)
+        state = {
+            name.removeprefix(REVERSE): value
+            for name, value in load_file(path).items()
+            if name.startswith(REVERSE) == (way == "reverse")
+        }
         if strangers := sorted(set(state) - set(net.state_dict())):
             raise UserError(f"{path}: not of the architecture beside it ({strangers[0]}); run `dvc repro prune`")
         net.load_state_dict(state, strict=False)

@@ -16,7 +16,7 @@ from understudy.verdict import Verdict, counts, ordered
 
 MODELS = tuple(NETWORKS)
 PAIRS = {"student - teacher": "student_minus_teacher", "student - baseline": "student_minus_baseline"}
-PROTOCOL = "_judge_noresize_test"  # what the names of the judged metrics share, said once above the table
+PROTOCOL = "_segmenter_noresize_test"  # what the names of the judged metrics share, said once above the table
 COSTS = {
     "macs_true_g": "MACs, true (G)",
     "macs_legacy_g": "MACs, legacy (G)",

@@ -15,7 +15,7 @@ from understudy.losses.feature_distance import FeatureDistance
 from understudy.losses.kernel_alignment import alignment_loss
 from understudy.losses.semantic_relation import relation_loss
 from understudy.params.distill import Distill
-from understudy.train.pix2pix import Autocast, Batch
+from understudy.train.update import Autocast, Batch
 
 
 class Distillation:

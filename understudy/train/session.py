@@ -4,30 +4,49 @@ import copy
 import functools
 import time
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import asdict
 
 import torch
 from torch import Tensor, nn
 
 from understudy.arch import families as architecture
-from understudy.arch.base import Arch
 from understudy.cost import cost
 from understudy.data.checked import RESULT, require_checked
-from understudy.data.prepared import batch_indices, encode_inputs, load_info, load_split, mirror, to_unit
+from understudy.data.prepared import (
+    DatasetInfo,
+    batch_indices,
+    encode_inputs,
+    load_info,
+    load_split,
+    mirror,
+    to_unit,
+    windows,
+)
+from understudy.data.terms import Side
+from understudy.errors import UserError
 from understudy.files import write_json
-from understudy.models.discriminators import PatchDiscriminator
 from understudy.params.base import Base
+from understudy.params.objective import Objective
 from understudy.params.runtime import Runtime
-from understudy.params.schedule import Schedule
-from understudy.runtime import autocast, determinism, device, seed_everything, threads
+from understudy.runtime import (
+    autocast,
+    determinism,
+    device,
+    random_state,
+    restore_random_state,
+    seed_everything,
+    threads,
+)
 from understudy.stage import Job, Plan
 from understudy.tensors import save_weights
 from understudy.train import checkpoint, log, loop
 from understudy.train.checkpoint import fingerprint
+from understudy.train.cyclegan import MAIN, REVERSE
 from understudy.train.log import Log, start_tracker, write_curve
-from understudy.train.pix2pix import Autocast, Batch, Terms, Weights, step
+from understudy.train.partners import Partners
+from understudy.train.setting import Setting
 from understudy.train.state import State
+from understudy.train.update import Autocast, Batch
 from understudy.train.validation import SELECTION, Validation
 
 DATA = ("prepare/dataset.json", "prepare/train.zip", "prepare/val.zip", RESULT)
@@ -35,25 +54,9 @@ JUDGE = ("judge/judge.json", "judge/weights.safetensors")
 TIMED_STEPS = 3  # taken on copies to tell how long a training will take
 
 
-@dataclass(frozen=True)
-class Setting:
-    """What one stage chose. inputs: names under artifacts/ that the training depends on, data and judge aside.
-
-    The networks come initialised and on the CPU; the session moves them to the device of the `runtime` section.
-    """
-
-    arch: Arch
-    generator: nn.Module
-    discriminator: PatchDiscriminator
-    adapters: nn.Module
-    terms: Terms
-    weights: Weights
-    schedule: Schedule
-    inputs: tuple[str, ...]
-
-
 class Session:
-    """One training, ready to start: data loaded, networks built, nothing trained yet. Reads sections Base, Runtime."""
+    """One training, ready to start: data loaded, networks built, nothing trained yet. Reads sections Base, Runtime and
+    Objective."""
 
     def __init__(self, job: Job, setting: Setting) -> None:
         self.job, self.setting = job, setting
@@ -68,34 +71,38 @@ class Session:
         self.fingerprint = fingerprint({**sections, "device": self.device.type}, inputs)
         self.info = load_info(job.input("prepare/dataset.json"))
         self.info.require_fit(setting.arch.input_channels, setting.arch.encoding, f"{job.stage}'s generator")
-        pairs = load_split(job.input("prepare/train.zip"), self.info)
-        self.photos, self.inputs = pairs.photos.to(self.device), pairs.inputs.to(self.device)
+        require_kind(job.params(Objective), self.info)
+        split = load_split(job.input("prepare/train.zip"), self.info)
+        self.photos, self.inputs = split.photos.to(self.device), split.inputs.to(self.device)
         place = functools.partial(nn.Module.to, device=self.device, memory_format=torch.channels_last)
         self.state = State.start(
             place(setting.generator),
             place(setting.discriminator),
             place(setting.adapters),
             setting.schedule.learning_rate,
+            setting.pools.to(self.device),
+            setting.update.rates,
         )
-        setting.terms.to(self.device)
+        setting.update.to(self.device)
         self.validation = Validation(job, self.info, setting.arch.encoding, self.device, self.autocast)
 
     def batch(self, index: int) -> Batch:
         """The batch of step `index` (from 0): the same for every network that trains with this seed and batch size."""
-        setting = self.setting
-        chosen, flips = batch_indices(len(self.inputs), setting.schedule.batch_size, self.seed, index)
-        chosen, flips = chosen.to(self.device), flips.to(self.device)
-        labels, photos = mirror(self.inputs[chosen], flips), mirror(self.photos[chosen], flips)
-        inputs = encode_inputs(labels, setting.arch.encoding, self.info)
+        unpaired = self.info.kind == "unpaired"
+        inputs = encode_inputs(self._drawn(self.inputs, index, "input"), self.setting.arch.encoding, self.info)
+        photos = to_unit(self._drawn(self.photos, index, "photo" if unpaired else "input"))
         channels_last = torch.channels_last
-        return Batch(
-            inputs.contiguous(memory_format=channels_last), to_unit(photos).contiguous(memory_format=channels_last)
-        )
+        return Batch(inputs.contiguous(memory_format=channels_last), photos.contiguous(memory_format=channels_last))
+
+    def _drawn(self, images: Tensor, index: int, side: Side) -> Tensor:
+        """Images of a split as step `index` sees them: chosen, cut to size, mirrored. uint8 [B, ..., H, W]."""
+        drawn = batch_indices(len(images), self.setting.schedule.batch_size, self.seed, index, side)
+        chosen, flips = (part.to(self.device) for part in drawn)
+        return mirror(windows(images[chosen], self.info.size, self.seed, index, side), flips)
 
     def step(self, index: int, state: State | None = None) -> Mapping[str, Tensor]:
         """Take one step, on the session's own state unless another is given."""
-        setting = self.setting
-        return step(state or self.state, self.batch(index), setting.weights, setting.terms, self.autocast)
+        return self.setting.update(state or self.state, self.batch(index), self.autocast)
 
     def plan(self) -> Plan:
         """What training would do, with the time it would take: a few steps are timed, on copies."""
@@ -115,12 +122,20 @@ class Session:
     def _seconds_per_step(self) -> float:
         trial = copy.deepcopy(self.state)
         # A deep copy of an optimiser still points at the original parameters: a trial needs optimisers of its own.
-        trial = State.start(trial.generator, trial.discriminator, trial.adapters, self.setting.schedule.learning_rate)
+        rate, rates = self.setting.schedule.learning_rate, self.setting.update.rates
+        trial = State.start(trial.generator, trial.discriminator, trial.adapters, rate, trial.pools, rates)
+        drawn = random_state()
         self.step(0, trial)  # the first step pays for set-up
         start = time.perf_counter()
         for index in range(TIMED_STEPS):
             self.step(index, trial)
+        restore_random_state(drawn)  # planning must not change what is planned
         return (time.perf_counter() - start) / TIMED_STEPS
+
+    @property
+    def shipped(self) -> nn.Module:
+        """The averaged generator, of two directions the one that ships."""
+        return self.setting.update.shipped(self.state.average)
 
     def run(self) -> None:
         """Train, and write the stage's arch.json, weights.safetensors, curves.csv, validation.csv, samples.png and
@@ -132,22 +147,29 @@ class Session:
             state=self.state,
             schedule=setting.schedule,
             step=self.step,
-            validate=lambda: self.validation.score(self.state.average),
+            validate=lambda: self.validation.score(self.shipped),
             selection=SELECTION,
-            sample=lambda path: self.validation.draw(self.state.average, path),
+            sample=lambda path: self.validation.draw(self.shipped, path),
         )
         best = loop.train(task, folder, self._start_log)
         self.state.average.load_state_dict(best.weights)
         architecture.save(setting.arch, job.output(f"{job.stage}/arch.json"))
-        save_weights(self.state.average, job.output(f"{job.stage}/weights.safetensors"))
+        save_weights(self.shipped, job.output(f"{job.stage}/weights.safetensors"))
         write_curve(folder / log.NAME, "step", "losses", job.output(f"{job.stage}/curves.csv"))
         write_curve(folder / log.NAME, "validation", "metrics", job.output(f"{job.stage}/validation.csv"))
-        self.validation.draw(self.state.average, job.output(f"{job.stage}/samples.png"))
+        self.validation.draw(self.shipped, job.output(f"{job.stage}/samples.png"))
         metrics = {"best_step": best.step, "determinism": determinism(self.device), **best.metrics}
         write_json(job.output(f"{job.stage}/metrics.json"), metrics)
         Log(folder / log.NAME, setting.schedule.steps).write("end", metrics=best.metrics)
         # What the outputs were made of stays until `understudy clean`: DVC has not recorded them yet.
         checkpoint.tidy(folder)
+
+    def partners(self) -> Partners:
+        """Whom the generator was trained with, after `run`."""
+        discriminator, generator = self.setting.discriminator, self.state.average
+        if not isinstance(generator, nn.ModuleDict) or not isinstance(discriminator, nn.ModuleDict):
+            return Partners(discriminator)
+        return Partners(discriminator[MAIN], discriminator[REVERSE], generator[REVERSE])
 
     def _start_log(self, log: Log) -> None:
         job = self.job
@@ -159,7 +181,8 @@ class Session:
         start_tracker(job.root, job.stage, log.path)
 
 
-def seeded(seed: int, stream: str) -> torch.Generator:
-    """A random generator of its own for each network, so that what one draws never moves another's initial weights."""
-    offsets: dict[str, Any] = {"generator": 0, "discriminator": 1, "adapters": 2}
-    return torch.Generator().manual_seed(seed * len(offsets) + offsets[stream])
+def require_kind(objective: Objective, info: DatasetInfo) -> None:
+    """Raise UserError when such an objective cannot learn from these data."""
+    if (objective.family == "cyclegan") != (info.kind == "unpaired"):
+        have, need = ("no pairs", "cyclegan") if info.kind == "unpaired" else ("pairs", "pix2pix or gaugan")
+        raise UserError(f"objective.family: {objective.family}: data set {info.name} has {have}; set it to {need}")

@@ -8,8 +8,9 @@ import torch
 from torch import Tensor, nn
 
 from understudy.params.schedule import Schedule
+from understudy.train.update import Rates
 
-BETAS = (0.5, 0.999)  # Adam's, for both players (CAT, released settings; pix2pix, section 3.3)
+RATES = Rates()
 
 
 @dataclass
@@ -17,29 +18,41 @@ class State:
     """The two players, their optimisers and the generator's averaged weights.
 
     adapters: learned layers of a distillation term, trained with the generator and then thrown away; may be empty.
-    average: a copy of the generator that trails it; in eval mode always. step: optimiser steps taken so far.
+    pools: images that the discriminators are shown again; may be empty. average: a copy of the generator that trails
+    it; in eval mode always. step: optimiser steps taken so far.
     """
 
     generator: nn.Module
     discriminator: nn.Module
     adapters: nn.Module
+    pools: nn.Module
     average: nn.Module
     optimizer_g: torch.optim.Adam
     optimizer_d: torch.optim.Adam
+    rates: Rates
     step: int = 0
 
     @classmethod
     def start(
-        cls, generator: nn.Module, discriminator: nn.Module, adapters: nn.Module, learning_rate: float
+        cls,
+        generator: nn.Module,
+        discriminator: nn.Module,
+        adapters: nn.Module,
+        learning_rate: float,
+        pools: nn.Module | None = None,
+        rates: Rates = RATES,
     ) -> "State":
-        """A state before the first step. The networks are trained in place."""
+        """A state before the first step. The networks are trained in place. learning_rate: that of the schedule."""
+        learned = [*generator.parameters(), *adapters.parameters()]
         return cls(
             generator=generator.train(),
             discriminator=discriminator.train(),
             adapters=adapters.train(),
+            pools=nn.ModuleDict() if pools is None else pools,
             average=copy.deepcopy(generator).eval().requires_grad_(False),
-            optimizer_g=torch.optim.Adam([*generator.parameters(), *adapters.parameters()], learning_rate, BETAS),
-            optimizer_d=torch.optim.Adam(discriminator.parameters(), learning_rate, BETAS),
+            optimizer_g=torch.optim.Adam(learned, learning_rate * rates.generator, rates.betas),
+            optimizer_d=torch.optim.Adam(discriminator.parameters(), learning_rate * rates.discriminator, rates.betas),
+            rates=rates,
         )
 
     def tensors(self) -> dict[str, Tensor]:
@@ -73,7 +86,7 @@ class State:
         self.step = step
 
     def _modules(self) -> Iterator[tuple[str, nn.Module]]:
-        for name in ("generator", "discriminator", "adapters", "average"):
+        for name in ("generator", "discriminator", "adapters", "pools", "average"):
             yield name, getattr(self, name)
 
     def _optimizers(self) -> Iterator[tuple[str, torch.optim.Adam]]:
@@ -98,9 +111,10 @@ def linear_decay(step: int, constant: int, decay: int) -> float:
 def set_learning_rate(state: State, schedule: Schedule) -> None:
     """Give both optimisers the rate of the step that comes next."""
     rate = schedule.learning_rate * linear_decay(state.step, schedule.constant_steps, schedule.decay_steps)
-    for optimizer in (state.optimizer_g, state.optimizer_d):
+    players = ((state.optimizer_g, state.rates.generator), (state.optimizer_d, state.rates.discriminator))
+    for optimizer, share in players:
         for group in optimizer.param_groups:
-            group["lr"] = rate
+            group["lr"] = rate * share
 
 
 @torch.no_grad()

@@ -14,10 +14,10 @@ from understudy.metrics.kid import kernel_distance
 from understudy.metrics.score import observe
 from understudy.metrics.segmentation import mean_iou
 from understudy.stage import Job
-from understudy.train.pix2pix import Autocast
+from understudy.train.update import Autocast
 
 BATCH = 32  # images translated at once: a matter of memory alone
-SELECTION = "kid_judge_noresize_val"  # the best checkpoint has the lowest; unbiased, so small splits will do
+SELECTION = "kid_segmenter_noresize_val"  # the best checkpoint has the lowest; unbiased, so small splits will do
 
 
 class Validation:
@@ -37,7 +37,7 @@ class Validation:
         seen = observe(self.judge, photos, self.pairs.inputs, self.info.ignore)
         return {
             SELECTION: kernel_distance(self.real.features, seen.features),
-            "miou_judge_noresize_val": mean_iou(seen.confusion.sum(0)).item(),
+            "miou_segmenter_noresize_val": mean_iou(seen.confusion.sum(0)).item(),
         }
 
     def find_collapse(self, generator: nn.Module) -> str | None:

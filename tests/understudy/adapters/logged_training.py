@@ -49,12 +49,12 @@ def main() -> None:
         losses = {name: index + 1 / step for index, name in enumerate(LOSSES)}
         timed(lambda step=step, losses=losses: log.write("step", step=step, losses=losses, rate=50.0))
         if step % VALIDATE_EVERY == 0:
-            log.write("validation", step=step, metrics={"miou_judge_noresize_val": 1 - 1 / step})
+            log.write("validation", step=step, metrics={"miou_segmenter_noresize_val": 1 - 1 / step})
             picture = log.path.parent / f"samples/{step:06d}.png"
             picture.parent.mkdir(exist_ok=True)
             Image.new("RGB", (64, 64)).save(picture)
             log.write("image", step=step, path=f"samples/{step:06d}.png")
-    log.write("end", metrics={"miou_judge_noresize_val": 0.5})
+    log.write("end", metrics={"miou_segmenter_noresize_val": 0.5})
     print(json.dumps({"step": step, "median": statistics.median(times), "slowest": max(times)}))
 
 

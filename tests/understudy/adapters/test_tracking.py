@@ -35,7 +35,7 @@ def train(log, *steps):
     for step in steps:
         log.write("step", step=step, losses={"gan": 1 / step, "recon": 2 / step}, rate=50.0)
         if step % 20 == 0:
-            log.write("validation", step=step, metrics={"miou_judge_noresize_val": step / 100})
+            log.write("validation", step=step, metrics={"miou_segmenter_noresize_val": step / 100})
             picture = log.path.parent / f"samples/{step:06d}.png"
             picture.parent.mkdir(exist_ok=True)
             Image.new("RGB", (4, 4)).save(picture)
@@ -58,7 +58,7 @@ def steps_of(root, metric):
 def test_a_finished_training_is_delivered_whole_and_once(root):
     log = begin(root)
     train(log, 10, 20, 30, 40)
-    log.write("end", metrics={"miou_judge_noresize_val": 0.4})
+    log.write("end", metrics={"miou_segmenter_noresize_val": 0.4})
     (root / "dvc.yaml").write_text("stages: {teacher: {deps: [artifacts/prepare/train.zip, stages/teacher.py]}}\n")
     (root / "dvc.lock").write_text("stages: {prepare: {outs: [{path: artifacts/prepare/train.zip, md5: abc}]}}\n")
     tracking.deliver(root)
@@ -74,9 +74,9 @@ def test_a_finished_training_is_delivered_whole_and_once(root):
     assert run.data.tags["dvc_dep.artifacts/prepare/train.zip"] == "abc"
     assert len(run.data.tags["dvc_lock_sha256"]) == 64
     assert steps_of(root, "loss/gan") == [10, 20, 30, 40]
-    assert steps_of(root, "miou_judge_noresize_val") == [20, 40]
+    assert steps_of(root, "miou_segmenter_noresize_val") == [20, 40]
     assert run.data.metrics["loss/recon"] == 2 / 40
-    assert run.data.metrics["best/miou_judge_noresize_val"] == 0.4
+    assert run.data.metrics["best/miou_segmenter_noresize_val"] == 0.4
     assert [file.path for file in client.list_artifacts(run.info.run_id, "samples")] == [
         "samples/000020.png",
         "samples/000040.png",
@@ -154,7 +154,7 @@ def test_a_follower_is_live_and_survives_being_killed(root):
     assert again.wait(timeout=120) == 0
     assert only_run(root)[1].info.status == "FINISHED"
     assert steps_of(root, "loss/gan") == [10, 20, 30, 40]
-    assert steps_of(root, "miou_judge_noresize_val") == [20, 40]
+    assert steps_of(root, "miou_segmenter_noresize_val") == [20, 40]
 
 
 @pytest.mark.slow

@@ -168,7 +168,7 @@ def assert_complete(store, last: int) -> None:
     assert run.data.tags["dvc_stage"] == STAGE and run.data.tags[tracking.FINGERPRINT] == FINGERPRINT
     steps, validations = list(range(10, last + 1, 10)), list(range(VALIDATE_EVERY, last + 1, VALIDATE_EVERY))
     expected = {**{f"loss/{name}": steps for name in LOSSES}, "images_per_second": steps,
-                "miou_judge_noresize_val": validations, "best/miou_judge_noresize_val": [0]}  # fmt: skip
+                "miou_segmenter_noresize_val": validations, "best/miou_segmenter_noresize_val": [0]}  # fmt: skip
     for name, wanted in expected.items():
         history = client.get_metric_history(run.info.run_id, name)
         assert sorted(entry.step for entry in history) == wanted, name

@@ -9,9 +9,15 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from understudy.data.ingest import FileSet
+from understudy.data.prepare import open_source, prepare
+from understudy.data.source import Example, Item, Source, Wanted
+from understudy.data.terms import SIDES, Side
+
 PALETTE = [[128, 64, 128], [70, 70, 70], [0, 0, 0]]
 CLASSES = {"names": ["road", "house", "void"], "palette": PALETTE, "ignore": 2, "licence": "CC0-1.0"}
 SIZE = (24, 32)  # height, width of the files
+LABEL_MAPS = Wanted("labels", None)
 
 
 def photo(seed: int, size: tuple[int, int] = SIZE) -> Image.Image:
@@ -64,3 +70,27 @@ def tarred(folder: Path, path: Path, mode: str = "w", extra: list[tarfile.TarInf
         for member in extra or []:
             archive.addfile(member)
     return path
+
+
+def prepared(
+    source: Path,
+    out: Path,
+    wanted: Wanted = LABEL_MAPS,
+    size: tuple[int, int] = (16, 20),
+    load_size: tuple[int, int] | None = None,
+) -> Path:
+    """`out`, with what `prepare` makes of the source."""
+    prepare(open_source(source, wanted), size, load_size, out, lambda done, total: None)
+    return out
+
+
+def read_pair(
+    source: Path, split: str, name: str, size: tuple[int, int] = SIZE, wanted: Wanted = LABEL_MAPS
+) -> Example:
+    """One pair of a folder or an archive."""
+    return FileSet(source, wanted).read(split, Item(name, SIDES), size)
+
+
+def names(source: Source, split: str, side: Side = "photo") -> tuple[str, ...]:
+    """Of the items of a split that have this side."""
+    return tuple(item.name for item in source.items(split) if side in item.sides)

@@ -3,11 +3,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
+from paired_set import LABEL_MAPS, names
 
 from understudy.data.drawn import DrawnSet
 from understudy.data.prepare import contact_sheet, open_source, prepare
 from understudy.data.prepared import load_info, load_split
 from understudy.data.scenes.draw import draw
+from understudy.data.source import Classes, Wanted
+from understudy.data.terms import SIDES
 from understudy.errors import UserError
 
 DESCRIPTION = {"drawn": "street-scenes", "seed": 4, "train": 3, "val": 1, "test": 2, "licence": "CC0-1.0"}
@@ -20,18 +23,24 @@ def describe(tmp_path: Path, **changes: object) -> Path:
 
 
 def test_names_and_pairs(tmp_path: Path) -> None:
-    source = DrawnSet.describe(describe(tmp_path))
-    assert source.names("train") == ("train-00000", "train-00001", "train-00002")
+    source = DrawnSet.describe(describe(tmp_path), LABEL_MAPS)
+    assert names(source, "train") == ("train-00000", "train-00001", "train-00002")
     pair = list(source.load("train", (32, 40)))[2]
     photo, label = draw(4, "train", 2, (32, 40))
-    assert np.array_equal(pair.photo, photo) and np.array_equal(pair.label, label)
-    assert pair.path == "train-00002"
-    assert np.array_equal(source.read("train", "train-00002", (32, 40)).photo, photo)
+    assert np.array_equal(pair["photo"].pixels, photo) and np.array_equal(pair["input"].pixels, label)
+    assert pair["photo"].path == "train-00002"
+    assert np.array_equal(source.read("train", source.items("train")[2], (32, 40))["photo"].pixels, photo)
 
 
 def test_prepared_set_reads_back_as_it_was_drawn(tmp_path: Path) -> None:
     seen = []
-    prepare(open_source(describe(tmp_path)), (32, 40), tmp_path / "out", lambda *counts: seen.append(counts))
+    prepare(
+        open_source(describe(tmp_path), LABEL_MAPS),
+        (32, 40),
+        None,
+        tmp_path / "out",
+        lambda *counts: seen.append(counts),
+    )
     info = load_info(tmp_path / "out" / "dataset.json")
     assert (info.name, info.size, info.counts) == ("street-scenes", (32, 40), {"train": 3, "val": 1, "test": 2})
     pairs = load_split(tmp_path / "out" / "test.zip", info)
@@ -48,13 +57,27 @@ def test_prepared_set_reads_back_as_it_was_drawn(tmp_path: Path) -> None:
 )
 def test_description_is_checked(tmp_path: Path, changes: dict, message: str) -> None:
     with pytest.raises(UserError, match=rf"streets.yaml.*{message}"):
-        open_source(describe(tmp_path, **changes))
+        open_source(describe(tmp_path, **changes), LABEL_MAPS)
+
+
+def test_nothing_but_label_maps_is_drawn(tmp_path: Path) -> None:
+    for wanted in (Wanted("photos", None), Wanted("labels", "AtoB")):
+        with pytest.raises(UserError, match=r"set prepare\.kind to labels and prepare\.direction to null"):
+            open_source(describe(tmp_path), wanted)
 
 
 def test_contact_sheet_shows_labels_above_photos(tmp_path: Path) -> None:
-    source = DrawnSet.describe(describe(tmp_path))
+    source = DrawnSet.describe(describe(tmp_path), LABEL_MAPS)
     pairs = list(source.load("train", (16, 20)))
-    sheet = contact_sheet(pairs, source.classes.palette)
+    sides = {side: [pair[side].pixels for pair in pairs] for side in SIDES}
+    sheet = contact_sheet(sides, source.classes)
     assert sheet.shape == (32, 60, 3)
-    assert np.array_equal(sheet[16:, 20:40], pairs[1].photo)
-    assert tuple(sheet[0, 0]) == source.classes.palette[pairs[0].label[0, 0]]
+    assert np.array_equal(sheet[16:, 20:40], pairs[1]["photo"].pixels)
+    assert tuple(sheet[0, 0]) == source.classes.palette[pairs[0]["input"].pixels[0, 0]]
+
+
+def test_contact_sheet_fills_the_shorter_row_with_white() -> None:
+    grey = np.full((4, 6, 3), 9, np.uint8)
+    sheet = contact_sheet({"input": [grey], "photo": [grey, grey]}, Classes((), (), None, ""))
+    assert sheet.shape == (8, 12, 3)
+    assert (sheet[:4, :6] == 9).all() and (sheet[:4, 6:] == 255).all() and (sheet[4:] == 9).all()

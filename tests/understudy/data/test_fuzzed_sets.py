@@ -10,11 +10,12 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from paired_set import CLASSES, label, photo
+from paired_set import CLASSES, LABEL_MAPS, label, photo, prepared
 from PIL import Image
 
-from understudy.data.classes import parse_description
-from understudy.data.prepare import open_source, prepare
+from understudy.data.classes import parse_classes
+from understudy.data.source import Wanted
+from understudy.data.terms import KINDS, SPLITS
 from understudy.errors import UserError
 
 pytestmark = pytest.mark.filterwarnings("ignore:Duplicate name:UserWarning")
@@ -28,7 +29,7 @@ def content(image: Image.Image, **options: object) -> bytes:
 
 
 PHOTO, LABEL, JPEG = content(photo(0)), content(label(0)), content(photo(1), format="JPEG")
-DESCRIPTIONS = [json.dumps(CLASSES | extra).encode() for extra in ({}, {"direction": "BtoA"})]
+DESCRIPTION = json.dumps(CLASSES).encode()
 FOLDERS = ["train", "val", "test", "photo", "label", "trainA", "trainB", "A", "B", "images", "labels", "leftImg8bit",
            "gtFine", "ulm", "train_img", "train_label", "..", ".", "", "C:", "街", "__MACOSX"]  # fmt: skip
 FILES = ["0.png", "0.jpg", "1.png", "classes.json", "ulm_leftImg8bit.png", "ulm_gtFine_labelIds.png", "a\nb.png", "x"]
@@ -38,25 +39,34 @@ paths = st.builds(
     st.sampled_from(FILES),
 )
 contents = st.one_of(
-    st.sampled_from([PHOTO, LABEL, JPEG, *DESCRIPTIONS, b""]),
+    st.sampled_from([PHOTO, LABEL, JPEG, DESCRIPTION, b""]),
     st.binary(max_size=40),
     st.builds(lambda whole, cut: whole[:cut], st.sampled_from([PHOTO, LABEL]), st.integers(0, len(LABEL))),
 )
 entries = st.lists(st.tuples(paths, contents), max_size=12)
-KINDS = ["{split}/photo", "{split}/label"], ["{split}A", "{split}B"], ["images/{split}", "labels/{split}"]
+wishes = st.builds(Wanted, st.sampled_from(KINDS), st.sampled_from([None, "AtoB", "BtoA"]))
+# Two folders of a set, what lies in them, and what is wanted of it.
+SETS = [
+    (("{split}/photo", PHOTO), ("{split}/label", LABEL), LABEL_MAPS),
+    (("{split}A", PHOTO), ("{split}B", LABEL), Wanted("labels", "BtoA")),
+    (("images/{split}", PHOTO), ("labels/{split}", LABEL), LABEL_MAPS),
+    (("{split}A", PHOTO), ("{split}B", JPEG), Wanted("photos", "AtoB")),
+    (("{split}A", PHOTO), ("{split}B", JPEG), Wanted("unpaired", "AtoB")),
+    (("A/{split}", PHOTO), ("B/{split}", JPEG), Wanted("unpaired", "BtoA")),
+]
 
 
-def read(name: str, archive: bytes) -> None:
+def read(name: str, archive: bytes, wanted: Wanted) -> None:
     """Prepare the archive: a UserError and nothing, or the six files; and no other file anywhere."""
     with tempfile.TemporaryDirectory() as folder:
         work = Path(folder) / "a" / "b"
         work.mkdir(parents=True)
         (work / name).write_bytes(archive)
         try:
-            prepare(open_source(work / name), (24, 32), work / "out", lambda done, total: None)
+            prepared(work / name, work / "out", wanted, (24, 32))
             made = {"train.zip", "val.zip", "test.zip", "manifest.csv", "dataset.json", "samples.png"}
         except UserError as error:
-            assert str(error).startswith("prepare.source: ")
+            assert str(error).startswith(("prepare.source: ", "prepare.kind: ", "prepare.direction: "))
             made = set()
         found = {path.relative_to(work).as_posix() for path in Path(folder).rglob("*") if path.is_file()}
         assert found == {name} | {f"out/{file}" for file in made}
@@ -81,37 +91,53 @@ def tarred(files: list[tuple[str, bytes]]) -> bytes:
 
 
 @FEW
-@given(entries, st.sampled_from(["set.zip", "set.tar"]))
-def test_archives_of_any_entries(files: list[tuple[str, bytes]], name: str) -> None:
-    read(name, zipped(files) if name == "set.zip" else tarred(files))
+@given(entries, st.sampled_from(["set.zip", "set.tar"]), wishes)
+def test_archives_of_any_entries(files: list[tuple[str, bytes]], name: str, wanted: Wanted) -> None:
+    read(name, zipped(files) if name == "set.zip" else tarred(files), wanted)
 
 
 @FEW
-@given(st.sampled_from(KINDS), st.lists(st.tuples(st.integers(0, 11), contents), max_size=3), entries)
+@given(st.sampled_from(SETS), st.lists(st.tuples(st.integers(0, 11), contents), max_size=3), entries)
 def test_sets_in_which_some_files_are_spoilt(
-    folders: list[str], spoilt: list[tuple[int, bytes]], more: list[tuple[str, bytes]]
+    kind: tuple, spoilt: list[tuple[int, bytes]], more: list[tuple[str, bytes]]
 ) -> None:
+    *folders, wanted = kind
     files = [
         (f"{folder.format(split=split)}/{number}.png", data)
         for split in ("train", "val", "test")
         for number in range(2)
-        for folder, data in zip(folders, (PHOTO, LABEL), strict=True)
+        for folder, data in folders
     ]
     for place, data in spoilt:
         files[place] = files[place][0], data
-    read("set.zip", zipped([*files, ("classes.json", DESCRIPTIONS["A" in folders[0]]), *more[:2]]))
+    described = [("classes.json", DESCRIPTION)] if wanted.kind == "labels" else []
+    read("set.zip", zipped([*files, *described, *more[:2]]), wanted)
 
 
 @FEW
-@given(st.integers(0, 10**6), st.binary(min_size=1, max_size=8), st.sampled_from(["set.zip", "set.tar"]))
-def test_archives_with_damage_anywhere(place: int, damage: bytes, name: str) -> None:
-    files = [(f"{split}/{kind}/0.png", data) for split in ("train", "val", "test")
-             for kind, data in (("photo", PHOTO), ("label", LABEL))]  # fmt: skip
-    files.append(("classes.json", DESCRIPTIONS[0]))
+@given(
+    st.sampled_from(SETS),
+    st.lists(st.tuples(st.sampled_from(SPLITS), st.sampled_from("AB"), st.integers(0, 40), contents), max_size=60),
+)
+def test_unpaired_sets_of_any_files(kind: tuple, more: list[tuple[str, str, int, bytes]]) -> None:
+    """Sides of different length, splits that are missing on one side or both, names that both sides have."""
+    files = {f"{split}{side}/{number}.png": data for split, side, number, data in more}
+    read("set.zip", zipped(list(files.items())), Wanted("unpaired", kind[2].direction))
+
+
+@FEW
+@given(
+    st.integers(0, 10**6), st.binary(min_size=1, max_size=8), st.sampled_from(["set.zip", "set.tar"]),
+    st.sampled_from(SETS),
+)  # fmt: skip
+def test_archives_with_damage_anywhere(place: int, damage: bytes, name: str, kind: tuple) -> None:
+    *folders, wanted = kind
+    files = [(f"{folder.format(split=split)}/0.png", data) for split in SPLITS for folder, data in folders]
+    files.append(("classes.json", DESCRIPTION) if wanted.kind == "labels" else ("README", b"terms"))
     whole = bytearray(zipped(files) if name == "set.zip" else tarred(files))
     start = place % len(whole)
     whole[start : start + len(damage)] = damage
-    read(name, bytes(whole))
+    read(name, bytes(whole), wanted)
 
 
 json_values = st.recursive(
@@ -122,13 +148,13 @@ json_values = st.recursive(
 
 
 @FEW
-@given(json_values | st.fixed_dictionaries({}, optional=dict.fromkeys((*CLASSES, "direction"), json_values)))
+@given(json_values | st.fixed_dictionaries({}, optional=dict.fromkeys(CLASSES, json_values)))
 def test_descriptions_of_any_values(value: object) -> None:
     for data in (
         json.dumps(value).encode(),
         json.dumps(CLASSES | value if isinstance(value, dict) else value).encode(),
     ):
         try:
-            parse_description(data, "classes.json")
+            parse_classes(data, "classes.json")
         except UserError as error:
             assert "classes.json: " in str(error)

@@ -7,12 +7,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from paired_set import CLASSES, PALETTE, SIZE, photo, tarred, write_set, zipped
+from paired_set import CLASSES, LABEL_MAPS, PALETTE, SIZE, names, photo, prepared, read_pair, tarred, write_set, zipped
 from PIL import Image
 
-from understudy.data.ingest import PairedFiles
+from understudy.data.ingest import FileSet
 from understudy.data.layouts.cityscapes import HELD_OUT, LABELS, LICENCE
-from understudy.data.prepare import open_source, prepare
+from understudy.data.prepare import open_source
+from understudy.data.source import Wanted
 from understudy.data.terms import SPLITS
 from understudy.errors import UserError
 
@@ -22,9 +23,12 @@ def save(image: Image.Image, path: Path, **options: object) -> None:
     image.save(path, **options)
 
 
-def describe(folder: Path, **changes: object) -> Path:
+A_TO_B, B_TO_A = Wanted("labels", "AtoB"), Wanted("labels", "BtoA")
+
+
+def describe(folder: Path) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "classes.json").write_text(json.dumps(CLASSES | changes))
+    (folder / "classes.json").write_text(json.dumps(CLASSES))
     return folder
 
 
@@ -60,7 +64,7 @@ def cityscapes(folder: Path) -> None:
 
 
 def aligned(folder: Path, direction: str = "BtoA") -> None:
-    describe(folder, direction=direction)
+    describe(folder)
     for s, split in enumerate(SPLITS):
         for i in range(2):
             halves = (photo(10 * s + i), blocks(10 * s + i))
@@ -70,7 +74,7 @@ def aligned(folder: Path, direction: str = "BtoA") -> None:
 
 def sides(template: str, suffix: str) -> Callable[[Path], None]:
     def write(folder: Path) -> None:
-        describe(folder, direction="AtoB")
+        describe(folder)
         for s, split in enumerate(SPLITS):
             for i in range(2):
                 save(
@@ -92,40 +96,38 @@ def folders(photos: str, labels: str) -> Callable[[Path], None]:
     return write
 
 
-LAYOUTS: dict[str, tuple[Callable[[Path], None], str]] = {
-    "own": (own, "{split}/photo/ and {split}/label/"),
-    "cityscapes": (cityscapes, "Cityscapes; val: bochum, krefeld, ulm of its train; test: its val"),
-    "aligned": (aligned, "{split}/NAME.jpg with A left and B right, BtoA"),
-    "trainA": (sides("{split}{side}", ".jpg"), "{split}{A,B}/, AtoB"),
-    "A/train": (sides("{side}/{split}", ".png"), "{A,B}/{split}/, AtoB"),
-    "labels": (folders("images/{split}", "labels/{split}"), "images/{split}/ and labels/{split}/"),
-    "pix2pixhd": (folders("{split}_img", "{split}_label"), "{split}_img/ and {split}_label/"),
+LAYOUTS: dict[str, tuple[Callable[[Path], None], str, Wanted]] = {
+    "own": (own, "{split}/photo/ and {split}/label/", LABEL_MAPS),
+    "cityscapes": (cityscapes, "Cityscapes; val: bochum, krefeld, ulm of its train; test: its val", LABEL_MAPS),
+    "aligned": (aligned, "{split}/NAME.jpg with A left and B right, BtoA", B_TO_A),
+    "trainA": (sides("{split}{side}", ".jpg"), "{split}{A,B}/, AtoB", A_TO_B),
+    "A/train": (sides("{side}/{split}", ".png"), "{A,B}/{split}/, AtoB", A_TO_B),
+    "labels": (folders("images/{split}", "labels/{split}"), "images/{split}/ and labels/{split}/", LABEL_MAPS),
+    "pix2pixhd": (folders("{split}_img", "{split}_label"), "{split}_img/ and {split}_label/", LABEL_MAPS),
 }
 
 
+LaidOut = tuple[Path, str, Wanted]
+
+
 @pytest.fixture(params=LAYOUTS)
-def laid_out(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[Path, str]:
-    write, name = LAYOUTS[request.param]
+def laid_out(request: pytest.FixtureRequest, tmp_path: Path) -> LaidOut:
+    write, name, wanted = LAYOUTS[request.param]
     write(tmp_path / "set")
-    return tmp_path / "set", name
+    return tmp_path / "set", name, wanted
 
 
-def run(source: Path, out: Path) -> Path:
-    prepare(open_source(source), (16, 20), out, lambda done, total: None)
-    return out
-
-
-def refused(source: Path) -> str:
+def refused(source: Path, wanted: Wanted = LABEL_MAPS) -> str:
     """The error's message; checks that nothing was written."""
     out = source.parent / "out"
     with pytest.raises(UserError) as caught:
-        run(source, out)
+        prepared(source, out, wanted)
     assert not out.exists() or not list(out.iterdir())
     return str(caught.value)
 
 
-def test_every_layout_reads_the_same_from_folder_zip_and_tar(laid_out: tuple[Path, str], tmp_path: Path) -> None:
-    folder, name = laid_out
+def test_every_layout_reads_the_same_from_folder_zip_and_tar(laid_out: LaidOut, tmp_path: Path) -> None:
+    folder, name, wanted = laid_out
     (tmp_path / "packed").mkdir()
     sources = [
         folder,
@@ -133,39 +135,39 @@ def test_every_layout_reads_the_same_from_folder_zip_and_tar(laid_out: tuple[Pat
         zipped(folder, tmp_path / "packed" / "set.zip", "some folder/"),
         tarred(folder, tmp_path / "set.tar.gz", "w:gz"),
     ]
-    made = [run(source, tmp_path / "out" / str(number)) for number, source in enumerate(sources)]
+    made = [prepared(source, tmp_path / "out" / str(number), wanted) for number, source in enumerate(sources)]
     for file in ("train.zip", "val.zip", "test.zip", "manifest.csv", "dataset.json", "samples.png"):
         assert len({(out / file).read_bytes() for out in made}) == 1, file
     assert json.loads((made[0] / "dataset.json").read_text())["layout"] == name
 
 
-def test_classes_and_photos_come_out_right_in_every_layout(laid_out: tuple[Path, str]) -> None:
-    folder, name = laid_out
+def test_classes_and_photos_come_out_right_in_every_layout(laid_out: LaidOut) -> None:
+    folder, name, wanted = laid_out
     if "Cityscapes" in name or "photo/" in name:
         return  # of other pictures, below and in test_ingest.py
-    source = PairedFiles(folder)
-    assert all(source.names(split) == ("0", "1") for split in SPLITS) and not source.problems
+    source = FileSet(folder, wanted)
+    assert all(names(source, split) == ("0", "1") for split in SPLITS) and not source.problems
     for s, split in enumerate(SPLITS):
-        pair = source.read(split, "1", SIZE)
-        assert (pair.label == np.asarray(blocks(10 * s + 1))).mean() > 0.99, split
-        assert np.abs(pair.photo.astype(int) - np.asarray(photo(10 * s + 1))).mean() < 12, split
+        pair = read_pair(folder, split, "1", wanted=wanted)
+        assert (pair["input"].pixels == np.asarray(blocks(10 * s + 1))).mean() > 0.99, split
+        assert np.abs(pair["photo"].pixels.astype(int) - np.asarray(photo(10 * s + 1))).mean() < 12, split
 
 
 def test_cityscapes_splits_by_whole_cities(tmp_path: Path) -> None:
     cityscapes(tmp_path / "set")
-    source = PairedFiles(tmp_path / "set")
-    cities = {split: {name.split("_")[0] for name in source.names(split)} for split in SPLITS}
+    source = FileSet(tmp_path / "set", LABEL_MAPS)
+    cities = {split: {name.split("_")[0] for name in names(source, split)} for split in SPLITS}
     assert cities == {"train": {"aachen"}, "val": set(HELD_OUT), "test": {"lindau"}}
     assert (len(source.classes.names), source.classes.ignore, source.classes.licence) == (35, 0, LICENCE)
     assert (source.classes.names[7], source.classes.palette[26]) == ("road", (0, 0, 142)) and len(LABELS) == 35
-    pair = source.read("train", "aachen_000000_000010", SIZE)
-    assert np.array_equal(pair.label, np.random.default_rng(0).integers(0, 34, SIZE, np.uint8))
-    assert pair.path == "leftImg8bit/train/aachen/aachen_000000_000010_leftImg8bit.png"
+    pair = read_pair(tmp_path / "set", "train", "aachen_000000_000010")
+    assert np.array_equal(pair["input"].pixels, np.random.default_rng(0).integers(0, 34, SIZE, np.uint8))
+    assert pair["photo"].path == "leftImg8bit/train/aachen/aachen_000000_000010_leftImg8bit.png"
 
 
 def test_cityscapes_reads_from_its_two_archives_in_one_folder(tmp_path: Path) -> None:
     cityscapes(tmp_path / "whole")
-    out = run(tmp_path / "whole", tmp_path / "first")
+    out = prepared(tmp_path / "whole", tmp_path / "first")
     for part in ("leftImg8bit", "gtFine"):
         (tmp_path / part).mkdir()
         (tmp_path / "whole" / part).rename(tmp_path / part / part)
@@ -173,7 +175,7 @@ def test_cityscapes_reads_from_its_two_archives_in_one_folder(tmp_path: Path) ->
     (tmp_path / "archives").mkdir()
     zipped(tmp_path / "leftImg8bit", tmp_path / "archives" / "leftImg8bit_trainvaltest.zip")
     zipped(tmp_path / "gtFine", tmp_path / "archives" / "gtFine_trainvaltest.zip")
-    again = run(tmp_path / "archives", tmp_path / "again")
+    again = prepared(tmp_path / "archives", tmp_path / "again")
     assert (out / "test.zip").read_bytes() == (again / "test.zip").read_bytes()
     zipped(tmp_path / "gtFine", tmp_path / "archives" / "once_more.zip")
     assert "_gtFine_labelIds.png: is also in another archive" in refused(tmp_path / "archives")
@@ -194,40 +196,45 @@ def test_classes_beside_a_downloaded_archive(tmp_path: Path) -> None:
     aligned(tmp_path / "facades")
     (tmp_path / "facades" / "classes.json").unlink()
     archive = tarred(tmp_path, tmp_path / "facades.tar.gz", "w:gz")
-    assert "expected one classes.json" in refused(archive)
-    archive.rename(describe(tmp_path / "side", direction="BtoA") / "facades.tar.gz")
-    assert PairedFiles(tmp_path / "side").names("test") == ("0", "1")
+    assert "expected one classes.json" in refused(archive, B_TO_A)
+    archive.rename(describe(tmp_path / "side") / "facades.tar.gz")
+    assert names(FileSet(tmp_path / "side", B_TO_A), "test") == ("0", "1")
 
 
-@pytest.mark.parametrize("direction", ["AtoB", "BtoA"])
-def test_direction_says_which_half_is_the_photo(tmp_path: Path, direction: str) -> None:
-    aligned(tmp_path / "set", direction)
-    pair = PairedFiles(tmp_path / "set").read("train", "0", SIZE)
-    assert (pair.label == np.asarray(blocks(0))).mean() > 0.99
-    assert pair.source_size == SIZE
+@pytest.mark.parametrize("wanted", [A_TO_B, B_TO_A])
+def test_direction_says_which_half_is_the_photo(tmp_path: Path, wanted: Wanted) -> None:
+    aligned(tmp_path / "set", wanted.direction)
+    pair = read_pair(tmp_path / "set", "train", "0", wanted=wanted)
+    assert (pair["input"].pixels == np.asarray(blocks(0))).mean() > 0.99
+    assert pair["photo"].source_size == SIZE
 
 
 def test_the_wrong_direction_is_found_by_its_colours(tmp_path: Path) -> None:
     aligned(tmp_path / "set")
-    describe(tmp_path / "set", direction="AtoB")
-    message = refused(tmp_path / "set")
+    message = refused(tmp_path / "set", A_TO_B)
     assert "train/0.jpg: " in message and "far from every colour of the palette, at most 5% may be" in message
     assert "6 problems" in message
 
 
-def test_direction_is_asked_for_and_refused_where_it_says_nothing(tmp_path: Path) -> None:
-    aligned(tmp_path / "set")
-    describe(tmp_path / "set")
-    assert "direction: missing" in refused(tmp_path / "set")
-    describe(write_set(tmp_path / "own"), direction="BtoA")
-    assert "here is no A or B" in refused(tmp_path / "own")
+def test_direction_is_asked_for_and_refused_where_it_says_nothing(laid_out: LaidOut) -> None:
+    folder, name, wanted = laid_out
+    if wanted == LABEL_MAPS:
+        message = refused(folder, A_TO_B)
+        assert message.startswith("prepare.direction: AtoB is for sets whose sides are called A and B")
+        assert "set it to null" in message
+        message = refused(folder, Wanted("unpaired", "AtoB"))
+        assert message.startswith("prepare.kind: unpaired, and ") and "set it to labels" in message
+    else:
+        message = refused(folder, LABEL_MAPS)
+        assert message.startswith("prepare.direction: missing") and "AtoB when A is the label map" in message
+        assert name.split(", ")[0] in message
 
 
 def test_halves_of_odd_width_and_broken_ones_are_each_named_once(tmp_path: Path) -> None:
     aligned(tmp_path / "set")
     save(photo(0, (24, 63)), tmp_path / "set" / "val" / "0.jpg")
     (tmp_path / "set" / "test" / "1.jpg").write_bytes(b"no image")
-    message = refused(tmp_path / "set")
+    message = refused(tmp_path / "set", B_TO_A)
     assert "2 problems" in message
     assert "val/0.jpg: is 63 pixels wide" in message and "test/1.jpg: not an image" in message
 
@@ -236,7 +243,7 @@ def test_what_is_no_image_of_an_aligned_set_is_listed_and_not_passed_over(tmp_pa
     aligned(folder := tmp_path / "set")
     for path in ("train/deep/x.jpg", "train/notes.txt"):
         save(photo(0), folder / path, format="JPEG")
-    problems = open_source(folder).problems
+    problems = open_source(folder, B_TO_A).problems
     assert [problem.partition(":")[0] for problem in problems] == ["train/deep/x.jpg", "train/notes.txt"]
 
 
@@ -246,29 +253,29 @@ def test_a_hidden_folder_beside_archives_changes_nothing(tmp_path: Path) -> None
     (beside / ".cache").mkdir(parents=True)
     (beside / ".cache" / "x").write_text("x")
     zipped(folder, beside / "set.zip")
-    assert open_source(beside).names("train") == open_source(folder).names("train")
+    assert open_source(beside, B_TO_A).items("train") == open_source(folder, B_TO_A).items("train")
 
 
 def test_every_unpaired_file_is_listed(tmp_path: Path) -> None:
     sides("{split}{side}", ".png")(tmp_path / "set")
     (tmp_path / "set" / "trainA" / "0.png").unlink()
     (tmp_path / "set" / "testB" / "1.jpg").unlink()
-    message = refused(tmp_path / "set")
+    message = refused(tmp_path / "set", A_TO_B)
     assert "trainB/0.jpg: has no label map" in message and "testA/1.png: has no photo" in message
 
 
 def test_of_two_splits_three_are_made(tmp_path: Path) -> None:
-    describe(tmp_path / "set", direction="BtoA")
+    describe(tmp_path / "set")
     for i in range(1, 31):
         save(side_by_side(photo(i), blocks(i)), tmp_path / "set" / "train" / f"{i}.png")
     for i in range(1, 3):
         save(side_by_side(photo(100 + i), blocks(i)), tmp_path / "set" / "val" / f"{i}.png")
-    source = PairedFiles(tmp_path / "set")
-    assert source.names("val") == ("28", "29", "30") and source.names("test") == ("1", "2")
-    assert len(source.names("train")) == 27
+    source = FileSet(tmp_path / "set", B_TO_A)
+    assert names(source, "val") == ("28", "29", "30") and names(source, "test") == ("1", "2")
+    assert len(names(source, "train")) == 27
     assert source.layout.endswith("BtoA; val: the last tenth of train, from 28 on; test: its val")
     (tmp_path / "set" / "val").rename(tmp_path / "set" / "test")
-    assert PairedFiles(tmp_path / "set").layout.endswith("BtoA; val: the last tenth of train, from 28 on")
+    assert FileSet(tmp_path / "set", B_TO_A).layout.endswith("BtoA; val: the last tenth of train, from 28 on")
 
 
 def test_no_layout_and_two_layouts_list_those_that_are_known(tmp_path: Path) -> None:
@@ -283,7 +290,7 @@ def test_no_layout_and_two_layouts_list_those_that_are_known(tmp_path: Path) -> 
         assert shape in message and shape in double
 
 
-def test_entries_that_climb_out_are_refused_in_every_layout(laid_out: tuple[Path, str], tmp_path: Path) -> None:
+def test_entries_that_climb_out_are_refused_in_every_layout(laid_out: LaidOut, tmp_path: Path) -> None:
     extra = [tarfile.TarInfo("../evil.png"), tarfile.TarInfo("/evil.png")]
-    message = refused(tarred(laid_out[0], tmp_path / "set.tar", extra=extra))
+    message = refused(tarred(laid_out[0], tmp_path / "set.tar", extra=extra), laid_out[2])
     assert "2 problems" in message and "../evil.png: climbs out" in message and "/evil.png: absolute" in message

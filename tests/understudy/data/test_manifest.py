@@ -6,7 +6,8 @@ import pytest
 from PIL import Image
 
 from understudy.data.manifest import COLUMNS, Row, describe, difference_hash, read_manifest, write_manifest
-from understudy.data.source import Pair
+from understudy.data.source import Picture
+from understudy.data.terms import SIDES
 from understudy.errors import DATA_FAILED, UserError
 
 
@@ -18,16 +19,30 @@ def smooth(seed: int, size: tuple[int, int] = (64, 64)) -> np.ndarray:
 def row(name: str = "a, b") -> Row:
     label = np.array([[0, 2], [2, 5]], np.uint8)
     photo = np.array([[[255, 0, 0], [0, 255, 0]], [[0, 0, 0], [0, 0, 255]]], np.uint8)
-    return describe(name, "train", Pair("p/a, b.jpg", photo, label, (240, 320), "CMYK", "P"), 'CC "BY", 4')
+    pair = {
+        "input": Picture("l/a, b.png", label, (240, 320), "P"),
+        "photo": Picture("p/a, b.jpg", photo, (240, 320), "CMYK"),
+    }
+    (made,) = describe(name, "train", pair, 'CC "BY", 4')
+    return made
 
 
 def test_row_says_what_the_pair_holds() -> None:
     made = row()
     assert (made.width, made.height, made.source_width, made.source_height) == (2, 2, 320, 240)
     assert (made.path, made.source_mode, made.label_mode) == ("p/a, b.jpg", "CMYK", "P")
-    assert made.classes == "0 2 5"
+    assert (made.side, made.classes) == ("photo", "0 2 5")
     assert (made.red, made.green, made.blue, made.brightness) == (0.25, 0.25, 0.25, 0.25)
     assert made.contrast == pytest.approx(np.sqrt(0.25 * 0.75), abs=1e-6)
+
+
+def test_inputs_that_are_photos_have_a_row_of_their_own() -> None:
+    sides = {side: Picture(f"{side}.jpg", smooth(seed), (64, 64), "RGB") for seed, side in enumerate(SIDES)}
+    first, second = describe("a", "val", sides, "unknown")
+    assert (first.side, first.path, second.side, second.path) == ("input", "input.jpg", "photo", "photo.jpg")
+    assert first.name == second.name == "a" and first.photo_sha256 != second.photo_sha256
+    assert {(row.label_mode, row.label_sha256, row.classes) for row in (first, second)} == {("", "", "")}
+    assert describe("a", "val", {"photo": sides["photo"]}, "unknown") == [second]
 
 
 def test_manifest_comes_back_as_written(tmp_path: Path) -> None:

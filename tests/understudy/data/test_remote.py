@@ -12,12 +12,10 @@ from pathlib import Path
 
 import pytest
 import yaml
-from paired_set import files, write_set, zipped
+from paired_set import files, prepared, write_set, zipped
 from s3_servers import BUCKET, Rclone, Server, serving
 
 from understudy import locks
-from understudy.data.ingest import PairedFiles
-from understudy.data.prepare import prepare
 from understudy.data.remote import local_copy
 from understudy.errors import UserError
 
@@ -41,7 +39,8 @@ def environment(server: Server, home: Path) -> dict[str, str]:
 
 def write_params(root: Path, source: str) -> None:
     root.mkdir(exist_ok=True)
-    (root / "params.yaml").write_text(yaml.safe_dump({"prepare": {"source": source, "size": [24, 32]}}))
+    prepare = {"source": source, "kind": "labels", "direction": None, "size": [24, 32], "load_size": None}
+    (root / "params.yaml").write_text(yaml.safe_dump({"prepare": prepare}))
 
 
 def stage(server: Server, root: Path, source: str, *options: str) -> subprocess.CompletedProcess:
@@ -53,7 +52,7 @@ def stage(server: Server, root: Path, source: str, *options: str) -> subprocess.
 @pytest.mark.slow
 @pytest.mark.parametrize("key", ["sets/streets", "sets/streets.zip"])
 def test_from_s3_come_the_same_bytes_as_from_here(server: Server, tmp_path: Path, key: str) -> None:
-    prepare(PairedFiles(write_set(tmp_path / "streets")), (24, 32), tmp_path / "here", lambda done, total: None)
+    prepared(write_set(tmp_path / "streets"), tmp_path / "here", size=(24, 32))
     source, root = f"s3://{BUCKET}/{key}", tmp_path / "root"
     planned = stage(server, root, source, "--dry-run")
     assert planned.returncode == 0, planned.stderr

@@ -237,7 +237,7 @@ def test_names_are_metrics(name):
         "fid_inception2015_test",
         "frechet_distance_inception2015_bilinear299_test",
         "kid_inception2015_bilinear299_train_test",
-        "fid_judge_noresize_test",
+        "fid_segmenter_noresize_test",
     ],
 )
 def test_names_that_say_too_much_or_too_little_are_none(name):

@@ -44,7 +44,7 @@ def finished_run(root: Path, output_weight: float = 100.0, seed: int = 0) -> Pat
         )
         write_text(
             root / f"artifacts/{stage}/validation.csv",
-            "step,kid_judge_noresize_val,miou_judge_noresize_val\n50,0.02,0.2\n100,0.01,0.4\n",
+            "step,kid_segmenter_noresize_val,miou_segmenter_noresize_val\n50,0.02,0.2\n100,0.01,0.4\n",
         )
         write_json(root / f"artifacts/{stage}/metrics.json", {"determinism": "seeded", "best_step": 100})
     architecture.save(student, root / "artifacts/prune/arch.json")

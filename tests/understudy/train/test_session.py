@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from tiny_stage import ARCH, write_inputs
+from tiny_stage import ARCH, OBJECTIVE, write_inputs
 
 from stages import baseline
 from understudy.data.checked import mark
@@ -13,12 +13,15 @@ from understudy.errors import DATA_FAILED, UserError
 from understudy.files import read_json, write_json
 from understudy.metrics.judge import JudgeNet, save_judge
 from understudy.params.base import Base
+from understudy.params.loader import parse
+from understudy.params.objective import Objective
 from understudy.params.runtime import Runtime
 from understudy.params.schedule import Schedule
 from understudy.params.student import Student
 from understudy.stage import Job
 from understudy.train import session as training
 from understudy.train.log import read
+from understudy.train.setting import seeded
 from understudy.train.validation import SELECTION, translate
 from understudy.weights import load_generator
 
@@ -31,7 +34,8 @@ def root(tmp_path) -> Path:
 
 def job(root: Path, seed: int = 0, lambda_gan: float = 1.0) -> Job:
     schedule = Schedule(10, 0, 2, 1e-3, 0.9, 10, 10)
-    params = {Base: Base(seed), Runtime: Runtime("cpu", "fp32"), Student: Student(lambda_gan, 10.0, schedule)}
+    params = {Base: Base(seed), Runtime: Runtime("cpu", "fp32"), Student: Student(lambda_gan, 10.0, schedule),
+              Objective: parse(Objective, OBJECTIVE, "objective")}  # fmt: skip
     return Job("baseline", root, params)
 
 
@@ -87,9 +91,10 @@ def test_a_batch_is_the_same_for_every_network_of_a_seed(root):
 
 
 def test_networks_draw_from_streams_of_their_own():
-    drawn = {(seed, stream): torch.rand(1, generator=training.seeded(seed, stream)).item()
-             for seed in range(3) for stream in ("generator", "discriminator", "adapters")}  # fmt: skip
-    assert len(set(drawn.values())) == 9
+    drawn = {(seed, way, stream): torch.rand(1, generator=seeded(seed, way + stream)).item()
+             for seed in range(3) for way in ("", "reverse_")
+             for stream in ("generator", "discriminator", "adapters")}  # fmt: skip
+    assert len(set(drawn.values())) == 18
 
 
 @pytest.mark.parametrize("name", [*training.DATA, *training.JUDGE, *baseline.INPUTS])
@@ -128,7 +133,7 @@ def test_a_perfect_translation_scores_best(root):
     flat = validation.score(lambda x: torch.zeros(len(x), 3, 32, 32))
     perfect = validation.score(lambda x: pairs.photos.float() / 127.5 - 1)
     assert perfect[SELECTION] < flat[SELECTION]
-    assert set(perfect) == {SELECTION, "miou_judge_noresize_val"}
+    assert set(perfect) == {SELECTION, "miou_segmenter_noresize_val"}
 
 
 def test_translation_and_pictures_keep_order_and_range(root):

@@ -12,18 +12,20 @@ from understudy.arch.base import Arch
 from understudy.arch.inception import inception
 from understudy.models.discriminators import PatchDiscriminator
 from understudy.models.initialise import init_normal
-from understudy.params.distill import Alignment, Distill, Relation
+from understudy.params.distill import Alignment, Directions, Distill, Relation
 from understudy.params.schedule import Schedule
-from understudy.train import pix2pix
 from understudy.train.distill import Distillation, adapters
-from understudy.train.pix2pix import Batch, NoTerms, Weights
+from understudy.train.games import PIX2PIX
+from understudy.train.one_way import OneWay
 from understudy.train.state import State, linear_decay, set_learning_rate, update_average
+from understudy.train.update import Autocast, Batch, NoTerms, Terms, Weights
 
 ARCH = inception(4, 3, 4, "batch", "zero", "onehot", 3, (32, 32))
 WIDE = inception(6, 3, 4, "batch", "zero", "onehot", 3, (32, 32))
 BOTH = Weights(gan=1.0, recon=10.0)
-OFF = Distill("fresh", Alignment(0.0, "global_centred"), Relation(0.0, "l2", True), 0.0, 0.0)
-ALL = Distill("fresh", Alignment(1.0, "global_centred"), Relation(1.0, "l2", True), 5.0, 1.0)
+ONE = Directions("one")
+OFF = Distill("fresh", Alignment(0.0, "global_centred"), Relation(0.0, "l2", True), 0.0, 0.0, ONE)
+ALL = Distill("fresh", Alignment(1.0, "global_centred"), Relation(1.0, "l2", True), 5.0, 1.0, ONE)
 fp32 = contextlib.nullcontext
 
 
@@ -31,6 +33,10 @@ def network(arch: Arch = ARCH, seed: int = 0) -> nn.Module:
     net = architecture.build(arch)
     init_normal(net, torch.Generator().manual_seed(seed))
     return net
+
+
+def step(state: State, batch: Batch, weights: Weights, terms: Terms, autocast: Autocast) -> dict[str, torch.Tensor]:
+    return OneWay(PIX2PIX, weights, terms)(state, batch, autocast)
 
 
 @pytest.fixture
@@ -80,7 +86,7 @@ def distillation(params: Distill, state: State, arch: Arch = WIDE, teacher: nn.M
 
 def test_a_step_moves_both_players_and_counts(state, batch):
     before = weights_of(state.generator), weights_of(state.discriminator)
-    losses = pix2pix.step(state, batch, BOTH, NoTerms(), fp32)
+    losses = step(state, batch, BOTH, NoTerms(), fp32)
     assert list(losses) == ["d", "recon", "gan"] and state.step == 1
     assert all(not loss.requires_grad and loss.isfinite() and loss.shape == () for loss in losses.values())
     assert all(moved(state.generator, before[0])) and any(moved(state.discriminator, before[1]))
@@ -101,7 +107,7 @@ def test_the_discriminator_moves_first_and_is_never_moved_by_the_generator_s_los
     state.optimizer_d.register_step_pre_hook(
         lambda *_: own.extend(p.grad.clone() for p in state.discriminator.parameters())
     )
-    pix2pix.step(state, batch, BOTH, NoTerms(), fp32)
+    step(state, batch, BOTH, NoTerms(), fp32)
     assert seen == ["d", "g"]
     assert not any(moved(state.discriminator, after_d))
     # What hangs on its weights when the generator steps is what its own loss left there, and nothing more.
@@ -114,7 +120,7 @@ def test_the_discriminator_s_loss_gives_the_generator_no_gradient(state, batch):
     state.optimizer_d.register_step_pre_hook(
         lambda *_: gradients.extend(parameter.grad for parameter in state.generator.parameters())
     )
-    pix2pix.step(state, batch, BOTH, NoTerms(), fp32)
+    step(state, batch, BOTH, NoTerms(), fp32)
     assert gradients and all(gradient is None for gradient in gradients)
 
 
@@ -124,23 +130,23 @@ def test_hinge_losses_have_the_halved_and_the_plain_form(state, batch):
     nn.init.zeros_(last.weight)
     nn.init.zeros_(last.bias)
     state.optimizer_d.param_groups[0]["lr"] = 0.0
-    losses = pix2pix.step(state, batch, Weights(gan=3.0, recon=0.0), NoTerms(), fp32)
+    losses = step(state, batch, Weights(gan=3.0, recon=0.0), NoTerms(), fp32)
     assert losses["d"] == 1 and losses["gan"] == 0
 
 
 def test_the_losses_are_weighted_as_they_were_optimised(state, batch):
     with torch.no_grad():
         fake = state.generator(batch.inputs)
-    losses = pix2pix.step(state, batch, Weights(0.0, 7.0), NoTerms(), fp32)
+    losses = step(state, batch, Weights(0.0, 7.0), NoTerms(), fp32)
     torch.testing.assert_close(losses["recon"], 7 * (fake - batch.photos).abs().mean())
 
 
 def test_without_an_adversarial_term_the_discriminator_is_not_called(state, batch):
     critic = Counter(state.discriminator)
     before = digest(state.discriminator)
-    assert list(pix2pix.step(state, batch, Weights(0.0, 1.0), NoTerms(), fp32)) == ["recon"]
+    assert list(step(state, batch, Weights(0.0, 1.0), NoTerms(), fp32)) == ["recon"]
     assert critic.calls == 0 and digest(state.discriminator) == before
-    pix2pix.step(state, batch, BOTH, NoTerms(), fp32)
+    step(state, batch, BOTH, NoTerms(), fp32)
     assert critic.calls == 3  # a real pair, a fake pair, and the generator's own
 
 
@@ -148,7 +154,7 @@ def test_a_teacher_with_every_weight_at_zero_is_not_called(state, batch):
     terms = distillation(OFF, state)
     teacher = Counter(terms.teacher)
     assert terms.taps == () and not list(terms.adapters.parameters())
-    assert list(pix2pix.step(state, batch, BOTH, terms, fp32)) == ["d", "recon", "gan"]
+    assert list(step(state, batch, BOTH, terms, fp32)) == ["d", "recon", "gan"]
     assert teacher.calls == 0
 
 
@@ -157,7 +163,7 @@ def with_only(name: str) -> Distill:
               "output_weight": 0.0, "feature_weight": 0.0}  # fmt: skip
     on = {"alignment": Alignment(1.0, "global_centred"), "relation": Relation(1.0, "l2", True),
           "output_weight": 1.0, "feature_weight": 1.0}  # fmt: skip
-    return Distill("fresh", **{**values, name: on[name]})  # type: ignore[arg-type]
+    return Distill("fresh", cyclegan=ONE, **{**values, name: on[name]})  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
@@ -178,7 +184,7 @@ def test_each_term_alone_looks_at_no_more_than_it_needs(name, loss, taps, state,
         if other != loss:
             monkeypatch.setattr(f"understudy.train.distill.{function}", None)  # to call it would be an error
     before = weights_of(terms.adapters)
-    losses = pix2pix.step(state, batch, Weights(0.0, 0.0), terms, fp32)
+    losses = step(state, batch, Weights(0.0, 0.0), terms, fp32)
     assert list(losses) == [loss] and losses[loss].isfinite()
     assert teacher.calls == 1 and learned.calls == (loss == "feature")
     assert all(moved(terms.adapters, before))
@@ -188,7 +194,7 @@ def test_the_teacher_teaches_and_learns_nothing(state, batch):
     terms = distillation(ALL, state)
     before, student = digest(terms.teacher), weights_of(state.generator)
     for _ in range(2):
-        losses = pix2pix.step(state, batch, BOTH, terms, fp32)
+        losses = step(state, batch, BOTH, terms, fp32)
     assert set(losses) == {"d", "recon", "gan", "alignment", "relation", "output", "feature"}
     assert digest(terms.teacher) == before and not terms.teacher.training
     assert all(parameter.grad is None for parameter in terms.teacher.parameters())
@@ -243,7 +249,7 @@ def test_the_average_trails_the_generator_by_its_decay():
 
 def test_a_state_comes_back_whole_with_its_optimisers(state, batch):
     for _ in range(2):
-        pix2pix.step(state, batch, BOTH, NoTerms(), fp32)
+        step(state, batch, BOTH, NoTerms(), fp32)
         update_average(state, 0.9)
     tensors = {name: value.clone() for name, value in state.tensors().items()}
     kinds = {name.split(".")[0] for name in tensors}
@@ -253,7 +259,7 @@ def test_a_state_comes_back_whole_with_its_optimisers(state, batch):
     again.restore(tensors, 2)
     assert again.step == 2
     for some in (state, again):
-        pix2pix.step(some, batch, BOTH, NoTerms(), fp32)
+        step(some, batch, BOTH, NoTerms(), fp32)
         update_average(some, 0.9)
     assert all(torch.equal(a, again.tensors()[name]) for name, a in state.tensors().items())
 

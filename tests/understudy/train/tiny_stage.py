@@ -16,7 +16,7 @@ from understudy.files import write_json
 from understudy.metrics.judge import JudgeNet, save_judge
 from understudy.models.discriminators import PatchDiscriminator
 from understudy.stage import Job
-from understudy.train.critic import save_critic
+from understudy.train.partners import Partners, save_partners
 
 ARCH = inception(4, 3, 4, "batch", "zero", "onehot", 3, (32, 32))
 COUNTS = {"train": 6, "val": 4, "test": 1}
@@ -45,7 +45,11 @@ def write_inputs(root: Path) -> None:
     write_json(made / "check/result.json", {"data": mark(Job("baseline", root, {}))})
     save_judge(JudgeNet(3, 4), made / "judge")
     architecture.save(ARCH, made / "prune/arch.json")
-    save_critic(PatchDiscriminator(6, 4, "batch"), made / "teacher", trained=True)
+    save_partners(Partners(PatchDiscriminator(6, 4, "batch")), made / "teacher")
+
+
+OBJECTIVE = {"family": "pix2pix", "cyclegan": {"lambda_cycle": 10.0, "lambda_identity": 0.5, "pool_size": 50},
+             "gaugan": {"lambda_feature": 10.0, "perceptual": None}}  # fmt: skip
 
 
 def write_params(root: Path, steps: int) -> None:
@@ -53,5 +57,6 @@ def write_params(root: Path, steps: int) -> None:
     schedule = {"constant_steps": steps, "decay_steps": 0, "batch_size": 2, "learning_rate": 1.0e-3, "ema_decay": 0.9,
                 "validate_every": 20, "checkpoint_every": 10}  # fmt: skip
     student = {"lambda_gan": 1.0, "lambda_recon": 10.0, "schedule": schedule}
-    values = {"base": {"seed": 0}, "runtime": {"device": "cpu", "precision": "fp32"}, "student": student}
+    values = {"base": {"seed": 0}, "runtime": {"device": "cpu", "precision": "fp32"}, "objective": OBJECTIVE,
+              "student": student}  # fmt: skip
     (root / "params.yaml").write_text(yaml.safe_dump(values))

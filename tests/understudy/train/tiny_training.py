@@ -17,10 +17,12 @@ from understudy.errors import UserError
 from understudy.models.discriminators import PatchDiscriminator
 from understudy.models.initialise import init_normal
 from understudy.params.schedule import Schedule
-from understudy.train import loop, pix2pix
+from understudy.train import loop
+from understudy.train.games import PIX2PIX
 from understudy.train.log import Log
-from understudy.train.pix2pix import Batch, NoTerms, Weights
+from understudy.train.one_way import OneWay
 from understudy.train.state import State
+from understudy.train.update import Batch, NoTerms, Weights
 
 SCORE = "score"
 
@@ -56,7 +58,7 @@ def task(steps: int = 40, learning_rate: float = 1e-3, pause: float = 0.0, stop_
         time.sleep(pause)
         chosen, _ = batch_indices(len(inputs), 2, 3, index)
         batch = Batch(inputs[chosen], photos[chosen])
-        return pix2pix.step(state, batch, Weights(1.0, 10.0), NoTerms(), contextlib.nullcontext)
+        return OneWay(PIX2PIX, Weights(1.0, 10.0), NoTerms())(state, batch, contextlib.nullcontext)
 
     @torch.no_grad()
     def validate() -> dict[str, float]:

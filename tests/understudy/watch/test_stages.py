@@ -131,7 +131,7 @@ def test_a_log_in_any_condition_is_no_error(tmp_path):
     log = log_of(tmp_path)
     for step in (10, 20, 30):
         log.write("step", step=step, losses={"d": 1.0}, rate=2.0)
-    log.write("validation", step=30, metrics={"miou_judge_noresize_val": 0.5})
+    log.write("validation", step=30, metrics={"miou_segmenter_noresize_val": 0.5})
     assert (training().step, len(training().validations)) == (30, 1)
     # Half a record, the rest of it later.
     with log.path.open("a") as stream:

@@ -8,7 +8,7 @@ import pytest
 from understudy.watch.stages import Stage, Training, after
 from understudy.watch.view import duration, render, seconds_left
 
-KID, MIOU = "kid_judge_noresize_val", "miou_judge_noresize_val"
+KID, MIOU = "kid_segmenter_noresize_val", "miou_segmenter_noresize_val"
 START = {"event": "start", "steps": 600, "params": {"base": {"seed": 0}, "student": {"schedule": {"batch_size": 8}}},
          "time": 1000.0}  # fmt: skip
 
@@ -45,8 +45,8 @@ def test_a_running_training_at_100_columns():
         "  [##############################..........]  450 of 600 steps  75%",
         "  speed       24.0 images/s   0:40 left",
         "  losses      d 0.5123   recon 11.5   alignment 0.0002",
-        "  validation  step 400   kid_judge_noresize_val 0.0142   miou_judge_noresize_val 0.4",
-        "  best        kid_judge_noresize_val 0.0125 at 200   miou_judge_noresize_val 0.4 at 400",
+        "  validation  step 400   kid_segmenter_noresize_val 0.0142   miou_segmenter_noresize_val 0.4",
+        "  best        kid_segmenter_noresize_val 0.0125 at 200   miou_segmenter_noresize_val 0.4 at 400",
         "  samples     .understudy/distill/0123456789abcdef/samples/000400.png",
         "gate      not started",
     ]
@@ -61,10 +61,10 @@ def test_the_same_at_60_columns():
         "  [########################.........]  450 of 600 steps  75%",
         "  speed       24.0 images/s   0:40 left",
         "  losses      d 0.5123   recon 11.5   alignment 0.0002",
-        "  validation  step 400   kid_judge_noresize_val 0.0142",
-        "              miou_judge_noresize_val 0.4",
-        "  best        kid_judge_noresize_val 0.0125 at 200",
-        "              miou_judge_noresize_val 0.4 at 400",
+        "  validation  step 400   kid_segmenter_noresize_val 0.0142",
+        "              miou_segmenter_noresize_val 0.4",
+        "  best        kid_segmenter_noresize_val 0.0125 at 200",
+        "              miou_segmenter_noresize_val 0.4 at 400",
         "  samples",
         "    .understudy/distill/0123456789abcdef/samples/000400.png",
     ]
@@ -86,10 +86,10 @@ def test_colour_adds_nothing_but_codes():
 
 def test_a_finished_training_is_one_line_with_its_best():
     done = Stage("distill", "finished", training=after(training(), [{"event": "end", "time": 1.0}]))
-    (line,) = render([done], 1300.0, 110, False)
+    (line,) = render([done], 1300.0, 120, False)
     assert (
-        line
-        == "distill   finished  450 steps  kid_judge_noresize_val 0.0125 at 200  miou_judge_noresize_val 0.4 at 400"
+        line == "distill   finished  450 steps  "
+        "kid_segmenter_noresize_val 0.0125 at 200  miou_segmenter_noresize_val 0.4 at 400"
     )
     (line,) = render([done], 1300.0, 60, False)  # whole facts or none
     assert line == "distill   finished  450 steps"

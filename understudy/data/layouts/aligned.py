@@ -1,12 +1,12 @@
-"""Photo and label map side by side in one image, as in the archives of pix2pix: SPLIT/NAME.jpg."""
+"""The two sides of a pair beside one another in one image, as in the archives of pix2pix: SPLIT/NAME.jpg."""
 
 from collections.abc import Iterable
 from pathlib import PurePosixPath
 
-from understudy.data.layouts.splits import completed, short
-from understudy.data.layouts.tree import Layout, Listing, Picture, Tree, by_name, directed
-from understudy.data.pictures import Side
-from understudy.data.terms import SPLITS
+from understudy.data.layouts.sides import directed, listing
+from understudy.data.layouts.tree import ImageFile, Layout, Listing, Tree, by_name
+from understudy.data.source import Wanted
+from understudy.data.terms import SPLITS, Side
 
 SHAPE = "{split}/NAME.jpg with A left and B right"
 IMAGES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".ppm", ".gif")
@@ -22,13 +22,10 @@ def _fits(paths: Iterable[str]) -> bool:
     return any(_is_image(path) for path in paths)
 
 
-def _pairs(tree: Tree) -> Listing:
-    description = directed(tree, "the left half (A) is the photo and the right one (B) the label map")
-    photo: Side
-    label: Side
-    photo, label = ("A", "B") if description.direction == "BtoA" else ("B", "A")
+def _list(tree: Tree, wanted: Wanted) -> Listing:
+    halves = directed(tree, wanted, SHAPE)
     problems: list[str] = []
-    pairs = {}
+    files: dict[Side, dict[str, dict[str, ImageFile]]] = {"input": {}, "photo": {}}
     for split in SPLITS:
         folder = f"{tree.root}{split}/"
         images = []
@@ -38,13 +35,11 @@ def _pairs(tree: Tree) -> Listing:
             elif path.startswith(folder):
                 problems.append(f"{path}: no image of this layout, {SHAPE}; take it out")
         names = by_name(images, problems)
-        pairs[split] = {
-            name: (Picture(path, photo), Picture(path, label, lossy=True)) for name, path in sorted(names.items())
-        }
-    pairs, done = completed(pairs)
-    problems += short(pairs, {split: f"{tree.root}{split}/" for split in SPLITS})
-    layout = f"{SHAPE}, {description.direction}{done}"
-    return Listing(layout, description.classes, pairs, problems)
+        for side, half in halves.items():
+            lossy = wanted.kind == "labels" and side == "input"
+            files[side][split] = {name: ImageFile(path, half, lossy) for name, path in names.items()}
+    place = {split: f"{tree.root}{split}/" for split in SPLITS}
+    return listing(tree, wanted, SHAPE, files, {"input": place, "photo": place}, problems)
 
 
-ALIGNED = Layout(SHAPE, _fits, _pairs)
+ALIGNED = Layout(SHAPE, _fits, _list)

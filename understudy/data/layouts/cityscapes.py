@@ -10,11 +10,9 @@ the id decides. License plates have the id -1 there, which no pixel can have: th
 
 from collections.abc import Iterable
 
-from understudy.data.classes import CLASSES
 from understudy.data.layouts.splits import short
-from understudy.data.layouts.tree import Layout, Listing, Tree, by_name, match
-from understudy.data.source import Classes
-from understudy.data.terms import SPLITS
+from understudy.data.layouts.tree import ImageFile, Layout, Listing, Tree, by_name, match, pairs_of, require_labels
+from understudy.data.source import Classes, Wanted
 from understudy.errors import UserError
 
 HELD_OUT = ("bochum", "krefeld", "ulm")
@@ -63,19 +61,17 @@ def _fits(paths: Iterable[str]) -> bool:
     return any(path.startswith(("leftImg8bit/", "gtFine/")) for path in paths)
 
 
-def _pairs(tree: Tree) -> Listing:
-    if described := [path for path in dict.fromkeys((tree.root + CLASSES, CLASSES)) if path in tree.files.paths]:
-        raise UserError(f"prepare.source: {tree.source}: {described[0]}: Cityscapes has its own classes; remove it")
+def _list(tree: Tree, wanted: Wanted) -> Listing:
+    require_labels(tree, wanted, "Cityscapes")
+    if described := tree.described():
+        raise UserError(f"prepare.source: {tree.source}: {described}: Cityscapes has its own classes; remove it")
     problems: list[str] = []
-    official = {
-        split: match(
-            by_name(_of(tree, f"leftImg8bit/{split}/", PHOTO), problems, PHOTO),
-            by_name(_of(tree, f"gtFine/{split}/", LABEL), problems, LABEL),
-            problems,
-        )
-        for split in ("train", "val")
-    }
-    held_out = {name: files for name, files in official["train"].items() if _city(files[0].path) in HELD_OUT}
+    official = {}
+    for split in ("train", "val"):
+        labels = _named(tree, f"gtFine/{split}/", LABEL, problems)
+        photos = _named(tree, f"leftImg8bit/{split}/", PHOTO, problems)
+        official[split] = match(labels, photos, "label map", problems)
+    held_out = {name: files for name, files in official["train"].items() if _city(files["photo"].path) in HELD_OUT}
     rest = {name: files for name, files in official["train"].items() if name not in held_out}
     pairs = {"train": rest, "val": held_out, "test": official["val"]}
     train, val = (f"{tree.root}leftImg8bit/{split}/" for split in ("train", "val"))
@@ -83,17 +79,18 @@ def _pairs(tree: Tree) -> Listing:
     problems += short(pairs, {"train": train, "val": f"{train}{{{cities}}}/", "test": val})
     layout = f"Cityscapes; val: {cities} of its train; test: its val"
     classes = Classes(tuple(LABELS), tuple(LABELS.values()), 0, LICENCE)
-    return Listing(layout, classes, {split: pairs[split] for split in SPLITS}, problems)
+    return Listing(layout, classes, pairs_of(pairs), problems)
 
 
-def _of(tree: Tree, folder: str, suffix: str) -> list[str]:
+def _named(tree: Tree, folder: str, suffix: str, problems: list[str]) -> dict[str, ImageFile]:
     """The files of one kind in the cities' folders."""
     start = tree.root + folder
-    return [path for path in tree.paths if path.startswith(start) and path.endswith(suffix)]
+    found = [path for path in tree.paths if path.startswith(start) and path.endswith(suffix)]
+    return {name: ImageFile(path) for name, path in by_name(found, problems, suffix).items()}
 
 
 def _city(path: str) -> str:
     return path.split("/")[-2]
 
 
-CITYSCAPES = Layout("leftImg8bit/{split}/CITY/ and gtFine/{split}/CITY/ (Cityscapes)", _fits, _pairs)
+CITYSCAPES = Layout("leftImg8bit/{split}/CITY/ and gtFine/{split}/CITY/ (Cityscapes)", _fits, _list)

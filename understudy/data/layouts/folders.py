@@ -1,34 +1,43 @@
-"""Photos in one folder and label maps in another, paired by the name without its extension."""
+"""The two sides of a set in two folders, where the files of a pair have the same name without the extension."""
 
 from collections.abc import Iterable
-from dataclasses import replace
 from functools import partial
 
-from understudy.data.classes import parse_description
+from understudy.data.layouts.sides import directed, listing
 from understudy.data.layouts.splits import completed, short
-from understudy.data.layouts.tree import Layout, Listing, Picture, Tree, by_name, directed, match
-from understudy.data.terms import SPLITS
-from understudy.errors import UserError
+from understudy.data.layouts.tree import (
+    ImageFile,
+    Layout,
+    Listing,
+    Tree,
+    by_name,
+    match,
+    pairs_of,
+    require_labels,
+)
+from understudy.data.source import Wanted
+from understudy.data.terms import SPLITS, Side
 
 LOSSY = (".jpg", ".jpeg", ".webp")
 
 
 def beside(photo: str, label: str, two_splits: bool) -> Layout:
-    """A layout by its two folders, in which {split} stands for a split.
+    """A layout of photos and label maps by its two folders, in which {split} stands for a split.
 
     two_splits: whether such sets come with two splits, of which three are made.
     """
-    return Layout(f"{photo} and {label}", partial(_fits, (photo, label)), partial(_pairs, photo, label, two_splits))
+    shape = f"{photo} and {label}"
+    return Layout(shape, partial(_fits, (photo, label)), partial(_labels, shape, photo, label, two_splits))
 
 
 def by_side(folder: str) -> Layout:
     """A layout by its folder, in which {split} and {side} stand for a split and for A or B.
 
-    `direction` in classes.json says which side is the photo. Label maps in a lossy format are told by their colours.
+    Label maps in a lossy format are told by their colours.
     """
     a, b = (folder.replace("{side}", side) for side in "AB")
     shape = folder.replace("{side}", "{A,B}")
-    return Layout(shape, partial(_fits, (a, b)), partial(_sides, shape, a, b))
+    return Layout(shape, partial(_fits, (a, b)), partial(_sides, shape, folder))
 
 
 def _fits(folders: Iterable[str], paths: Iterable[str]) -> bool:
@@ -36,42 +45,54 @@ def _fits(folders: Iterable[str], paths: Iterable[str]) -> bool:
     return any(path.startswith(starts) for path in paths)
 
 
-def _pairs(photo: str, label: str, two_splits: bool, tree: Tree) -> Listing:
-    content, where = tree.description()
-    description = parse_description(content, where)
-    if description.direction is not None:
-        raise UserError(f"prepare.source: {where}: direction: is for pairs called A and B, and here is no A or B")
-    pairs, problems = _matched(photo, label, tree)
+def _labels(shape: str, photo: str, label: str, two_splits: bool, tree: Tree, wanted: Wanted) -> Listing:
+    require_labels(tree, wanted, shape)
+    classes, problems = tree.classes(), list[str]()
+    photos, labels = (_named(tree, folder, problems) for folder in (photo, label))
+    pairs = {
+        split: match(_files(labels[split]), _files(photos[split]), "label map", problems) for split in SPLITS
+    }  # fmt: skip
     done = ""
     if two_splits:
         pairs, done = completed(pairs)
-    problems += short(pairs, _places(photo, label, tree.root))
-    return Listing(f"{photo} and {label}{done}", description.classes, pairs, problems)
+    where = {split: ", ".join(tree.root + folder.format(split=split) for folder in (photo, label)) for split in SPLITS}
+    problems += short(pairs, where)
+    return Listing(shape + done, classes, pairs_of(pairs), problems)
 
 
-def _sides(shape: str, a: str, b: str, tree: Tree) -> Listing:
-    description = directed(tree, "A holds the photos and B the label maps")
-    photo, label = (a, b) if description.direction == "BtoA" else (b, a)
-    pairs, problems = _matched(photo, label, tree)
-    pairs, done = completed(pairs)
-    problems += short(pairs, _places(photo, label, tree.root))
-    for names in pairs.values():
-        for name, (picture, labels) in names.items():
-            names[name] = picture, replace(labels, lossy=labels.path.lower().endswith(LOSSY))
-    return Listing(f"{shape}, {description.direction}{done}", description.classes, pairs, problems)
+def _sides(shape: str, folder: str, tree: Tree, wanted: Wanted) -> Listing:
+    halves, problems = directed(tree, wanted, shape), list[str]()
+    files: dict[Side, dict[str, dict[str, ImageFile]]] = {}
+    places: dict[Side, dict[str, str]] = {}
+    for side, letter in halves.items():
+        own = folder.replace("{side}", letter)
+        coloured = LOSSY if wanted.kind == "labels" and side == "input" else ()
+        named = _named(tree, own, problems)
+        if wanted.kind != "unpaired":
+            named = {split: _without(f"_{letter}", names) for split, names in named.items()}
+        files[side] = {split: _files(names, coloured) for split, names in named.items()}
+        places[side] = {split: tree.root + own.format(split=split) for split in SPLITS}
+    return listing(tree, wanted, shape, files, places, problems)
 
 
-def _matched(photo: str, label: str, tree: Tree) -> tuple[dict[str, dict[str, tuple[Picture, Picture]]], list[str]]:
-    """The pairs by split and name, and the problems."""
-    problems: list[str] = []
-    pairs = {}
-    for split in SPLITS:
-        photos, labels = (
-            by_name(_directly_in(tree.root + folder.format(split=split), tree.paths, problems), problems)
-            for folder in (photo, label)
-        )
-        pairs[split] = match(photos, labels, problems)
-    return pairs, problems
+def _named(tree: Tree, folder: str, problems: list[str]) -> dict[str, dict[str, str]]:
+    """Paths in a folder, in which {split} stands for a split, by split and name."""
+    return {
+        split: by_name(_directly_in(tree.root + folder.format(split=split), tree.paths, problems), problems)
+        for split in SPLITS
+    }
+
+
+def _without(ending: str, names: dict[str, str]) -> dict[str, str]:
+    """The names without an ending that all of them have: CycleGAN's archives of pairs hold 1_A.jpg and 1_B.jpg."""
+    if all(name.endswith(ending) and name != ending for name in names):
+        return {name.removesuffix(ending): path for name, path in names.items()}
+    return names
+
+
+def _files(names: dict[str, str], coloured: tuple[str, ...] = ()) -> dict[str, ImageFile]:
+    """coloured: endings of label maps whose classes are told by colours."""
+    return {name: ImageFile(path, lossy=path.lower().endswith(coloured)) for name, path in names.items()}
 
 
 def _directly_in(folder: str, paths: Iterable[str], problems: list[str]) -> list[str]:
@@ -80,10 +101,6 @@ def _directly_in(folder: str, paths: Iterable[str], problems: list[str]) -> list
     deeper = [path for path in found if "/" in path[len(folder) :]]
     problems += [f"{path}: lies in a folder below {folder}; put the files directly there" for path in deeper]
     return [path for path in found if "/" not in path[len(folder) :]]
-
-
-def _places(photo: str, label: str, root: str) -> dict[str, str]:
-    return {split: f"{root}{photo.format(split=split)}, {root}{label.format(split=split)}" for split in SPLITS}
 
 
 OWN = beside("{split}/photo/", "{split}/label/", two_splits=False)

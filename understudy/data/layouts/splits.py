@@ -1,21 +1,24 @@
-"""Three splits out of two, for the sets of the papers that have only training and test pairs."""
+"""Three splits out of two, for the sets of the papers that have only training and test images."""
 
 import re
+from collections.abc import Mapping
 from typing import TypeVar
 
 from understudy.data.terms import SPLITS
 
-HELD_OUT = 10  # one in ten training pairs
+HELD_OUT = 10  # one in ten training images
 Files = TypeVar("Files")
 
 
-def completed(pairs: dict[str, dict[str, Files]]) -> tuple[dict[str, dict[str, Files]], str]:
-    """The pairs by split, and what was done, for people; as they are where all three splits are there.
+def completed(files: Mapping[str, Mapping[str, Files]]) -> tuple[dict[str, dict[str, Files]], str]:
+    """The pairs, or the images of one side, by split, and what was done, for people; as they are where all three splits
+    are there.
 
-    With training pairs and one other split, that one is `test`, as in the papers, and the last tenth of the training
-    pairs by name (numbers in names by value) is `val`. A block, since neighbours in a recording look alike: drawn at
-    random, `val` would only tell how well those are remembered.
+    With `train` and one other split, that one is `test`, as in the papers, and the last tenth of `train` by name
+    (numbers in names by value) is `val`. A block, since neighbours in a recording look alike: drawn at random, `val`
+    would only tell how well those are remembered.
     """
+    pairs = {split: dict(names) for split, names in files.items()}
     others = [split for split in ("val", "test") if pairs[split]]
     training = sorted(pairs["train"], key=_natural)
     count = len(training) // HELD_OUT
@@ -23,17 +26,17 @@ def completed(pairs: dict[str, dict[str, Files]]) -> tuple[dict[str, dict[str, F
         return pairs, ""
     held_out = set(training[-count:])
     split = {
-        "train": {name: files for name, files in pairs["train"].items() if name not in held_out},
-        "val": {name: files for name, files in pairs["train"].items() if name in held_out},
+        "train": {name: file for name, file in pairs["train"].items() if name not in held_out},
+        "val": {name: file for name, file in pairs["train"].items() if name in held_out},
         "test": pairs[others[0]],
     }
     renamed = "; test: its val" if others[0] == "val" else ""
     return split, f"; val: the last tenth of train, from {training[-count]} on{renamed}"
 
 
-def short(pairs: dict[str, dict[str, Files]], place: dict[str, str]) -> list[str]:
-    """One problem for each split without a pair. place: where the files of a split were looked for."""
-    return [f"{place[split]}: no file there; each split needs pairs" for split in SPLITS if not pairs[split]]
+def short(files: Mapping[str, Mapping[str, Files]], place: Mapping[str, str]) -> list[str]:
+    """One problem for each split without a file. place: where the files of a split were looked for."""
+    return [f"{place[split]}: no file there; each split needs images" for split in SPLITS if not files[split]]
 
 
 def _natural(name: str) -> list[tuple[int, str]]:

@@ -1,14 +1,15 @@
-"""What a layout is asked about and what it answers: the files of a set by path, and the pairs among them."""
+"""What a layout is asked about and what it answers: the files of a set by path, and what they are to one another."""
 
 import unicodedata
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from understudy.data.classes import CLASSES, Description, parse_description
+from understudy.data.classes import CLASSES, parse_classes
 from understudy.data.container import Container, Unreadable
-from understudy.data.pictures import Side
-from understudy.data.source import Classes
+from understudy.data.pictures import Half
+from understudy.data.source import Classes, Item, Wanted
+from understudy.data.terms import Side
 from understudy.errors import UserError
 
 
@@ -30,75 +31,83 @@ class Tree:
         """The paths from the root on."""
         return (path[len(self.root) :] for path in self.paths)
 
-    def description(self) -> tuple[bytes, str]:
-        """The content of classes.json, and its name for messages. It lies with the splits, or at the container's top
-        beside their folder or archive. Raises UserError when it is not there."""
-        for path in dict.fromkeys((self.root + CLASSES, CLASSES)):
-            if path in self.files.paths:
-                try:
-                    return self.files.read(path), f"{self.source}: {path}"
-                except Unreadable as error:
-                    raise UserError(f"prepare.source: {self.source}: {path}: {error}") from error
-        raise UserError(
-            f"prepare.source: {self.source}: expected one {CLASSES} beside the splits, or at the top beside their "
-            "folder or archive; docs/add-a-dataset.md shows what goes into it"
-        )
+    def described(self) -> str | None:
+        """The path of classes.json, which lies with the splits, or at the container's top beside their folder or
+        archive; None where it is not there."""
+        places = dict.fromkeys((self.root + CLASSES, CLASSES))
+        return next((path for path in places if path in self.files.paths), None)
+
+    def classes(self) -> Classes:
+        """What classes.json says. Raises UserError when it is not there."""
+        path = self.described()
+        if path is None:
+            raise UserError(
+                f"prepare.source: {self.source}: expected one {CLASSES} beside the splits, or at the top beside their "
+                "folder or archive, as prepare.kind is labels; docs/add-a-dataset.md shows what goes into it"
+            )
+        try:
+            return parse_classes(self.files.read(path), f"{self.source}: {path}")
+        except Unreadable as error:
+            raise UserError(f"prepare.source: {self.source}: {path}: {error}") from error
 
 
 @dataclass(frozen=True)
-class Picture:
+class ImageFile:
     """An image: a whole file, or one half of it. half: A is the left one, B the right one.
 
     lossy: of a label map, whether its classes are told by colours that a lossy format has changed a little.
     """
 
     path: str
-    half: Side | None = None
+    half: Half | None = None
     lossy: bool = False
+
+
+Files = Mapping[Side, ImageFile]  # of an item, by side
 
 
 @dataclass(frozen=True)
 class Listing:
-    """The pairs of a set, by split and name: photo and label map, names sorted.
+    """The items of a set and their files, by split, in order.
 
     layout: how they lie, for people. problems: `file: reason` for what should have been one of a pair and is not.
     """
 
     layout: str
     classes: Classes
-    pairs: dict[str, dict[str, tuple[Picture, Picture]]]
+    items: Mapping[str, Mapping[Item, Files]]
     problems: list[str]
 
 
 @dataclass(frozen=True)
 class Layout:
-    """A way for pairs to lie in folders. shape: how it looks, for messages.
+    """A way for images to lie in folders. shape: how it looks, for messages.
 
-    fits: whether files of these paths, from the set's own folder on, lie so. pairs: which they are; raises UserError
-    when something is missing without which no pair can be told.
+    fits: whether files of these paths, from the set's own folder on, lie so. list: what they are; raises UserError when
+    something is missing without which that cannot be told, or when it is not what is wanted.
     """
 
     shape: str
     fits: Callable[[Iterable[str]], bool]
-    pairs: Callable[[Tree], Listing]
+    list: Callable[[Tree, Wanted], Listing]
 
 
-def directed(tree: Tree, meaning: str) -> Description:
-    """classes.json of a set whose sides are called A and B. Raises UserError when it does not say which is which.
-
-    meaning: of the direction "BtoA", for the message.
-    """
-    content, where = tree.description()
-    description = parse_description(content, where)
-    if description.direction is None:
+def require_labels(tree: Tree, wanted: Wanted, shape: str) -> None:
+    """Raise UserError unless label maps are wanted and no direction is given, as for layouts that name their sides."""
+    if wanted.kind != "labels":
         raise UserError(
-            f'prepare.source: {where}: direction: missing; "BtoA" when {meaning}, "AtoB" when it is the other way round'
+            f"prepare.kind: {wanted.kind}, and {tree.source} has label maps ({shape}); set it to labels, or put photos "
+            "into folders called A and B (docs/add-a-dataset.md)"
         )
-    return description
+    if wanted.direction is not None:
+        raise UserError(
+            f"prepare.direction: {wanted.direction} is for sets whose sides are called A and B, and {tree.source} is "
+            f"none ({shape}); set it to null"
+        )
 
 
 def by_name(paths: Iterable[str], problems: list[str], suffix: str | None = None) -> dict[str, str]:
-    """Paths by the name of their pair: that of the file without `suffix`, by default its extension.
+    """Paths by the name of their item: that of the file without `suffix`, by default its extension; sorted by name.
 
     What has no usable name, or one that another file has, is added to the problems.
     """
@@ -113,11 +122,24 @@ def by_name(paths: Iterable[str], problems: list[str], suffix: str | None = None
             problems.append(f"{path}: has the same name as {found[name]}")
         else:
             found[name] = path
-    return found
+    return dict(sorted(found.items()))
 
 
-def match(photos: dict[str, str], labels: dict[str, str], problems: list[str]) -> dict[str, tuple[Picture, Picture]]:
-    """Photos and label maps of the same name, sorted by it. Files that stay alone are added to the problems."""
-    problems += [f"{photos[name]}: has no label map" for name in sorted(set(photos) - set(labels))]
-    problems += [f"{labels[name]}: has no photo" for name in sorted(set(labels) - set(photos))]
-    return {name: (Picture(photos[name]), Picture(labels[name])) for name in sorted(set(photos) & set(labels))}
+def match(
+    inputs: Mapping[str, ImageFile], photos: Mapping[str, ImageFile], input_word: str, problems: list[str]
+) -> dict[str, Files]:
+    """Inputs and photos of the same name, sorted by it. Files that stay alone are added to the problems.
+
+    input_word: what an input is called in them.
+    """
+    problems += [f"{photos[name].path}: has no {input_word}" for name in sorted(set(photos) - set(inputs))]
+    problems += [f"{inputs[name].path}: has no photo" for name in sorted(set(inputs) - set(photos))]
+    return {name: {"input": inputs[name], "photo": photos[name]} for name in sorted(set(photos) & set(inputs))}
+
+
+def pairs_of(files: Mapping[str, Mapping[str, Files]]) -> dict[str, dict[Item, Files]]:
+    """By split and name -> by split and item, each with both sides."""
+    return {
+        split: {Item(name, ("input", "photo")): of_both for name, of_both in names.items()}
+        for split, names in files.items()
+    }
