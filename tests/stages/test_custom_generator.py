@@ -5,13 +5,15 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 import yaml
 from own_repository import commit, done, run
+from safetensors.torch import load_file
 from shrunk import make, ran
 
 from understudy.arch import families as architecture
 from understudy.cost import cost
-from understudy.files import read_json
+from understudy.files import read_json, sha256
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
 
@@ -38,6 +40,18 @@ def test_the_document_s_generator_is_trained_compressed_and_needed_no_more(repo,
     lines = (tmp_path / "artifacts/distill/curves.csv").read_text().splitlines()
     assert {"alignment", "relation", "output"} <= set(lines[0].split(",")) and len(lines) == 3
     assert read_json(tmp_path / "artifacts/export/export.json")
+
+    weights = load_file(tmp_path / "artifacts/teacher/weights.safetensors")
+    torch.save(weights, tmp_path / "trained.pth")  # by its own names, as its own code would have saved it
+    values["teacher"]["source"] = {"weights": "trained.pth", "sha256": sha256(tmp_path / "trained.pth")}
+    (tmp_path / "imported.yaml").write_text(yaml.safe_dump(values))
+    taken = run(tmp_path, sys.executable, "-m", "stages.teacher", "--params", "imported.yaml", "--dry-run")
+    assert taken.returncode == 0 and "imported: 14 convolutions of mine.py:Generator, batch norm" in taken.stdout
+    torch.save({name: value for name, value in weights.items() if name != "image.bias"}, tmp_path / "trained.pth")
+    values["teacher"]["source"]["sha256"] = sha256(tmp_path / "trained.pth")
+    (tmp_path / "imported.yaml").write_text(yaml.safe_dump(values))
+    refused = run(tmp_path, sys.executable, "-m", "stages.teacher", "--params", "imported.yaml", "--dry-run")
+    assert refused.returncode == 2 and "missing: image.bias" in refused.stderr
 
     own.write_text(code.replace("range(4)", "range(5)"))
     assert ran(done(tmp_path, "dvc", "repro", "--dry", "teacher")) == {"teacher"}  # DVC sees the edit

@@ -38,6 +38,8 @@ SETTINGS: Mapping[str, tuple[str, ...]] = {  # of the operations that have any
     "max_pool": WINDOW,
     "avg_pool": WINDOW,
 }
+MOST = 4096  # more of anything, and 64 times the image's pixels in a map, are no network but a damaged file
+LARGEST = 64
 AT_LEAST_ONE = ("channels", "kernel", "stride", "dilation", "scale")
 VALUED = ("batch_norm", "instance_norm", "leaky_relu", "plus", "times")  # by eps, slope, or a number
 CONVOLUTIONS = ("conv", "depthwise", "conv_transposed")
@@ -65,8 +67,10 @@ class Node:
         require(set(self.settings) == set(names), "settings", f"{self.op} has {', '.join(names) or 'none'}")
         for name, number in self.settings.items():
             least = 1 if name in AT_LEAST_ONE else 0
-            require(number >= least, f"settings.{name}", f"must be at least {least}, found {number}")
+            require(least <= number <= MOST, f"settings.{name}", f"must be in [{least}, {MOST}], found {number}")
         require((self.value is not None) == (self.op in VALUED), "value", f"{self.op}: given, or missing")
+        require(self.value is None or math.isfinite(self.value), "value", f"{self.op}: found {self.value}")
+        require(self.op not in NORMS or (self.value or 0) > 0, "value", f"{self.op}: must be positive")
         least = 2 if self.op in JOINING else 1
         enough = len(self.reads) >= least and (least == 2 or len(self.reads) == 1)
         require(enough, "reads", f"{self.op} of {', '.join(self.reads) or 'nothing'}")
@@ -232,6 +236,8 @@ class CustomArch(Arch):
             require(fits, "nodes", f"{node.name} puts maps of {maps} together; is size a multiple of what it needs?")
             sizes[node.name] = (_after(node, height, "top", "bottom"), _after(node, width, "left", "right"))
             require(min(sizes[node.name]) >= 1, "nodes", f"nothing is left of the image at {node.name}")
+            larger = math.prod(sizes[node.name]) / math.prod(image)
+            require(larger <= LARGEST, "nodes", f"{node.name} makes a map {larger:g} times as large as the image")
         return sizes
 
 

@@ -45,13 +45,16 @@ class CustomGenerator(Generator):
         """As a part of a part, where the name has dots. Raises UserError where that cannot be its name."""
         *path, own = name.split(".")
         parent: nn.Module = self
-        for part in path:
-            if not hasattr(parent, part):
-                parent.add_module(part, nn.Module())
-            parent = getattr(parent, part)
-        if not isinstance(parent, nn.Module) or not own or hasattr(parent, own):
-            raise UserError(f"no module can be called {name} in a generator: rename it")
-        parent.add_module(own, module)
+        try:
+            for part in path:
+                if part not in dict(parent.named_children()):
+                    parent.add_module(part, nn.Module())
+                parent = parent.get_submodule(part)
+            if own in dict(parent.named_children()):
+                raise KeyError(own)
+            parent.add_module(own, module)
+        except (KeyError, AttributeError):
+            raise UserError(f"no module can be called {name} in a generator: rename it") from None
 
 
 def _module(node: Node, cin: int, cout: int) -> nn.Module:

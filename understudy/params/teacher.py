@@ -63,7 +63,7 @@ class Custom:
 
 @dataclass(frozen=True)
 class Source:
-    """A generator that other code has trained, in the layout of the public CycleGAN-and-pix2pix code.
+    """A generator that other code has trained: in the layout of the public CycleGAN-and-pix2pix code, or a custom one.
 
     weights: path (from where the stage is run, unless absolute) or https: or file: address of its state dict.
     sha256: of that file: it is not DVC's, and so the parameter says when it is another.
@@ -80,7 +80,8 @@ class Source:
 class Teacher:
     """The generator that is compressed, and the pix2pix objective (pix2pix, equation 4; CAT, section 3).
 
-    source: null to train one; otherwise nothing is trained, and of all the rest only encoding and ndf are looked at.
+    source: null to train one; otherwise nothing is trained, and of all the rest only encoding, ndf and custom are
+    looked at, custom where it is the family.
     family: of the generator; the sub-section of that name has what it alone uses, and the others are not looked at;
     gaugan uses nothing of its own. norm: spade and gaugan have batch norms alone; custom has its own norm and widths,
     whatever norm and ngf say.
