@@ -34,7 +34,7 @@ class InceptionScorer:
             self._gaussians["train_test"] = Moments(real.shape[1]).add(train).merge(test).gaussian(per_dim=0)
 
     def score(self, fake: Tensor, references: Sequence[Reference]) -> dict[str, Estimate]:
-        """The Frechet distance to every reference, and KID where `test` is one of them.
+        """The Frechet distance to every reference, and KID where `test` is one of them and the images are not too few.
 
         fake: features [N, D] of what was made of the test split's inputs, in their order.
         """
@@ -49,8 +49,8 @@ class InceptionScorer:
             value = frechet_distance(self._gaussians[reference], gaussian)
             resampled = resampled_distances(self._real, fake, self._drawn, fixed)
             scores[name] = self._estimate(name, value, resampled)
-        if "test" in references:
-            name = inception_kid(self._network, self._resize)
+        name = inception_kid(self._network, self._resize)
+        if "test" in references and min(len(fake), len(self._real)) >= metric(name).images:
             value = two_sample_kernel_distance(self._real, fake).item()
             resampled = two_sample_kernel_distance(self._real, fake, self._drawn)
             scores[name] = self._estimate(name, value, resampled)
