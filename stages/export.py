@@ -8,7 +8,7 @@ Reads    artifacts/prepare, artifacts/judge, artifacts/distill, and artifacts/ev
 Run      dvc repro export, or python -m stages.export [--params FILE] [--root DIR] [--dry-run]
 Takes    half a minute to a minute for two formats and 1,000 test images of 64 px on one CPU core
 Expect   student.onnx within 2 of 255 levels of the student, or the stage fails; int8 faster and smaller than it
-The only stage that needs onnx, onnxscript and onnxruntime; with export.formats: [] it needs them neither.
+The only stage that needs onnx and onnxscript; with export.formats: [] it needs them neither.
 """
 
 from collections.abc import Mapping

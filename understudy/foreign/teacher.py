@@ -56,7 +56,7 @@ def imported(job: Job) -> Imported:
     require_checked(job)
     info, weights, digest = load_info(job.input("prepare/dataset.json")), params.source.weights, params.source.sha256
     where = f"{KEY}: {weights}"
-    tensors = read_state(read_verified(weights, digest, KEY), where)
+    tensors = read_state(read_verified(weights, digest, f"{KEY}.weights"), where)
     arch, state = recognise(tensors, info.size, params.encoding, where)
     if arch.input_channels != (given := info.input_channels(params.encoding)):
         raise UserError(
