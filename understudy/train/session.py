@@ -68,7 +68,10 @@ class Session:
         inputs = [job.input(name) for name in (*DATA, *JUDGE, *setting.inputs)]
         require_checked(job)
         sections = {section.__name__: asdict(values) for section, values in job.sections.items()}
-        self.fingerprint = fingerprint({**sections, "device": self.device.type}, inputs)
+        # A network of the user's own can change while no parameter does.
+        chosen = {**sections, "device": self.device.type, "arch": asdict(setting.arch)}
+        self.fingerprint = fingerprint(chosen, inputs)
+        setting.arch.require_batch(setting.schedule.batch_size)
         self.info = load_info(job.input("prepare/dataset.json"))
         self.info.require_fit(setting.arch.input_channels, setting.arch.encoding, f"{job.stage}'s generator")
         require_kind(job.params(Objective), self.info)
