@@ -38,6 +38,7 @@ from understudy.metrics.judge import JudgeNet, load_judge
 from understudy.metrics.protocol import L1_TO_TEACHER
 from understudy.metrics.resamples import save_resamples
 from understudy.metrics.score import Estimate, Scorer, differences, observe
+from understudy.metrics.segmentation_scoring import SegmentationScoring
 from understudy.models.generator import Generator
 from understudy.params.base import Base
 from understudy.params.evaluate import Evaluate, Inception
@@ -57,12 +58,13 @@ TIMED = 16  # images, to tell how long the test split will take
 class Scene:
     """What is scored, and by whom.
 
-    inception: None where no weights are named. models: architecture and network by name.
+    inception, segmentation: None where no network is named. models: architecture and network by name.
     """
 
     info: DatasetInfo
     judge: JudgeNet
     inception: InceptionScoring | None
+    segmentation: SegmentationScoring | None
     models: Mapping[str, tuple[Arch, Generator]]
     device: torch.device
 
@@ -80,9 +82,10 @@ def scene(job: Job) -> Scene:
         arch, net = load_generator(path, job.input(f"{stage}/weights.safetensors"))
         info.require_fit(arch.input_channels, arch.encoding, path)
         models[name] = (arch, net.to(place).eval())
-    asked = job.params(Evaluate).inception
-    inception = None if asked is None else InceptionScoring(asked, place)
-    return Scene(info, judge, inception, models, place)
+    asked = job.params(Evaluate)
+    inception = None if asked.inception is None else InceptionScoring(asked.inception, place)
+    segmentation = None if asked.segmentation is None else SegmentationScoring(asked.segmentation, info)
+    return Scene(info, judge, inception, segmentation, models, place)
 
 
 def plan(job: Job) -> Plan:
@@ -97,6 +100,7 @@ def plan(job: Job) -> Plan:
             f"MACs.{name}": f"{costs.macs_true / 1e9:.4f} G true, {costs.macs_legacy / 1e9:.4f} G legacy"
             for name, costs in counted.items()
         },
+        **({"metrics by segmentation": ", ".join(ready.segmentation.names)} if ready.segmentation else {}),
         "device": f"{ready.device}, {threads()} threads",
         "expected time": f"{seconds:.0f} s (a batch, just timed), and the intervals' resampling",
     }
@@ -117,8 +121,14 @@ def run(job: Job) -> None:
     scores = {name: scorer.score(observation) for name, observation in seen.items()}
     for name in ("student", "baseline"):
         scores[name][L1_TO_TEACHER] = scorer.l1_to_teacher(photos[name], photos["teacher"])
+    real_scores = scorer.score_real()
+    drawn = (params.resamples, job.params(Base).seed)
+    if ready.segmentation is not None:
+        by_segmentation = ready.segmentation.score(photos | {"real": pairs.photos}, pairs, *drawn)
+        real_scores |= by_segmentation.pop("real")
+        for name, found in by_segmentation.items():
+            scores[name] |= found
     if ready.inception is not None:
-        drawn = (params.resamples, job.params(Base).seed)
         prepared = job.input("prepare/test.zip").parent
         for name, found in ready.inception.score(photos, prepared, info, job.root / CACHE, *drawn).items():
             scores[name] |= found
@@ -143,7 +153,7 @@ def run(job: Job) -> None:
         "determinism": determinism(ready.device),
         "feature_dims": judge.dims,
         "models": {name: {**_plain(scores[name]), **_values(costs[name])} for name in models}
-        | {"real": _plain(scorer.score_real())},
+        | {"real": _plain(real_scores)},
         "differences": {
             f"student_minus_{other}": _plain(differences(scores["student"], scores[other]))
             for other in ("teacher", "baseline")
@@ -174,6 +184,8 @@ def _seconds(ready: Scene, params: Evaluate) -> float:
         seconds += spent * (info.counts["test"] + 2 * params.latency_runs) / TIMED
     if ready.inception is not None:
         seconds += ready.inception.seconds(info, len(ready.models))
+    if ready.segmentation is not None:
+        seconds += ready.segmentation.seconds(len(ready.models))
     return seconds
 
 

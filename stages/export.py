@@ -1,6 +1,6 @@
 """export: the student as ONNX files, measured before anyone may ship them.
 
-Makes    artifacts/export/: student.onnx and student-int8.onnx (as export.formats asks), label maps in and photos out,
+Makes    artifacts/export/: student.onnx and student-int8.onnx (as export.formats asks), inputs in and photos out,
          and export.json (parity with the student, every metric of each file, with intervals); and
          .understudy/export/latency.json, which is no output of the graph: it belongs to a machine and a moment
 Reads    artifacts/prepare, artifacts/judge, artifacts/distill, and artifacts/evaluate, whose scores the files' are
@@ -8,7 +8,7 @@ Reads    artifacts/prepare, artifacts/judge, artifacts/distill, and artifacts/ev
 Run      dvc repro export, or python -m stages.export [--params FILE] [--root DIR] [--dry-run]
 Takes    half a minute to a minute for two formats and 1,000 test images of 64 px on one CPU core
 Expect   student.onnx within 2 of 255 levels of the student, or the stage fails; int8 faster and smaller than it
-The only stage that needs onnx, onnxscript and onnxruntime; with export.formats: [] it needs them neither.
+The only stage that needs onnx and onnxscript; with export.formats: [] it needs them neither.
 """
 
 from collections.abc import Mapping
@@ -17,6 +17,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -124,9 +125,9 @@ def _exported(job: Job, ready: Scene) -> dict[str, Any]:
     own = Translator(ready.net, ready.arch.encoding, ready.info)
     translators = {name: OnnxTranslator(path, threads()) for name, path in paths.items()}
     pairs = load_split(job.input("prepare/test.zip"), ready.info)
-    labels = pairs.inputs.numpy()
-    expected = own(labels)
-    photos = {name: translator(labels) for name, translator in translators.items()}
+    inputs = as_files(pairs.inputs)
+    expected = own(inputs)
+    photos = {name: translator(inputs) for name, translator in translators.items()}
     parity = {name: compare(found, expected) for name, found in photos.items()}
     require_same(parity["onnx"], paths["onnx"])
     for name, found in parity.items():
@@ -140,7 +141,7 @@ def _exported(job: Job, ready: Scene) -> dict[str, Any]:
     scores = _scores(job, ready, pairs, images)
     student = ready.evaluation["models"]["student"]
     coloured = show_inputs(pairs.inputs, ready.info)
-    _time(job, own, translators, labels[:1])
+    _time(job, own, translators, inputs[:1])
     return {
         "models": {
             name: {
@@ -173,12 +174,12 @@ def _write(job: Job, ready: Scene) -> dict[str, Path]:
     digest = sha256(job.input("distill/weights.safetensors"))
     write_onnx(ready.net, ready.arch, ready.info, digest, paths["onnx"])
     if "int8" in paths:
-        write_int8(paths["onnx"], _calibration(job, ready).numpy(), paths["int8"])
+        write_int8(paths["onnx"], calibration(job, ready.info), paths["int8"])
     return paths
 
 
 def _scores(job: Job, ready: Scene, pairs: Split, images: Mapping[str, Tensor]) -> Mapping[str, Mapping[str, Estimate]]:
-    """Every file's metrics, on the resamples that evaluate drew. images: uint8 [N, 3, H, W] of the test label maps."""
+    """Every file's metrics, on the resamples that evaluate drew. images: uint8 [N, 3, H, W] of the test inputs."""
 
     def see(photos: Tensor) -> Observation:
         return observe(ready.judge, photos, pairs.inputs, ready.info.ignore)
@@ -187,18 +188,23 @@ def _scores(job: Job, ready: Scene, pairs: Split, images: Mapping[str, Tensor]) 
     return {name: scorer.score(see(photos)) for name, photos in images.items()}
 
 
-def _calibration(job: Job, ready: Scene) -> Tensor:
-    """Label maps of the training split to calibrate with, chosen by the seed: uint8 [N, H, W]."""
-    labels = load_split(job.input("prepare/train.zip"), ready.info).inputs
-    order = torch.randperm(len(labels), generator=torch.Generator().manual_seed(job.params(Base).seed))
-    return labels[order[: job.params(Export).calibration_images]]
+def calibration(job: Job, info: DatasetInfo) -> np.ndarray:
+    """Inputs of the training split to calibrate with, chosen by the seed: uint8 [N, H, W] or [N, H, W, 3]."""
+    inputs = load_split(job.input("prepare/train.zip"), info).inputs
+    order = torch.randperm(len(inputs), generator=torch.Generator().manual_seed(job.params(Base).seed))
+    return as_files(inputs[order[: job.params(Export).calibration_images]])
 
 
-def _time(job: Job, own: Translator, translators: Mapping[str, "OnnxTranslator"], labels: Any) -> None:
-    """Latency from one label map uint8 [1, H, W] to its photo, torch's and the files', side by side in one run."""
+def as_files(inputs: Tensor) -> np.ndarray:
+    """A split's inputs as a finished student takes them: uint8 [N, H, W] as they are, [N, 3, H, W] -> [N, H, W, 3]."""
+    return (inputs if inputs.dim() == 3 else inputs.permute(0, 2, 3, 1).contiguous()).numpy()
+
+
+def _time(job: Job, own: Translator, translators: Mapping[str, "OnnxTranslator"], one: np.ndarray) -> None:
+    """Latency from one input, uint8 [1, H, W] or [1, H, W, 3], to its photo: torch's and the files' in one run."""
     runs = job.params(Evaluate).latency_runs
-    times: dict[str, Any] = {"student": latency_ms(own, labels, runs)}
-    times |= {name: latency_ms(translator, labels, runs) for name, translator in translators.items()}
+    times: dict[str, Any] = {"student": latency_ms(own, one, runs)}
+    times |= {name: latency_ms(translator, one, runs) for name, translator in translators.items()}
     files = {FILES[name]: sha256(job.root / FILES[name]) for name in translators}
     write_json(job.scratch / "latency.json", {"threads": threads(), "device": "cpu", "models": times, "files": files})
 

@@ -15,7 +15,7 @@ from understudy.errors import DATA_FAILED, UserError
 from understudy.export.record import FILES, RECORD
 from understudy.files import read_json, sha256
 from understudy.metrics import protocol
-from understudy.metrics.protocol import L1_TO_TEACHER, MEASURED, Metric, by_inception
+from understudy.metrics.protocol import L1_TO_TEACHER, MEASURED, Metric, by_inception, by_segmentation
 from understudy.params.gate import CHAMPION, CLEAR, CLEARLY_BETTER, EVALUATED, INFORMATIONAL, Gate
 from understudy.verdict import ExportVerdict, Finding, Outcome, Verdict, has_passed
 
@@ -203,6 +203,11 @@ def _why_missing(metric: Metric, model: str) -> str:
         return "; docs/export.md tells what exported files are measured by"
     if by_inception(metric.name):
         return "; evaluate.inception in the parameters says which weights, resizes and references are scored"
+    if by_segmentation(metric.name):
+        return (
+            "; evaluate.segmentation in the parameters says by which network, and `python -m stages.evaluate "
+            "--dry-run` what its metrics are called"
+        )
     return "" if metric in MEASURED else "; evaluate leaves a metric out when the test split is too small for it"
 
 

@@ -2,28 +2,34 @@
 
 import dataclasses
 import io
+import sys
 import zipfile
 from pathlib import Path
 
 import numpy as np
+import onnx_segmentation
 import pytest
 from PIL import Image
 from random_inception import content, pictures
+from safetensors.torch import load_file
 
 from stages import evaluate
 from understudy.arch import families as architecture
 from understudy.arch.inception import inception
+from understudy.data.prepared import load_info, load_split
 from understudy.errors import UserError
 from understudy.files import read_json, write_json
+from understudy.gate import judge
 from understudy.metrics import inception_scoring
 from understudy.metrics.judge import JudgeNet, save_judge
 from understudy.params.base import Base
 from understudy.params.evaluate import Evaluate, Inception
+from understudy.params.gate import Gate
 from understudy.params.runtime import Runtime
 from understudy.stage import Job
 from understudy.tensors import save_weights
 
-PARAMS = {Base: Base(0), Runtime: Runtime("cpu", "fp32"), Evaluate: Evaluate(40, 2, None)}
+PARAMS = {Base: Base(0), Runtime: Runtime("cpu", "fp32"), Evaluate: Evaluate(40, 2, None, None)}
 
 
 COUNTS = {"train": 3, "val": 1, "test": 5}
@@ -86,7 +92,7 @@ def with_inception(job, monkeypatch):
     data, sha256 = content()
     (job.root / "weights.pth").write_bytes(data)
     asked = Inception((job.root / "weights.pth").as_uri(), sha256, ("bilinear299",), ("test", "train_test"))
-    return dataclasses.replace(job, sections=job.sections | {Evaluate: Evaluate(40, 2, asked)})
+    return dataclasses.replace(job, sections=job.sections | {Evaluate: Evaluate(40, 2, asked, None)})
 
 
 @pytest.mark.slow
@@ -133,3 +139,58 @@ def test_wrong_weights_stop_the_plan(with_inception):
     (with_inception.root / "weights.pth").write_bytes(b"a page that says: not found")
     with pytest.raises(UserError, match=r"evaluate\.inception\.sha256: .*has SHA-256 .*expected"):
         evaluate.plan(with_inception)
+
+
+@pytest.fixture
+def with_segmentation(job, monkeypatch):
+    """The job with a network that takes the strongest of three colours for the class, at an address."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(job.root.absolute() / "cache"))
+    path = onnx_segmentation.channels(job.root / "net.onnx")
+    asked = dataclasses.replace(onnx_segmentation.asked(path), network=path.as_uri())
+    return dataclasses.replace(job, sections=job.sections | {Evaluate: Evaluate(40, 2, None, asked)})
+
+
+def test_every_model_and_the_real_photos_are_scored_by_a_network_of_the_users(with_segmentation, capsys):
+    job = with_segmentation
+    planned = evaluate.plan(job)["metrics by segmentation"].split(", ")
+    evaluate.run(job)
+    assert "3 classes; left out: none" in capsys.readouterr().out
+    found = read_json(job.output("evaluate/evaluation.json"))
+    digits = job.params(Evaluate).segmentation.sha256[:8]
+    for name, statistic in zip(planned, ("miou", "pixel_accuracy"), strict=True):
+        assert name.startswith(f"{statistic}_onnx{digits}_") and name.endswith("_noresize_prepared_test")
+        for model in ("teacher", "student", "baseline", "real"):
+            entry = found["models"][model][name]
+            assert entry["n"] == 5 and 0 <= entry["low"] <= entry["value"] <= entry["high"] <= 1
+        for other in ("teacher", "baseline"):
+            assert name in found["differences"][f"student_minus_{other}"]
+        assert name in read_json(job.output("evaluate/metrics.json"))["student"]
+        assert f"student/{name}" in load_file(job.output("evaluate/resamples.safetensors"))
+    info = load_info(job.input("prepare/dataset.json"))
+    pairs = load_split(job.input("prepare/test.zip"), info)
+    right = pairs.photos.argmax(1) == pairs.inputs  # equal colours: the first of them, there as here
+    assert found["models"]["real"][planned[1]]["value"] == pytest.approx(right.double().mean().item(), abs=1e-12)
+    policy = Gate.parse({name: {"max_worse_than_teacher": 1.0, "min": 0.0} for name in planned}, "params.yaml: gate")
+    judged = [rule for rule in judge(policy, found, "0" * 64).rules if rule.metric in planned]  # others: of collapse
+    assert len(judged) == 4 and all(rule.outcome == "passed" for rule in judged)
+    before = found
+    evaluate.scene.cache_clear()
+    (job.root / "net.onnx").unlink()  # fetched once
+    evaluate.run(job)
+    assert read_json(job.output("evaluate/evaluation.json")) == before
+
+
+def test_onnx_runtime_is_needed_only_where_a_network_is_named(job, with_segmentation, monkeypatch):
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)
+    monkeypatch.delitem(sys.modules, "understudy.onnx_session", raising=False)
+    evaluate.run(job)
+    found = read_json(job.output("evaluate/evaluation.json"))
+    assert not any("onnx" in metric for model in found["models"].values() for metric in model)
+    with pytest.raises(UserError, match=r"evaluate\.segmentation: needs onnxruntime, which is not installed; `pip"):
+        evaluate.plan(with_segmentation)
+
+
+def test_another_file_than_named_stops_the_plan(with_segmentation):
+    (with_segmentation.root / "net.onnx").write_bytes(b"a page that says: not found")
+    with pytest.raises(UserError, match=r"evaluate\.segmentation\.sha256: .*has SHA-256 .*expected"):
+        evaluate.plan(with_segmentation)

@@ -56,7 +56,7 @@ def test_a_file_that_is_not_the_student_fails_the_stage_and_stays_nowhere(ready,
     monkeypatch.setattr(parity, "MOST_LEVELS", -1)
     (ready.root / "params.yaml").write_text(
         "base: {seed: 0}\nruntime: {device: cpu, precision: fp32}\n"
-        "evaluate: {resamples: 40, latency_runs: 2, inception: null}\n"
+        "evaluate: {resamples: 40, latency_runs: 2, inception: null, segmentation: null}\n"
         "export: {formats: [onnx, int8], calibration_images: 2}\n"
     )
     with pytest.raises(SystemExit) as ended:

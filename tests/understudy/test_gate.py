@@ -161,6 +161,20 @@ def test_metrics_by_inception_are_judged_and_named_when_they_were_not_scored():
     assert "evaluate.inception in the parameters says which" in finding.message
 
 
+def test_metrics_by_a_segmentation_network_are_judged_and_named_when_they_were_not_scored():
+    miou = "miou_onnx0123abcd_89abcdef_bilinear512x1024_original_test"
+    value = evaluation()
+    value["models"]["student"][miou] = {"value": 0.42, "n": 100}
+    value["models"]["teacher"][miou] = {"value": 0.45, "n": 100}
+    assert found({miou: {"min": 0.42, "max_worse_than_teacher": 0.03}}, value)[0].passed
+    assert not found({miou: {"max_worse_than_teacher": 0.02}}, value)[0].passed
+    value["models"]["student"][miou]["value"] = 42  # per cent
+    assert "impossible" in found({miou: {"min": 0.4}}, value)[1].message
+    verdict, finding = found({miou: {"max_worse_than_baseline": 0}}, evaluation())
+    assert not verdict.passed
+    assert "evaluate.segmentation in the parameters says by which network" in finding.message
+
+
 def test_impossible_values_fail():
     broken = evaluation()
     broken["models"]["student"][MIOU]["value"] = 1.2
@@ -217,7 +231,7 @@ def test_another_model_s_collapse_fails_what_is_compared_with_it(model, policy, 
         (None, "gate: expected a mapping with at least one metric"),
         ({}, "gate: expected a mapping with at least one metric"),
         ({"fid": {"max": 1}}, "gate: unknown metric fid; known metrics: miou"),
-        ({"fid_segmenter_noresize_test": {"max": 1}}, "and those by Inception in docs/metrics.md"),
+        ({"fid_segmenter_noresize_test": {"max": 1}}, "and those by Inception or an ONNX file in docs"),
         ({MIOU: {}}, f"gate.{MIOU}: expected a mapping with at least one rule"),
         ({MIOU: 0.4}, f"gate.{MIOU}: expected a mapping"),
         ({MIOU: {"least": 0.4}}, f"gate.{MIOU}: unknown rule least; known rules: min, max"),

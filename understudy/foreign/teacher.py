@@ -9,13 +9,14 @@ import torch
 
 from understudy.arch import families as architecture
 from understudy.arch.base import Arch
+from understudy.arch.teacher import teacher_arch
 from understudy.cost import cost
 from understudy.data.checked import require_checked
 from understudy.data.prepared import DatasetInfo, load_info
 from understudy.errors import UserError
 from understudy.fetch import read_verified
 from understudy.files import write_json, write_text
-from understudy.foreign.pix2pix import recognise
+from understudy.foreign.pix2pix import fitted, recognise
 from understudy.models.generator import Generator
 from understudy.params.base import Base
 from understudy.params.objective import Objective
@@ -56,8 +57,13 @@ def imported(job: Job) -> Imported:
     require_checked(job)
     info, weights, digest = load_info(job.input("prepare/dataset.json")), params.source.weights, params.source.sha256
     where = f"{KEY}: {weights}"
-    tensors = read_state(read_verified(weights, digest, KEY), where)
-    arch, state = recognise(tensors, info.size, params.encoding, where)
+    tensors = read_state(read_verified(weights, digest, f"{KEY}.weights"), where)
+    if params.family == "custom":
+        arch = teacher_arch(params, info.input_channels(params.encoding), info.size)
+        layers = [*(conv.name for conv in arch.convolutions()), *(norm.name for norm in arch.norms())]
+        state = fitted(tensors, arch, {name: name for name in layers}, where)
+    else:
+        arch, state = recognise(tensors, info.size, params.encoding, where)
     if arch.input_channels != (given := info.input_channels(params.encoding)):
         raise UserError(
             f"{where}: takes {arch.input_channels} input channels, and inputs of {info.name} have {given} as "

@@ -40,7 +40,7 @@ class InceptionScorer:
             self._gaussians["train_test"] = Moments(real.shape[1]).add(train).merge(test).gaussian(per_dim=0)
 
     def score(self, fake: Tensor, references: Sequence[Reference]) -> dict[str, Estimate]:
-        """The Frechet distance to every reference, and KID where `test` is one of them.
+        """The Frechet distance to every reference, and KID where `test` is one of them and the images are not too few.
 
         fake: features [N, D] of images made from the real photos' label maps, in the same order.
         """
@@ -54,8 +54,8 @@ class InceptionScorer:
             value = frechet_distance(self._gaussians[reference], gaussian)
             resampled = resampled_distances(self._real, fake, self._weights, fixed)
             scores[name] = self._estimate(name, value, resampled)
-        if "test" in references:
-            name = inception_kid(self._network, self._resize)
+        name = inception_kid(self._network, self._resize)
+        if "test" in references and len(fake) >= metric(name).images:
             whole = torch.ones_like(self._weights[:1])
             value = published_kernel_distance(self._real, fake, whole).item()
             resampled = published_kernel_distance(self._real, fake, self._weights)

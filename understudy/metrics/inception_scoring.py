@@ -12,7 +12,7 @@ from understudy.fetch import read_verified
 from understudy.files import sha256
 from understudy.metrics.fid import InceptionScorer
 from understudy.metrics.inception import DIMS, feature_code, features, load_inception
-from understudy.metrics.protocol import PUBLISHED, Resize, inception_name
+from understudy.metrics.protocol import KID_IMAGES, PUBLISHED, Resize, inception_name
 from understudy.metrics.real_features import kept_features
 from understudy.metrics.score import Estimate
 from understudy.params.evaluate import Inception
@@ -28,7 +28,7 @@ class InceptionScoring:
     """
 
     def __init__(self, asked: Inception, device: torch.device) -> None:
-        data = read_verified(asked.weights, asked.sha256, "evaluate.inception")
+        data = read_verified(asked.weights, asked.sha256, "evaluate.inception.weights")
         self._asked, self._device = asked, device
         self._net = load_inception(data, asked.weights).to(device)
 
@@ -58,6 +58,8 @@ class InceptionScoring:
         if count < DIMS:
             print(f"evaluate: {count} test images for Inception's {DIMS} features: its Frechet distances are biased "
                   "upwards, and compare only with those of as many images; its KID is not biased")  # fmt: skip
+        if "test" in asked.references and count < KID_IMAGES:
+            print(f"evaluate: KID by {network} left out: {count} test images, {KID_IMAGES} needed")
         scores: dict[str, dict[str, Estimate]] = {name: {} for name in photos}
         for how in asked.resize:
             print(f"evaluate: scoring by {network}, {how}", flush=True)

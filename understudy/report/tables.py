@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from understudy.graph import NETWORKS
-from understudy.metrics.protocol import MEASURED, by_inception, metric, scored
+from understudy.metrics.protocol import MEASURED, by_named_network, metric, scored
 from understudy.verdict import Verdict, counts, ordered
 
 MODELS = tuple(NETWORKS)
@@ -85,7 +85,7 @@ def _quality(evaluation: Mapping[str, Any]) -> Table:
     notes = [f"ceiling, real photos: {ceiling}"] if ceiling else []
     notes += [f"{model} collapsed: {message}" for model, message in evaluation["collapse"].items() if message]
     photos = f"{count:,} {evaluation['split']} photos of {evaluation['dataset']}"
-    protocol = "by the run's own judge, not resized" + (", or as named" if any(map(by_inception, names)) else "")
+    protocol = "by the run's own judge, not resized" + (", or as named" if any(map(by_named_network, names)) else "")
     title = f"Quality on {photos}, {protocol}; 95 % intervals"
     return Table(title, ("", *MODELS, "better"), rows, tuple(notes))
 
@@ -159,9 +159,9 @@ def reading(name: str, difference: Estimate | None) -> str:
 def label(name: str) -> str:
     """A metric's name for a person: without the judge's protocol, which the table's title states.
 
-    Of those by Inception the name is the protocol, and stays whole.
+    Of those by a network that the parameters name, the name is the protocol, and stays whole.
     """
-    if by_inception(name):
+    if by_named_network(name):
         return name
     return COSTS.get(name) or name.removesuffix(PROTOCOL).removesuffix("_test").replace("_", " ")
 

@@ -20,7 +20,9 @@ from understudy.data.prepared import (
     load_split,
     mirror,
     to_unit,
+    windows,
 )
+from understudy.data.terms import Side
 from understudy.errors import UserError
 from understudy.files import write_json
 from understudy.params.base import Base
@@ -49,7 +51,6 @@ from understudy.train.validation import SELECTION, Validation
 
 DATA = ("prepare/dataset.json", "prepare/train.zip", "prepare/val.zip", RESULT)
 JUDGE = ("judge/judge.json", "judge/weights.safetensors")
-PHOTOS_APART = 1 << 32  # added to the seed for the order of unpaired photos, which is not that of the inputs
 TIMED_STEPS = 3  # taken on copies to tell how long a training will take
 
 
@@ -67,7 +68,10 @@ class Session:
         inputs = [job.input(name) for name in (*DATA, *JUDGE, *setting.inputs)]
         require_checked(job)
         sections = {section.__name__: asdict(values) for section, values in job.sections.items()}
-        self.fingerprint = fingerprint({**sections, "device": self.device.type}, inputs)
+        # A network of the user's own can change while no parameter does.
+        chosen = {**sections, "device": self.device.type, "arch": asdict(setting.arch)}
+        self.fingerprint = fingerprint(chosen, inputs)
+        setting.arch.require_batch(setting.schedule.batch_size)
         self.info = load_info(job.input("prepare/dataset.json"))
         self.info.require_fit(setting.arch.input_channels, setting.arch.encoding, f"{job.stage}'s generator")
         require_kind(job.params(Objective), self.info)
@@ -87,16 +91,17 @@ class Session:
 
     def batch(self, index: int) -> Batch:
         """The batch of step `index` (from 0): the same for every network that trains with this seed and batch size."""
-        setting = self.setting
-        size = setting.schedule.batch_size
-        chosen, flips = (drawn.to(self.device) for drawn in batch_indices(len(self.inputs), size, self.seed, index))
-        inputs = encode_inputs(mirror(self.inputs[chosen], flips), setting.arch.encoding, self.info)
-        if self.info.kind == "unpaired":
-            drawn = batch_indices(len(self.photos), size, self.seed + PHOTOS_APART, index)
-            chosen, flips = (one.to(self.device) for one in drawn)
-        photos = to_unit(mirror(self.photos[chosen], flips))
+        unpaired = self.info.kind == "unpaired"
+        inputs = encode_inputs(self._drawn(self.inputs, index, "input"), self.setting.arch.encoding, self.info)
+        photos = to_unit(self._drawn(self.photos, index, "photo" if unpaired else "input"))
         channels_last = torch.channels_last
         return Batch(inputs.contiguous(memory_format=channels_last), photos.contiguous(memory_format=channels_last))
+
+    def _drawn(self, images: Tensor, index: int, side: Side) -> Tensor:
+        """Images of a split as step `index` sees them: chosen, cut to size, mirrored. uint8 [B, ..., H, W]."""
+        drawn = batch_indices(len(images), self.setting.schedule.batch_size, self.seed, index, side)
+        chosen, flips = (part.to(self.device) for part in drawn)
+        return mirror(windows(images[chosen], self.info.size, self.seed, index, side), flips)
 
     def step(self, index: int, state: State | None = None) -> Mapping[str, Tensor]:
         """Take one step, on the session's own state unless another is given."""

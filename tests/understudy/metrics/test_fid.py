@@ -223,10 +223,14 @@ def test_other_networks_are_not_called_fid():
     assert protocol.inception_name("6726825d" + 56 * "0") == "inception6726825d"
 
 
+def test_kid_of_too_few_images_is_left_out():
+    assert set(scorer(normal(0, 3, 32), None, "inception2015").score(normal(1, 3, 32), ["test"])) == {FID}
+
+
 @pytest.mark.parametrize("name", [FID, FID_ALL, KID, "frechet_distance_inception0123abcd_antialias299_train_test"])
 def test_names_are_metrics(name):
     assert protocol.metric(name).better == "lower"
-    assert protocol.metric(name).minimum(dims=96) == 2
+    assert protocol.metric(name).minimum(dims=96) == (4 if name == KID else 2)
     assert protocol.scored([name, protocol.MIOU, "params_m"]) == [protocol.metric(protocol.MIOU), protocol.metric(name)]
 
 

@@ -108,6 +108,9 @@ def test_metrics_with_too_few_images_are_skipped_and_named():
     assert scorer.skipped() == {protocol.FRECHET: 16}
     assert protocol.FRECHET not in scorer.score(made_up(2, 15, 8, error=0.2))
     assert Scorer(made_up(1, 16, 8, error=0.2), 50, seed=0).skipped() == {}
+    few = Scorer(made_up(1, 3, 8, error=0.2), 50, seed=0)
+    assert few.skipped() == {protocol.FRECHET: 16, protocol.KID: 4}
+    assert set(few.score(made_up(2, 3, 8, error=0.2))) == {protocol.MIOU, protocol.PIXEL_ACCURACY}
 
 
 def test_l1_to_teacher(photos):
@@ -130,7 +133,7 @@ def test_other_numbers_of_images_are_refused():
 def test_every_metric_has_one_entry_and_a_minimum():
     assert len(protocol.METRICS) == len(protocol.SCORED) + len(protocol.MEASURED)
     assert protocol.METRICS[protocol.FRECHET].minimum(dims=96) == 192
-    assert protocol.METRICS[protocol.KID].minimum(dims=96) == 2
+    assert protocol.METRICS[protocol.KID].minimum(dims=96) == 4
     assert protocol.METRICS[protocol.MIOU].minimum(dims=96) == 1
     assert protocol.METRICS[protocol.MIOU].better == "higher"
 

@@ -87,6 +87,17 @@ def test_metrics_by_inception_follow_the_judges_under_their_whole_name():
     assert differences.rows[-1][:2] == (f"{kid} x 1000", "-12.3 [-13.3, -11.3] better")
 
 
+def test_metrics_by_a_segmentation_network_are_shown_with_their_ceiling():
+    name, value = "miou_onnx0123abcd_89abcdef_noresize_prepared_test", evaluation()
+    for model, miou in (("teacher", 0.45), ("student", 0.42), ("real", 0.6)):
+        value["models"][model] = value["models"][model] | {name: scored(miou, 0.01)}
+    value["differences"]["student_minus_teacher"][name] = scored(-0.03, 0.01)
+    quality, differences, _ = tables(value, LATENCY)
+    assert quality.rows[-1] == (name, "0.450 [0.440, 0.460]", "0.420 [0.410, 0.430]", "-", "up")
+    assert any(f"{name} 0.600 [0.590, 0.610]" in note for note in quality.notes) and "or as named" in quality.title
+    assert differences.rows[-1][:2] == (name, "-0.030 [-0.040, -0.020] worse")
+
+
 def test_cost_states_the_ratio_to_the_student_and_how_latency_was_taken():
     text = tables(evaluation(), LATENCY)[2].text()
     ratios = {line[:24].strip(): line.split()[-1] for line in text.splitlines() if line.rstrip().endswith("x")}
