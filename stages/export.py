@@ -22,7 +22,7 @@ import torch
 from torch import Tensor
 
 from understudy.arch.base import Arch
-from understudy.data.prepared import DatasetInfo, Split, load_info, load_split, show_inputs
+from understudy.data.prepared import DatasetInfo, Split, load_info, load_split, show_inputs, windows
 from understudy.errors import UserError
 from understudy.export.record import FILES, SCHEMA
 from understudy.files import read_json, sha256, write_json
@@ -192,9 +192,9 @@ def _scores(job: Job, ready: Scene, pairs: Split, images: Mapping[str, Tensor]) 
 
 def calibration(job: Job, info: DatasetInfo) -> np.ndarray:
     """Inputs of the training split to calibrate with, chosen by the seed: uint8 [N, H, W] or [N, H, W, 3]."""
-    inputs = load_split(job.input("prepare/train.zip"), info).inputs
-    order = torch.randperm(len(inputs), generator=torch.Generator().manual_seed(job.params(Base).seed))
-    return as_files(inputs[order[: job.params(Export).calibration_images]])
+    inputs, seed = load_split(job.input("prepare/train.zip"), info).inputs, job.params(Base).seed
+    order = torch.randperm(len(inputs), generator=torch.Generator().manual_seed(seed))
+    return as_files(windows(inputs[order[: job.params(Export).calibration_images]], info.size, seed, step=0))
 
 
 def as_files(inputs: Tensor) -> np.ndarray:

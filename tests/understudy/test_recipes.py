@@ -1,23 +1,18 @@
 """The machinery over copies of the shipped parameters, and every shipped recipe."""
 
-import re
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import pytest
 import yaml
 
 from understudy.arch.teacher import teacher_arch
-from understudy.cost import cost
 from understudy.errors import UserError
 from understudy.params.active import SECTIONS, load_all
 from understudy.params.leaves import Change, differences
 from understudy.params.loader import read, section_name
 from understudy.params.prepare import Prepare
-from understudy.params.prune import Prune
 from understudy.params.teacher import Teacher
-from understudy.prune import uniform
 from understudy.recipes import find, readers, recipes, use
 
 REPO = Path(__file__).parents[2]
@@ -151,41 +146,6 @@ def test_the_shipped_graph_says_who_reads_a_teacher_parameter():
 @pytest.mark.parametrize("path", [REPO / "params.yaml", *SHIPPED], ids=lambda path: path.stem)
 def test_every_shipped_parameter_file_loads(path):
     assert set(load_all(path)) == set(SECTIONS)
-
-
-STATED = re.compile(
-    r"^# Teacher: (?P<legacy>[\d.]+) GMACs as the papers count \((?P<true>[\d.]+) true\), (?P<channels>\d+) channels"
-    r" in\.\n# Student: (?P<most>at most )?(?P<student>[\d.]+) GMACs as the papers count"
-    r"(?: \((?P<student_true>[\d.]+) true\))?",
-    re.MULTILINE,
-)
-OF_PAPERS = [path for path in SHIPPED if "\n# Teacher: " in path.read_text(encoding="utf-8")]
-
-
-@pytest.mark.parametrize("path", OF_PAPERS, ids=lambda path: path.stem)
-def test_a_papers_recipe_costs_what_its_header_says(path):
-    stated = STATED.search(path.read_text(encoding="utf-8"))
-    assert stated, "a header that states costs has both lines, in these words"
-    params = load_all(path)
-    teacher = teacher_arch(params[Teacher], int(stated["channels"]), params[Prepare].size)
-    assert cost(teacher).macs_legacy / 1e9 == pytest.approx(float(stated["legacy"]), rel=0.005)
-    assert cost(teacher).macs_true / 1e9 == pytest.approx(float(stated["true"]), rel=0.005)
-    prune = params[Prune]
-    assert prune.convention == "legacy"
-    if stated["most"]:
-        assert prune.macs_budget_g == float(stated["student"])
-        return
-    assert prune.method == "uniform"  # whatever the scores
-    scores = {name: np.arange(group.width, dtype=np.float32) for name, group in teacher.groups().items()}
-    student = uniform.select(teacher, scores, prune.macs_budget_g * 1e9, "legacy", prune.min_width).cost
-    assert student.macs_legacy / 1e9 == pytest.approx(float(stated["student"]), rel=0.005)
-    assert student.macs_true / 1e9 == pytest.approx(float(stated["student_true"]), rel=0.005)
-
-
-def test_the_papers_recipes_are_there():
-    of_cat = {"horse2zebra", "zebra2horse", "cityscapes", "map2aerial", "gaugan-cityscapes-a", "gaugan-cityscapes-b"}
-    of_srpkd = {"srpkd-horse2zebra-32", "srpkd-horse2zebra-16", "srpkd-cityscapes-unet-16"}
-    assert {path.stem for path in OF_PAPERS} == of_cat | of_srpkd
 
 
 @pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.stem)

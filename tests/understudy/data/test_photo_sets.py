@@ -191,7 +191,7 @@ def test_names_that_match_nowhere_are_one_error_and_a_few_that_do_not_are_listed
         "trainB/1.png: has no input" in message and "trainA/2.png: has no photo" in message and "2 problems" in message
     )
     message = refused(domains(tmp_path / "other"), Wanted("photos", "AtoB"))
-    assert "none of" in message and "(trainA/a0.png and trainB/b0.png, for example)" in message
+    assert "no training image of" in message and "(trainA/a0.png and trainB/b0.png, for example)" in message
     assert "set it to unpaired" in message and "\n" not in message
 
 
