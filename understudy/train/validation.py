@@ -14,7 +14,7 @@ from understudy.metrics.kid import kernel_distance
 from understudy.metrics.score import observe
 from understudy.metrics.segmentation import mean_iou
 from understudy.stage import Job
-from understudy.train.update import Autocast
+from understudy.train.forward import Autocast
 
 BATCH = 32  # images translated at once: a matter of memory alone
 SELECTION = "kid_segmenter_noresize_val"  # the best checkpoint has the lowest; unbiased, so small splits will do

@@ -33,7 +33,7 @@ def root(tmp_path) -> Path:
 
 
 def job(root: Path, seed: int = 0, lambda_gan: float = 1.0) -> Job:
-    schedule = Schedule(10, 0, 2, 1e-3, 0.9, 10, 10)
+    schedule = Schedule(10, 0, 2, 1e-3, 0.9, 10, 10, None, None)
     params = {Base: Base(seed), Runtime: Runtime("cpu", "fp32"), Student: Student(lambda_gan, 10.0, schedule),
               Objective: parse(Objective, OBJECTIVE, "objective")}  # fmt: skip
     return Job("baseline", root, params)

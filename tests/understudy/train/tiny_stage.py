@@ -55,7 +55,7 @@ OBJECTIVE = {"family": "pix2pix", "cyclegan": {"lambda_cycle": 10.0, "lambda_ide
 def write_params(root: Path, steps: int) -> None:
     """`root`/params.yaml, with a checkpoint every 10 steps."""
     schedule = {"constant_steps": steps, "decay_steps": 0, "batch_size": 2, "learning_rate": 1.0e-3, "ema_decay": 0.9,
-                "validate_every": 20, "checkpoint_every": 10}  # fmt: skip
+                "validate_every": 20, "checkpoint_every": 10, "processes": None, "micro_batch": None}  # fmt: skip
     student = {"lambda_gan": 1.0, "lambda_recon": 10.0, "schedule": schedule}
     values = {"base": {"seed": 0}, "runtime": {"device": "cpu", "precision": "fp32"}, "objective": OBJECTIVE,
               "student": student}  # fmt: skip
