@@ -52,7 +52,7 @@ def test_a_few_images_at_a_time_train_like_all_at_once(name, images):
 
 
 def test_no_network_sees_more_images_at_once_than_it_may():
-    net = network(PIX2PIX, ARCH, 0)
+    net = network(PIX2PIX, ARCH, 0).float()
     seen: list[int] = []
     net.register_forward_pre_hook(lambda _, given: seen.append(len(given[0])))
     images = torch.rand(5, 3, 32, 32)
@@ -64,7 +64,7 @@ def test_no_network_sees_more_images_at_once_than_it_may():
 
 
 def test_a_part_is_computed_once_more_and_its_activations_are_not_kept():
-    net, images = network(PIX2PIX, ARCH, 0), torch.rand(4, 3, 32, 32)
+    net, images = network(PIX2PIX, ARCH, 0).float(), torch.rand(4, 3, 32, 32)
 
     def kept(forward: Forward) -> int:
         """Bytes that the output keeps for its backward pass."""

@@ -34,30 +34,35 @@ IMAGES, STEPS = 4, 3
 FORMS = ("global_centred", "global", "batch_centred", "batch", "release")
 
 
+def wide(net: nn.Module) -> nn.Module:
+    """In float64, and in memory as a session keeps it."""
+    return net.to(dtype=torch.float64, memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+
 def network(game: Game, arch: Arch, seed: int) -> nn.Module:
     net = architecture.build(arch)
     game.initialise(net, torch.Generator().manual_seed(seed))
-    return net
+    return wide(net)
 
 
 def critic(game: Game, seed: int) -> nn.Module:
     torch.manual_seed(seed)  # spectral norm draws its first vectors
     net = game.critic(ARCH, 4)
     game.initialise(net, torch.Generator().manual_seed(seed))
-    return net
+    return wide(net)
 
 
 def lessons(game: Game, seed: int, form: str = "global_centred") -> Distillation:
     params = Distill("fresh", Alignment(1.0, form), Relation(1.0, "l2", True), 5.0, 1.0, Directions("both"))  # type: ignore[arg-type]
     learned = adapters(params, WIDE.tap_widths, ARCH.tap_widths).double()
     game.initialise(learned, torch.Generator().manual_seed(seed))
-    return Distillation(network(game, WIDE, seed).double(), params, ARCH.taps, ARCH.middle, learned)
+    return Distillation(network(game, WIDE, seed), params, ARCH.taps, ARCH.middle, learned)
 
 
 def one_way(game: Game, form: str | None) -> tuple[State, Update]:
     terms = lessons(game, 7, form) if form else None
     learned = terms.adapters if terms else nn.ModuleDict()
-    players = network(game, ARCH, 0).double(), critic(game, 1).double()
+    players = network(game, ARCH, 0), critic(game, 1)
     state = State.start(*players, learned, 1e-3, rates=game.rates)
     return state, OneWay(game, Weights(1.0, 10.0), terms or NoTerms())
 
@@ -65,8 +70,8 @@ def one_way(game: Game, form: str | None) -> tuple[State, Update]:
 def two_way(taught: bool) -> tuple[State, Update]:
     terms = [lessons(CYCLEGAN, 5), lessons(CYCLEGAN, 6)] if taught else []
     learned = both(terms[0].adapters, terms[1].adapters) if taught else nn.ModuleDict()
-    generators = both(network(CYCLEGAN, ARCH, 0), network(CYCLEGAN, ARCH, 1)).double()
-    critics = both(critic(CYCLEGAN, 2), critic(CYCLEGAN, 3)).double()
+    generators = both(network(CYCLEGAN, ARCH, 0), network(CYCLEGAN, ARCH, 1))
+    critics = both(critic(CYCLEGAN, 2), critic(CYCLEGAN, 3))
     state = State.start(generators, critics, learned, 1e-3, pools(6, ARCH).double())
     return state, CycleGan(Cyclegan(10.0, 0.5, 6), 1.0, *terms)
 
@@ -88,7 +93,8 @@ def trained(name: str, forward: Forward | None = None) -> dict[str, Tensor]:
     losses: dict[str, Tensor] = {}
     for _ in range(STEPS):
         drawn = [torch.rand(IMAGES, 3, 32, 32, generator=random, dtype=torch.float64) * 2 - 1 for _ in range(2)]
-        losses = update(state, Batch(*(share(images) for images in drawn)), forward or Forward())
+        parts = [share(images).contiguous(memory_format=torch.channels_last) for images in drawn]
+        losses = update(state, Batch(*parts), forward or Forward())
         update_average(state, 0.9)
     return {**state.tensors(), **{f"loss.{key}": value for key, value in losses.items()}}
 
