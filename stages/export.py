@@ -1,6 +1,6 @@
 """export: the student as ONNX files, measured before anyone may ship them.
 
-Makes    artifacts/export/: student.onnx and student-int8.onnx (as export.formats asks), label maps in and photos out,
+Makes    artifacts/export/: student.onnx and student-int8.onnx (as export.formats asks), inputs in and photos out,
          and export.json (parity with the student, every metric of each file, with intervals); and
          .understudy/export/latency.json, which is no output of the graph: it belongs to a machine and a moment
 Reads    artifacts/prepare, artifacts/judge, artifacts/distill, and artifacts/evaluate, whose scores the files' are
@@ -8,7 +8,7 @@ Reads    artifacts/prepare, artifacts/judge, artifacts/distill, and artifacts/ev
 Run      dvc repro export, or python -m stages.export [--params FILE] [--root DIR] [--dry-run]
 Takes    half a minute to a minute for two formats and 1,000 test images of 64 px on one CPU core
 Expect   student.onnx within 2 of 255 levels of the student, or the stage fails; int8 faster and smaller than it
-The only stage that needs onnx, onnxscript and onnxruntime; with export.formats: [] it needs them neither.
+The only stage that needs onnx and onnxscript; with export.formats: [] it needs them neither.
 """
 
 from collections.abc import Mapping
@@ -17,19 +17,22 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from understudy.arch.base import Arch
-from understudy.data.prepared import DatasetInfo, Split, load_info, load_split, show_inputs
+from understudy.data.prepared import DatasetInfo, Split, load_info, load_split, show_inputs, windows
 from understudy.errors import UserError
 from understudy.export.record import FILES, SCHEMA
 from understudy.files import read_json, sha256, write_json
 from understudy.measure import latency_ms
+from understudy.metrics.bootstrap import resample
 from understudy.metrics.collapse import find_collapse
-from understudy.metrics.judge import JudgeNet, load_judge
+from understudy.metrics.judge import load_judge
+from understudy.metrics.judge_net import JudgeNet
 from understudy.metrics.resamples import load_estimates
-from understudy.metrics.score import Estimate, Observation, Scorer, differences, observe
+from understudy.metrics.score import Estimate, Scorer, differences, observe, observe_real
 from understudy.models.generator import Generator
 from understudy.params.base import Base
 from understudy.params.evaluate import Evaluate
@@ -67,7 +70,7 @@ def scene(job: Job) -> Scene:
     seed_everything(job.params(Base).seed)
     place = device(job.params(Runtime))
     info = load_info(job.input("prepare/dataset.json"))
-    judge = load_judge(job.input("judge/judge.json").parent, info.num_classes).to(place)
+    judge = load_judge(job.input("judge/judge.json").parent, info).to(place)
     arch_path, weights = job.input("distill/arch.json"), job.input("distill/weights.safetensors")
     arch, net = load_generator(arch_path, weights)
     info.require_fit(arch.input_channels, arch.encoding, arch_path)
@@ -124,9 +127,9 @@ def _exported(job: Job, ready: Scene) -> dict[str, Any]:
     own = Translator(ready.net, ready.arch.encoding, ready.info)
     translators = {name: OnnxTranslator(path, threads()) for name, path in paths.items()}
     pairs = load_split(job.input("prepare/test.zip"), ready.info)
-    labels = pairs.inputs.numpy()
-    expected = own(labels)
-    photos = {name: translator(labels) for name, translator in translators.items()}
+    inputs = as_files(pairs.inputs)
+    expected = own(inputs)
+    photos = {name: translator(inputs) for name, translator in translators.items()}
     parity = {name: compare(found, expected) for name, found in photos.items()}
     require_same(parity["onnx"], paths["onnx"])
     for name, found in parity.items():
@@ -139,8 +142,8 @@ def _exported(job: Job, ready: Scene) -> dict[str, Any]:
     images = {name: torch.from_numpy(found).permute(0, 3, 1, 2).contiguous() for name, found in photos.items()}
     scores = _scores(job, ready, pairs, images)
     student = ready.evaluation["models"]["student"]
-    coloured = show_inputs(pairs.inputs, ready.info)
-    _time(job, own, translators, labels[:1])
+    shown = show_inputs(pairs.inputs, ready.info)
+    _time(job, own, translators, inputs[:1])
     return {
         "models": {
             name: {
@@ -155,7 +158,9 @@ def _exported(job: Job, ready: Scene) -> dict[str, Any]:
             for name in paths
             for other, estimates in ready.estimates.items()
         },
-        "collapse": {name: find_collapse(found, coloured, pairs.photos) for name, found in images.items()},
+        "collapse": {
+            name: find_collapse(found, shown, pairs.photos, ready.info.kind) for name, found in images.items()
+        },
         "parity": {name: found.plain() for name, found in parity.items()},
         "int8": share and asdict(share),
         "files": {FILES[name]: sha256(path) for name, path in paths.items()},
@@ -173,32 +178,35 @@ def _write(job: Job, ready: Scene) -> dict[str, Path]:
     digest = sha256(job.input("distill/weights.safetensors"))
     write_onnx(ready.net, ready.arch, ready.info, digest, paths["onnx"])
     if "int8" in paths:
-        write_int8(paths["onnx"], _calibration(job, ready).numpy(), paths["int8"])
+        write_int8(paths["onnx"], calibration(job, ready.info), paths["int8"])
     return paths
 
 
 def _scores(job: Job, ready: Scene, pairs: Split, images: Mapping[str, Tensor]) -> Mapping[str, Mapping[str, Estimate]]:
-    """Every file's metrics, on the resamples that evaluate drew. images: uint8 [N, 3, H, W] of the test label maps."""
-
-    def see(photos: Tensor) -> Observation:
-        return observe(ready.judge, photos, pairs.inputs, ready.info.ignore)
-
-    scorer = Scorer(see(pairs.photos), job.params(Evaluate).resamples, job.params(Base).seed)
-    return {name: scorer.score(see(photos)) for name, photos in images.items()}
+    """Every file's metrics, on the resamples that evaluate drew. images: uint8 [N, 3, H, W] of the test inputs."""
+    kind, sizes = ready.info.kind, (len(pairs.inputs), len(pairs.photos))
+    drawn = resample(kind, *sizes, job.params(Evaluate).resamples, job.params(Base).seed)
+    scorer = Scorer(kind, observe_real(ready.judge, pairs), drawn)
+    return {name: scorer.score(observe(ready.judge, photos, pairs.inputs)) for name, photos in images.items()}
 
 
-def _calibration(job: Job, ready: Scene) -> Tensor:
-    """Label maps of the training split to calibrate with, chosen by the seed: uint8 [N, H, W]."""
-    labels = load_split(job.input("prepare/train.zip"), ready.info).inputs
-    order = torch.randperm(len(labels), generator=torch.Generator().manual_seed(job.params(Base).seed))
-    return labels[order[: job.params(Export).calibration_images]]
+def calibration(job: Job, info: DatasetInfo) -> np.ndarray:
+    """Inputs of the training split to calibrate with, chosen by the seed: uint8 [N, H, W] or [N, H, W, 3]."""
+    inputs, seed = load_split(job.input("prepare/train.zip"), info).inputs, job.params(Base).seed
+    order = torch.randperm(len(inputs), generator=torch.Generator().manual_seed(seed))
+    return as_files(windows(inputs[order[: job.params(Export).calibration_images]], info.size, seed, step=0))
 
 
-def _time(job: Job, own: Translator, translators: Mapping[str, "OnnxTranslator"], labels: Any) -> None:
-    """Latency from one label map uint8 [1, H, W] to its photo, torch's and the files', side by side in one run."""
+def as_files(inputs: Tensor) -> np.ndarray:
+    """A split's inputs as a finished student takes them: uint8 [N, H, W] as they are, [N, 3, H, W] -> [N, H, W, 3]."""
+    return (inputs if inputs.dim() == 3 else inputs.permute(0, 2, 3, 1).contiguous()).numpy()
+
+
+def _time(job: Job, own: Translator, translators: Mapping[str, "OnnxTranslator"], one: np.ndarray) -> None:
+    """Latency from one input, uint8 [1, H, W] or [1, H, W, 3], to its photo: torch's and the files' in one run."""
     runs = job.params(Evaluate).latency_runs
-    times: dict[str, Any] = {"student": latency_ms(own, labels, runs)}
-    times |= {name: latency_ms(translator, labels, runs) for name, translator in translators.items()}
+    times: dict[str, Any] = {"student": latency_ms(own, one, runs)}
+    times |= {name: latency_ms(translator, one, runs) for name, translator in translators.items()}
     files = {FILES[name]: sha256(job.root / FILES[name]) for name in translators}
     write_json(job.scratch / "latency.json", {"threads": threads(), "device": "cpu", "models": times, "files": files})
 

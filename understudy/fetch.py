@@ -22,18 +22,18 @@ def read_verified(source: str, sha256: str, key: str) -> bytes:
     """The content of a file of known SHA-256.
 
     source: a path, from the working directory unless absolute, or an https: or file: address. sha256: 64 hexadecimal
-    digits. key: of the parameters that name both, for messages.
+    digits. key: of the parameter that names the source, beside which there is one `sha256`; for messages.
     Raises UserError when there is no such file, the address does not answer, or the content has another hash: then
     nothing is kept.
     """
     try:
         scheme = urlsplit(source).scheme
     except ValueError as error:
-        raise UserError(f"{key}.weights: {source}: no path and no address ({error})") from error
+        raise UserError(f"{key}: {source}: no path and no address ({error})") from error
     if not scheme:
         return _checked(_read(Path(source), key), sha256, source, key)
     if scheme not in SCHEMES:
-        raise UserError(f"{key}.weights: {source}: expected a path, or an address that begins with https: or file:")
+        raise UserError(f"{key}: {source}: expected a path, or an address that begins with https: or file:")
     kept = cache() / sha256
     if kept.exists() and hashlib.sha256(data := _read(kept, key)).hexdigest() == sha256:
         return data
@@ -56,11 +56,10 @@ def _fetch(address: str, sha256: str, path: Path, key: str) -> None:
                     stream.write(block)
         except (OSError, http.client.HTTPException, ValueError) as error:
             raise UserError(
-                f"{key}.weights: {address} cannot be fetched: {error}; try again, or fetch the file elsewhere and name "
-                "its path"
+                f"{key}: {address} cannot be fetched: {error}; try again, or fetch the file elsewhere and name its path"
             ) from error
         if temporary.stat().st_size > LARGEST:
-            raise UserError(f"{key}.weights: {address} gives more than {LARGEST >> 30} GiB: no network's weights")
+            raise UserError(f"{key}: {address} gives more than {LARGEST >> 30} GiB: no network's weights")
         _checked(temporary.read_bytes(), sha256, address, key)
 
 
@@ -70,7 +69,7 @@ def _read(path: Path, key: str) -> bytes:
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else error
         raise UserError(
-            f"{key}.weights: {path} cannot be read: {reason}; put the file there, name another path or address,"
+            f"{key}: {path} cannot be read: {reason}; put the file there, name another path or address,"
             " or set the key to null"
         ) from error
 
@@ -78,8 +77,9 @@ def _read(path: Path, key: str) -> bytes:
 def _checked(data: bytes, sha256: str, where: str, key: str) -> bytes:
     found = hashlib.sha256(data).hexdigest()
     if found != sha256:
+        section = key.rpartition(".")[0]
         raise UserError(
-            f"{key}.sha256: {where} has SHA-256 {found}, expected {sha256}; it is another file or a damaged one, and "
-            "was not loaded: get it again, or correct the key if this is the file that you mean"
+            f"{section}.sha256: {where} has SHA-256 {found}, expected {sha256}; it is another file or a damaged one, "
+            "and was not loaded: get it again, or correct the key if this is the file that you mean"
         )
     return data

@@ -1,4 +1,4 @@
-"""Label-map files in, photo files out: folders or single files, of any size, all checked before one is written."""
+"""Label maps or photos in, photos out: files or folders of them, of any size, all checked before one is written."""
 
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
@@ -6,15 +6,16 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from understudy.data.pictures import BadImage, read_label
+from understudy.data.pictures import BadImage, read_label, read_photo
 from understudy.data.prepared import DatasetInfo
 from understudy.data.source import Classes
 from understudy.errors import UserError
 from understudy.files import atomic
 
 # Label maps are stored without loss: a JPEG's colours would be close to the palette's, and close is another class.
-SUFFIXES = (".png", ".bmp", ".tif", ".tiff", ".gif")
-FORMATS = ("PNG", "BMP", "TIFF", "GIF")
+LABEL_SUFFIXES = (".png", ".bmp", ".tif", ".tiff", ".gif")
+LABEL_FORMATS = ("PNG", "BMP", "TIFF", "GIF")
+PHOTO_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".ppm", ".gif")
 
 Translate = Callable[[np.ndarray], np.ndarray]
 
@@ -22,35 +23,37 @@ Translate = Callable[[np.ndarray], np.ndarray]
 def translate_files(inputs: Iterable[Path], output: Path, info: DatasetInfo, translate: Translate) -> Iterator[Path]:
     """Translate every input and yield each photo's path, `output`/NAME.png, once it is written.
 
-    inputs: label-map files, or folders whose label maps are all taken. info: the classes and palette that the network
-    was trained with. translate: uint8 class indices [1, H, W] -> uint8 photos [1, H, W, 3].
-    Raises UserError that lists every bad input, before the first photo is written.
+    inputs: files, or folders all of whose images are taken: label maps or photos, as `info` has it of the data set that
+    the network was trained with. translate: uint8 class indices [1, H, W] or photos [1, H, W, 3] -> uint8 photos
+    [1, H, W, 3]. Raises UserError that lists every bad input, before the first photo is written.
     """
-    files = _files(inputs)
+    files = _files(inputs, info)
     bad = _clashes(files, output)
     for path in files:
         try:
-            read_labels(path, info)
+            read_input(path, info)
         except UserError as error:
             bad.append(str(error))
     if bad:
         raise UserError("\n  ".join([f"{len(bad)} bad input(s); nothing was written:", *bad]))
     for path in files:
-        photo = translate(read_labels(path, info)[None])[0]  # [H, W] -> [1, H, W] -> [H, W, 3]
+        photo = translate(read_input(path, info)[None])[0]  # [H, W, ...] -> [1, H, W, ...] -> [H, W, 3]
         target = output / f"{path.stem}.png"
         with atomic(target) as temporary:
             Image.fromarray(photo).save(temporary)
         yield target
 
 
-def read_labels(path: Path, info: DatasetInfo) -> np.ndarray:
-    """A label map as class indices, uint8 [H, W], read as `prepare` reads one, but of more formats.
+def read_input(path: Path, info: DatasetInfo) -> np.ndarray:
+    """A label map as class indices, uint8 [H, W], or a photo, uint8 [H, W, 3], read as `prepare` reads one.
 
-    Raises UserError naming the file, and what in it is not a label.
+    Label maps may be of more formats than there. Raises UserError naming the file, and what in it is not an input.
     """
-    classes = Classes(info.classes, info.palette, info.ignore, info.licence)
     try:
-        return read_label(path.read_bytes(), classes, FORMATS)[0]
+        content = path.read_bytes()
+        if info.kind != "labels":
+            return np.asarray(read_photo(content)[0])
+        return read_label(content, Classes(info.classes, info.palette, info.ignore, info.licence), LABEL_FORMATS)[0]
     except BadImage as error:
         raise UserError(f"{path}: {error}") from None
     except FileNotFoundError:
@@ -59,19 +62,20 @@ def read_labels(path: Path, info: DatasetInfo) -> np.ndarray:
         raise UserError(f"{path}: cannot be read ({error.strerror})") from error
 
 
-def _files(inputs: Iterable[Path]) -> list[Path]:
-    """The label maps of the inputs in order, folders opened, none twice."""
+def _files(inputs: Iterable[Path], info: DatasetInfo) -> list[Path]:
+    """The images of the inputs in order, folders opened, none twice."""
+    what, suffixes = ("label map", LABEL_SUFFIXES) if info.kind == "labels" else ("photo", PHOTO_SUFFIXES)
     files: dict[Path, Path] = {}
     for path in inputs:
-        inside = sorted(p for p in path.iterdir() if _is_label_map(p)) if path.is_dir() else [path]
+        inside = sorted(p for p in path.iterdir() if _is_image(p, suffixes)) if path.is_dir() else [path]
         if not inside:
-            raise UserError(f"{path}: holds no label map ({', '.join(SUFFIXES)})")
+            raise UserError(f"{path}: holds no {what} ({', '.join(suffixes)})")
         files.update((file.resolve(), file) for file in inside)
     return list(files.values())
 
 
-def _is_label_map(path: Path) -> bool:
-    return path.suffix.lower() in SUFFIXES and not path.name.startswith(".") and path.is_file()
+def _is_image(path: Path, suffixes: tuple[str, ...]) -> bool:
+    return path.suffix.lower() in suffixes and not path.name.startswith(".") and path.is_file()
 
 
 def _clashes(files: list[Path], output: Path) -> list[str]:

@@ -1,4 +1,4 @@
-"""Label maps in, photos out, at any size: the one way in which a finished generator is used.
+"""Label maps or photos in, photos out, at any size: the one way in which a finished generator is used.
 
 The command `translate` and the registered model both go through here, so that they give the same pixels.
 """
@@ -36,31 +36,38 @@ class Translator:
         return cls(net, loaded.encoding, description)
 
     @torch.inference_mode()
-    def __call__(self, labels: np.ndarray) -> np.ndarray:
-        """Translate label maps.
+    def __call__(self, inputs: np.ndarray) -> np.ndarray:
+        """Translate label maps, or photos, as the kind of the data set has it.
 
-        labels: uint8 [N, H, W], class indices below the data set's number of classes, any H and W from 1 pixel up.
-        Returns photos uint8 [N, H, W, 3]. A size that the network does not take is met by repeating the lower and the
-        right edge, and cutting that off again. Raises UserError on another shape or type, or an unknown class.
+        inputs: uint8 [N, H, W], class indices below the data set's number of classes, or photos uint8 [N, H, W, 3]; any
+        H and W from 1 pixel up. Returns photos uint8 [N, H, W, 3]. A size that the network does not take is met by
+        repeating the lower and the right edge, and cutting that off again. Raises UserError on another shape or type,
+        or an unknown class.
         """
-        self._check(labels)
-        height, width = labels.shape[1:]
-        padding = ((0, 0), (0, self._fitting(height) - height), (0, self._fitting(width) - width))
-        padded = torch.from_numpy(np.pad(labels, padding, mode="edge"))  # [N, H, W] -> [N, H', W']
+        self._check(inputs)
+        height, width = inputs.shape[1:3]
+        padding = [(0, 0), (0, self._fitting(height) - height), (0, self._fitting(width) - width)]
+        padding += [(0, 0)] * (inputs.ndim - 3)
+        padded = torch.from_numpy(np.pad(inputs, padding, mode="edge"))  # [N, H, W, ...] -> [N, H', W', ...]
         photos = [self._translate(part) for part in padded.split(BATCH)]  # each [n, 3, H', W']
         # [N, 3, H', W'] -> [N, H, W, 3]
         return np.ascontiguousarray(torch.cat(photos)[:, :, :height, :width].permute(0, 2, 3, 1).numpy())
 
-    def _translate(self, labels: torch.Tensor) -> torch.Tensor:
-        inputs = encode_inputs(labels, self.encoding, self.info)  # [n, H', W'] -> [n, C, H', W']
-        return to_bytes(self.net(inputs))
+    def _translate(self, inputs: torch.Tensor) -> torch.Tensor:
+        if inputs.dim() == 4:
+            inputs = inputs.permute(0, 3, 1, 2)  # [n, H', W', 3] -> [n, 3, H', W']
+        return to_bytes(self.net(encode_inputs(inputs, self.encoding, self.info)))  # -> [n, C, H', W'] -> [n, 3, ...]
 
-    def _check(self, labels: np.ndarray) -> None:
-        if labels.dtype != np.uint8 or labels.ndim != 3 or 0 in labels.shape:
+    def _check(self, inputs: np.ndarray) -> None:
+        labels = self.info.kind == "labels"
+        what, shape = ("label maps", "(N, H, W)") if labels else ("photos", "(N, H, W, 3)")
+        shaped = inputs.ndim == 3 if labels else inputs.ndim == 4 and inputs.shape[3] == 3
+        if inputs.dtype != np.uint8 or not shaped or 0 in inputs.shape:
             raise UserError(
-                f"label maps: expected uint8 of shape (N, H, W), found {labels.dtype} of shape {labels.shape}"
+                f"{self.info.name} translates {what}: expected uint8 of shape {shape}, "
+                f"found {inputs.dtype} of shape {inputs.shape}"
             )
-        if (largest := int(labels.max())) >= self.info.num_classes:
+        if labels and (largest := int(inputs.max())) >= self.info.num_classes:
             raise UserError(
                 f"label maps: class {largest} is unknown; {self.info.name} has {self.info.num_classes} classes"
             )

@@ -6,6 +6,7 @@ import torch
 
 from understudy.arch import families as architecture
 from understudy.arch.base import Arch
+from understudy.errors import UserError
 from understudy.models.generator import Generator
 from understudy.tensors import load_weights
 
@@ -14,5 +15,8 @@ def load_generator(arch_path: Path, weights_path: Path) -> tuple[Arch, Generator
     """A stored generator and its architecture. Raises UserError when a file is damaged, or does not fit the other."""
     arch = architecture.load(arch_path)
     with torch.device("meta"):  # takes no memory: first the weights must fit
-        net = architecture.build(arch)
+        try:
+            net = architecture.build(arch)
+        except UserError as error:
+            raise UserError(f"{arch_path}: {error}") from None
     return arch, load_weights(net, weights_path)

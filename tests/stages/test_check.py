@@ -33,6 +33,7 @@ SETTINGS = {
     "max_upscale": 1.0,
     "near_duplicate_bits": 3,
     "near_duplicate_tone": 0.01,
+    "max_repeated": 0.0,
     "brightness": [0.1, 0.9],
     "colour": [0.05, 0.95],
     "min_contrast": 0.05,
@@ -269,6 +270,82 @@ def test_the_result_is_the_same_bytes_each_time_and_a_failure_takes_it_away(tmp_
     assert not result(tmp_path).exists()
 
 
+def both_sides() -> list[Row]:
+    """The same for inputs that are photos: rows 0-21 are inputs, 22-43 photos of the same names."""
+    inputs, photos = rows(), rows()
+    generator = random.Random(1)
+    for side, table in (("input", inputs), ("photo", photos)):
+        for row in table:
+            row |= {"side": side, "label_mode": "", "label_sha256": "", "classes": ""}
+            row["photo_sha256"] = hashlib.sha256((side + row["name"]).encode()).hexdigest()
+            row["dhash"] = f"{generator.getrandbits(64):016x}"
+    return inputs + photos
+
+
+PHOTOS = INFO | {"kind": "photos", "classes": [], "palette": [], "ignore": None}
+UNPAIRED = PHOTOS | {"kind": "unpaired", "photo_counts": COUNTS | {"train": 13}}
+
+
+def one_more(table: list[Row]) -> None:
+    """Thirteen photos of train, for twelve inputs."""
+    table.append(table[22] | {"name": "one more", "photo_sha256": "0" * 64, "dhash": "0123456789abcdef"})
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("info", "changes", "message"),
+    [
+        (PHOTOS, (), None),
+        (UNPAIRED, (one_more,), None),
+        (UNPAIRED, (), "1 of 6 rows\n    split=train  side=photo  images=12  declared=13"),
+        (PHOTOS, (one_more,), "1 of 6 rows\n    split=train  side=photo  images=13  declared=12"),
+        (UNPAIRED, (one_more, edit(0, classes="1")), "formats.classes_format: 1 of 45 rows\n"),
+        (UNPAIRED, (one_more, edit(0, side="label")), "formats.side_format: 1 of 45 rows\n    split=train  side=label"),
+        (UNPAIRED, (one_more, copy(22, 38, "photo_sha256")), "no_duplicate_across_splits: 2 of 45 rows"),
+        (UNPAIRED, (one_more, copy(0, 38, "photo_sha256")), None),  # on the other side
+        (PHOTOS, (copy(22, 38, "photo_sha256"),), None),  # of two pairs one side
+        (PHOTOS, (copy(22, 38, "photo_sha256"), copy(0, 16, "photo_sha256")), "no_duplicate_across_splits: 4 of 44"),
+        (PHOTOS, (copy(22, 38, "photo_sha256"), flip(22, 38, 0), flip(0, 16, 2)), "=test/test ä0 (2 bits)"),
+        (PHOTOS, (copy(22, 38, "photo_sha256"), flip(22, 38, 0), flip(0, 16, 4)), None),
+    ],
+)  # fmt: skip
+def test_sets_without_label_maps(info, changes, message, tmp_path, capsys):
+    table = both_sides()
+    for change in changes:
+        change(table)
+    write(tmp_path, table, info)
+    assert run(tmp_path) == (DATA_FAILED if message else OK)
+    assert (message or "") in capsys.readouterr().err
+    if not message:
+        value = json.loads(result(tmp_path).read_text())
+        assert {entry["suite"] for entry in value["results"]} == {"columns", "formats", "images", "splits"}
+        assert {entry["checked"] for entry in value["results"]} == {len(table), 6, None}
+
+
+@pytest.mark.slow
+def test_a_published_set_may_repeat_itself_a_little(tmp_path, capsys):
+    table = rows()
+    copy(0, 16, "photo_sha256")(table)
+    write(tmp_path, table)
+    for share, code in ((0.1, OK), (0.09, DATA_FAILED)):  # 2 of 22 rows
+        (tmp_path / "params.yaml").write_text(yaml.safe_dump({"check": SETTINGS | {"max_repeated": share}}))
+        assert run(tmp_path) == code
+    assert "no_duplicate_across_splits: 2 of 22 rows" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_training_images_are_of_the_size_to_be_loaded(tmp_path, capsys):
+    table = rows()
+    for row in table[:12]:
+        row.update(width="30", height="20")
+    write(tmp_path, table, INFO | {"load_size": [20, 30]})
+    assert run(tmp_path) == OK  # and a source of 24 x 32 is no smaller than what networks see
+    edit(13, width="30")(table)
+    write(tmp_path, table, INFO | {"load_size": [20, 30]})
+    assert run(tmp_path) == DATA_FAILED
+    assert "images.width: 1 of 22 rows" in capsys.readouterr().err
+
+
 def suites(table: list[Row]) -> list[expectations.Suite]:
     info = DatasetInfo("tiny", "labels", (16, 24), ("sky", "road", "void"), ((0, 0, 0),) * 3, 2, "CC0-1.0", COUNTS)
     return [suite for group in expectations.rounds(columns(table), info, CHECK) for suite in group]
@@ -305,7 +382,8 @@ def test_near_duplicates_are_close_in_hash_and_in_tone(change, found):
 
 
 def duplicate_column(table: list[Row]) -> list[str | None]:
-    return duplicates(*(columns(table)[column] for column in ("split", "name", "photo_sha256")))
+    splits, names, photos = (columns(table)[column] for column in ("split", "name", "photo_sha256"))
+    return duplicates(splits, names, [(photo,) for photo in photos])
 
 
 def test_duplicates_are_named_from_both_sides_and_only_across_splits():

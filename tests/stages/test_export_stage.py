@@ -1,19 +1,27 @@
 """The export stage on a tiny run: what it writes, and what it refuses without leaving anything behind."""
 
 import dataclasses
+import io
+import zipfile
 
+import numpy as np
 import pytest
 import test_evaluate
+from PIL import Image
 
 from stages import evaluate, export
+from understudy.data.prepared import load_info, load_split
 from understudy.errors import DATA_FAILED, UserError
 from understudy.export import parity
 from understudy.export.record import FILES, RECORD, read_record
-from understudy.files import read_json, sha256
+from understudy.files import read_json, sha256, write_json
 from understudy.gate import EVALUATION
-from understudy.metrics.protocol import KID, MIOU
+from understudy.metrics import protocol
+from understudy.metrics.protocol import MIOU
 from understudy.params.export import Export
 from understudy.stage import Job, main
+
+KID = protocol.KID["labels"]
 
 pytestmark = pytest.mark.slow
 job = test_evaluate.job  # three networks of three classes and five test images, not evaluated yet
@@ -52,11 +60,31 @@ def test_files_and_record_say_the_same_twice(ready):
     assert read_json(ready.root / RECORD)["models"] == {} and not (ready.root / FILES["onnx"]).exists()
 
 
+@pytest.mark.parametrize("kind", ["labels", "photos", "unpaired"])
+def test_int8_is_calibrated_with_training_inputs_as_a_student_takes_them(kind, job):
+    prepared = job.root / "artifacts/prepare"
+    write_json(prepared / "dataset.json", {**read_json(prepared / "dataset.json"), "kind": kind})
+    if kind != "labels":  # the pairs' label maps become photos of their own
+        rng = np.random.default_rng(0)
+        with zipfile.ZipFile(prepared / "train.zip", "w") as archive:
+            for entry in ("input/0", "input/1", "input/2", "photo/0", "photo/1", "photo/2"):
+                stream = io.BytesIO()
+                Image.fromarray(rng.integers(0, 256, (32, 32, 3), np.uint8)).save(stream, "PNG")
+                archive.writestr(f"{entry}.png", stream.getvalue())
+    info = load_info(prepared / "dataset.json")
+    inputs = load_split(prepared / "train.zip", info).inputs
+    chosen = export.calibration(asking_for(job, "onnx", "int8"), info)
+    assert chosen.shape == ((2, 32, 32) if kind == "labels" else (2, 32, 32, 3)) and chosen.dtype == np.uint8
+    known = [one.numpy() if kind == "labels" else one.permute(1, 2, 0).numpy() for one in inputs]
+    assert all(any(np.array_equal(one, other) for other in known) for one in chosen)
+    assert not np.array_equal(*chosen)
+
+
 def test_a_file_that_is_not_the_student_fails_the_stage_and_stays_nowhere(ready, monkeypatch, capsys):
     monkeypatch.setattr(parity, "MOST_LEVELS", -1)
     (ready.root / "params.yaml").write_text(
         "base: {seed: 0}\nruntime: {device: cpu, precision: fp32}\n"
-        "evaluate: {resamples: 40, latency_runs: 2, inception: null}\n"
+        "evaluate: {resamples: 40, latency_runs: 2, inception: null, segmentation: null}\n"
         "export: {formats: [onnx, int8], calibration_images: 2}\n"
     )
     with pytest.raises(SystemExit) as ended:

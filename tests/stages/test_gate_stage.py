@@ -1,6 +1,5 @@
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -21,7 +20,8 @@ def root(tmp_path):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text(name)
     evaluation = {
-        "schema": 1,
+        "schema": 2,
+        "kind": "labels",
         "models": {"student": {METRIC: {"value": 0.4, "low": 0.3, "high": 0.5, "n": 100}}},
         "collapse": {"student": None},
         "files": {name: sha256(tmp_path / name) for name in files},
@@ -63,12 +63,8 @@ def test_bad_policy_and_dry_run_write_nothing(root):
     assert not (root / PATH).exists()
 
 
-def test_starts_in_a_moment_without_torch_or_a_tracker(root):
+def test_needs_neither_torch_nor_a_tracker():
+    """Their imports would take most of its time."""
     code = "import sys, stages.gate; print(sorted({'torch', 'mlflow', 'numpy', 'PIL'} & set(sys.modules)))"
-    times = []
-    for _ in range(3):
-        start = time.perf_counter()
-        done = subprocess.run([sys.executable, "-c", code], cwd=REPO, capture_output=True, text=True, check=True)
-        times.append(time.perf_counter() - start)
+    done = subprocess.run([sys.executable, "-c", code], cwd=REPO, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
-    assert min(times) < 1

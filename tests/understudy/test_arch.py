@@ -212,6 +212,16 @@ def test_a_decoder_has_the_widths_of_the_literature_and_is_tapped_where_there_ar
         assert small.taps == ("block.2", "block.4") and small.middle in small.taps and small.stride == 64
 
 
+def test_a_norm_of_one_pixel_needs_a_second_image():
+    for arch in (spade(8, 6, "onehot", 5, (64, 64)), gaugan(8, "onehot", 5, (64, 64))):
+        arch.require_batch(2)
+        replace(arch, size=(64, 128)).require_batch(1)
+        with pytest.raises(UserError, match=r"schedule\.batch_size: 1: at 64x64 pixels.*2 or more at a time"):
+            arch.require_batch(1)
+    for arch in (UNET, INCEPTION, RESNET):
+        arch.require_batch(1)
+
+
 def test_taps_are_the_stem_and_the_end_of_each_third():
     assert INCEPTION.taps == ("stem", "block.1", "block.3", "block.5")
     assert RESNET.taps == ("stem", "block.2", "block.5", "block.8")

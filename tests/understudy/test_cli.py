@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 import tomllib
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -21,13 +22,16 @@ from understudy.arch.inception import inception
 from understudy.arch.spade import spade
 from understudy.cli import VERBS, main
 from understudy.errors import BAD_INPUT, DATA_FAILED, GATE_FAILED, OK, UNEXPECTED, UserError
-from understudy.files import sha256, write_json
+from understudy.files import read_json, sha256, write_json
 from understudy.locks import held
-from understudy.metrics.protocol import FRECHET, MEASURED, MIOU
+from understudy.metrics import protocol
+from understudy.metrics.protocol import MEASURED, MIOU
 from understudy.params.loader import read
 from understudy.report.tables import MODELS
 from understudy.tensors import save_weights
 from understudy.train.log import Log
+
+FRECHET = protocol.FRECHET["labels"]
 
 REPO = Path(__file__).parents[2]
 SCRIPT = [sys.executable, "-c", "import sys; from understudy.cli import main; sys.exit(main())"]
@@ -70,6 +74,7 @@ def test_starting_imports_nothing_heavy():
     code = """
 import sys
 import tomllib
+from dataclasses import replace
 from understudy.cli import main
 try:
     main(["--help"])
@@ -296,8 +301,9 @@ def write_evaluation(root):
         for model, miou, size in (("teacher", 0.61, 10.0), ("student", 0.6, 0.5), ("baseline", 0.5, 0.5))
     }
     evaluation = {
-        "schema": 1,
+        "schema": 2,
         "dataset": "toy",
+        "kind": "labels",
         "split": "test",
         "models": {**models, "real": {MIOU: scored(0.7)}},
         "files": {WEIGHTS: "0" * 64},
@@ -412,6 +418,24 @@ def test_translate_a_folder_with_the_student(run, tmp_path, capsys):
     photos = [np.asarray(Image.open(tmp_path / "out" / name)) for name in ("index.png", "colour.png")]
     assert photos[0].shape == (18, 23, 3) and photos[0].std() > 0
     assert np.array_equal(*photos)  # one scene, stored in two ways
+
+
+def test_translate_a_folder_of_photos(run, tmp_path, capsys):
+    arch = replace(small_arch(), encoding="rgb")
+    architecture.save(arch, run / "artifacts/distill/arch.json")
+    path = run / "artifacts/prepare/dataset.json"
+    write_json(path, {**read_json(path), "kind": "unpaired", "classes": [], "palette": []})
+    for name, size in (("wide.jpg", (37, 18)), ("large.png", (40, 64))):
+        Image.fromarray(np.random.default_rng(0).integers(0, 256, (*size, 3), np.uint8)).save(tmp_path / "maps" / name)
+    code, out, _ = understudy(capsys, "translate", tmp_path / "maps", "--output", tmp_path / "out", "--with", "student",
+                              "--root", run)  # fmt: skip
+    assert code == OK and "4 photo(s) by student" in out
+    sizes = {name: Image.open(tmp_path / "out" / name).size for name in ("wide.png", "large.png", "index.png")}
+    assert sizes == {"wide.png": (18, 37), "large.png": (64, 40), "index.png": (23, 18)}  # index.png: a grey photo
+    architecture.save(small_arch(), run / "artifacts/distill/arch.json")
+    code, _, err = understudy(capsys, "translate", tmp_path / "maps", "--output", tmp_path / "two", "--with", "student",
+                              "--root", run)  # fmt: skip
+    assert code == BAD_INPUT and "takes label maps, one-hot, and data set toy has photos" in err
 
 
 @pytest.mark.parametrize(

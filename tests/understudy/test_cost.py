@@ -20,6 +20,7 @@ from understudy.arch.unet import unet
 from understudy.cost import Cost, cost
 from understudy.models.inception import IncResBlock
 from understudy.models.resnet import ResBlock
+from understudy.prune.selection import narrow
 
 RESNET9 = resnet(64, 9, "instance", "reflect", "rgb", 3, (256, 256))
 TEACHER = inception(64, 9, 6, "instance_affine", "reflect", "rgb", 3, (256, 256))
@@ -119,6 +120,14 @@ def test_the_pairs_of_srpkd(arch, params_m, true_g, legacy_g):
 def test_norm_elements_of_the_literature(arch, elements):
     with torch.device("meta"):
         assert norm_elements(build(arch), torch.empty(1, 3, 256, 256)) == elements
+
+
+def test_norm_elements_of_the_floor():
+    """All branches removed and every other width 16, counted as the released code does: with the norms' elements."""
+    floor = narrow(TEACHER, dict.fromkeys(TEACHER.widths(), 0), 16)
+    with torch.device("meta"):
+        elements = norm_elements(build(floor), torch.empty(1, 3, 256, 256))
+    assert cost(floor).macs_legacy + elements == 546_897_920
 
 
 def test_one_block_of_each_family():

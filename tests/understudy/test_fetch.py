@@ -28,7 +28,7 @@ def source(tmp_path, monkeypatch):
 @pytest.fixture
 def read(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    return functools.partial(read_verified, key="evaluate.inception")
+    return functools.partial(read_verified, key="evaluate.inception.weights")
 
 
 def kept() -> list[str]:

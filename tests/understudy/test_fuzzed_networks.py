@@ -17,6 +17,7 @@ from understudy.arch.unet import unet
 from understudy.cost import cost
 from understudy.errors import UserError
 from understudy.files import read_json
+from understudy.foreign.traced import traced
 from understudy.weights import load_generator
 
 pytestmark = pytest.mark.slow
@@ -26,6 +27,23 @@ MANY = settings(
     derandomize=True,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
 )
+OWN = """
+import torch
+from torch import nn
+
+
+class Net(nn.Module):
+    stride, taps, middle = 2, ("a", "c"), "c"
+
+    def __init__(self, channels):
+        super().__init__()
+        self.a, self.b, self.c = nn.Conv2d(channels, 6, 3, 2, 1), nn.BatchNorm2d(6), nn.Conv2d(6, 6, 5, 1, 2, groups=6)
+        self.d = nn.ConvTranspose2d(12, 3, 4, 2, 1)
+
+    def forward(self, x):
+        a = self.b(self.a(x)).relu()
+        return self.d(torch.cat((a + self.c(nn.functional.leaky_relu(a, 0.2)) * 0.5, a), 1)).tanh()
+"""
 ARCHS = (
     inception(4, 3, 4, "batch", "zero", "onehot", 5, (32, 32)),
     resnet(4, 3, "instance", "reflect", "rgb", 3, (32, 48)),
@@ -65,14 +83,15 @@ def spoil(value, path, entry):
 def folder(tmp_path_factory):
     """The files of one network of each family."""
     folder = tmp_path_factory.mktemp("networks")
-    for arch in ARCHS:
+    (folder / "own.py").write_text(OWN)
+    for arch in (*ARCHS, traced(str(folder / "own.py"), "Net", "onehot", 5, (32, 32))):
         families.save(arch, folder / f"{arch.family}.json")
         save_file(families.build(arch).state_dict(), folder / f"{arch.family}.safetensors")
     return folder
 
 
 @MANY
-@given(data=st.data(), family=st.sampled_from([arch.family for arch in ARCHS]))
+@given(data=st.data(), family=st.sampled_from([*(arch.family for arch in ARCHS), "custom"]))
 def test_a_spoilt_architecture_is_one_error_or_another_architecture(data, family, folder):
     written = read_json(folder / f"{family}.json")
     for _ in range(data.draw(st.integers(1, 2))):

@@ -7,9 +7,12 @@ import pytest
 from understudy.errors import DATA_FAILED, UserError
 from understudy.files import sha256, write_json
 from understudy.gate import DATASET, EVALUATION, JUDGE, STUDENT, TEST_SPLIT, judge, read_evaluation
-from understudy.metrics.protocol import FRECHET, KID, L1_TO_TEACHER, MIOU
+from understudy.metrics import protocol
+from understudy.metrics.protocol import L1_TO_TEACHER, MIOU
 from understudy.params.gate import Gate
 from understudy.verdict import Finding, read_verdict, report
+
+FRECHET, KID = protocol.FRECHET["labels"], protocol.KID["labels"]
 
 MACS = "macs_true_g"
 RECORDED = (*STUDENT, DATASET, TEST_SPLIT, JUDGE)
@@ -23,7 +26,8 @@ def evaluation(**changes):
         "baseline": {MIOU: {"value": 0.30, "n": 100}, FRECHET: {"value": 1.5, "n": 100}, MACS: {"value": 0.05}},
     }
     return {
-        "schema": 1,
+        "schema": 2,
+        "kind": "labels",
         "feature_dims": 40,
         "models": models,
         "differences": {"student_minus_teacher": {MIOU: {"value": -0.02, "low": -0.05, "high": 0.01}}},
@@ -161,6 +165,20 @@ def test_metrics_by_inception_are_judged_and_named_when_they_were_not_scored():
     assert "evaluate.inception in the parameters says which" in finding.message
 
 
+def test_metrics_by_a_segmentation_network_are_judged_and_named_when_they_were_not_scored():
+    miou = "miou_onnx0123abcd_89abcdef_bilinear512x1024_original_test"
+    value = evaluation()
+    value["models"]["student"][miou] = {"value": 0.42, "n": 100}
+    value["models"]["teacher"][miou] = {"value": 0.45, "n": 100}
+    assert found({miou: {"min": 0.42, "max_worse_than_teacher": 0.03}}, value)[0].passed
+    assert not found({miou: {"max_worse_than_teacher": 0.02}}, value)[0].passed
+    value["models"]["student"][miou]["value"] = 42  # per cent
+    assert "impossible" in found({miou: {"min": 0.4}}, value)[1].message
+    verdict, finding = found({miou: {"max_worse_than_baseline": 0}}, evaluation())
+    assert not verdict.passed
+    assert "evaluate.segmentation in the parameters says by which network" in finding.message
+
+
 def test_impossible_values_fail():
     broken = evaluation()
     broken["models"]["student"][MIOU]["value"] = 1.2
@@ -217,7 +235,7 @@ def test_another_model_s_collapse_fails_what_is_compared_with_it(model, policy, 
         (None, "gate: expected a mapping with at least one metric"),
         ({}, "gate: expected a mapping with at least one metric"),
         ({"fid": {"max": 1}}, "gate: unknown metric fid; known metrics: miou"),
-        ({"fid_segmenter_noresize_test": {"max": 1}}, "and those by Inception in docs/metrics.md"),
+        ({"fid_segmenter_noresize_test": {"max": 1}}, "and those by Inception or an ONNX file in docs"),
         ({MIOU: {}}, f"gate.{MIOU}: expected a mapping with at least one rule"),
         ({MIOU: 0.4}, f"gate.{MIOU}: expected a mapping"),
         ({MIOU: {"least": 0.4}}, f"gate.{MIOU}: unknown rule least; known rules: min, max"),
@@ -317,3 +335,23 @@ def test_evaluation_must_speak_of_the_files_at_hand(tmp_path):
         write_json(tmp_path / EVALUATION, without)
         with pytest.raises(UserError, match=f"{name}: not recorded"):
             read_evaluation(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("kind", "policy", "wrong"),
+    [
+        ("unpaired", {MIOU: {"min": 0.1}, MACS: {"max": 1}}, MIOU),
+        ("photos", {MACS: {"max": 1}, protocol.TARGET_SHARE: {"informational": True}}, protocol.TARGET_SHARE),
+        ("labels", {protocol.FRECHET["photos"]: {"max": 1}}, protocol.FRECHET["photos"]),
+    ],
+)
+def test_a_metric_of_another_kind_of_data_is_an_error_that_names_what_there_is(kind, policy, wrong):
+    with pytest.raises(UserError) as error:
+        found(policy, evaluation(kind=kind))
+    assert str(error.value).startswith(f"params.yaml: gate: {wrong} cannot be had of data of kind {kind}")
+    assert all(metric.name in str(error.value) for metric in protocol.JUDGED[kind]) and error.value.code != DATA_FAILED
+
+
+def test_metrics_that_every_kind_has_are_judged_of_every_kind():
+    for kind in protocol.JUDGES:
+        assert found({MACS: {"max": 1}, L1_TO_TEACHER: {"informational": True}}, evaluation(kind=kind))[0].passed

@@ -8,10 +8,11 @@ from PIL import Image
 
 from understudy.data.prepared import DatasetInfo
 from understudy.errors import UserError
-from understudy.translate import read_labels, translate_files
+from understudy.translate import read_input, translate_files
 
 PALETTE = ((0, 0, 0), (128, 64, 32), (70, 130, 180))
 INFO = DatasetInfo("toy", "labels", (16, 16), ("void", "road", "sky"), PALETTE, 0, "CC0", {})
+PHOTO_INFO = DatasetInfo("horses", "unpaired", (16, 16), (), (), None, "CC0", {})
 LABELS = np.arange(35, dtype=np.uint8).reshape(5, 7) % 3  # no multiple of 4
 
 
@@ -41,13 +42,13 @@ def stored(path, kind):
 
 @pytest.mark.parametrize("kind", ["grey", "grey16", "palette", "rgb", "rgba"])
 def test_every_kind_of_label_map_gives_the_same_classes(kind, tmp_path):
-    labels = read_labels(stored(tmp_path / "a b é.png", kind), INFO)
+    labels = read_input(stored(tmp_path / "a b é.png", kind), INFO)
     assert labels.dtype == np.uint8 and np.array_equal(labels, LABELS)
 
 
 def test_bilevel_images_hold_classes_0_and_1(tmp_path):
     Image.fromarray(LABELS == 1).save(tmp_path / "x.png")
-    assert np.array_equal(read_labels(tmp_path / "x.png", INFO), LABELS == 1)
+    assert np.array_equal(read_input(tmp_path / "x.png", INFO), LABELS == 1)
 
 
 def announce(path, width, height):
@@ -147,3 +148,58 @@ def test_a_failure_midway_leaves_whole_photos_only(tmp_path):
         list(translate_files(paths, tmp_path / "out", INFO, fails_second))
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["a.png"]
     assert calls == [(1, 5, 7)] * 2
+
+
+def negative(photos):
+    """Stands for a network: photos uint8 [N, H, W, 3] -> their negatives."""
+    assert photos.ndim == 4 and photos.dtype == np.uint8
+    return 255 - photos
+
+
+def upright():
+    """A photo of 12 x 20 pixels that no turn or mirroring leaves as it is, smooth enough for JPEG."""
+    return (np.linspace(0, 120, 12)[:, None, None] + np.linspace(0, 90, 20)[:, None] + [0, 20, 40]).astype(np.uint8)
+
+
+def test_photos_of_every_kind_are_translated_at_their_own_size(tmp_path):
+    folder = tmp_path / "in"
+    folder.mkdir()
+    photo = Image.fromarray(upright())
+    turned = Image.Exif()
+    turned[0x0112] = 6  # shown turned clockwise by a quarter
+    photo.transpose(Image.Transpose.ROTATE_90).save(folder / "turned é.JPG", quality=100, subsampling=0, exif=turned)
+    photo.save(folder / "same.webp", lossless=True)
+    photo.convert("L").save(folder / "grey.png")
+    clear = np.dstack([upright(), np.zeros((12, 20), np.uint8)])
+    Image.fromarray(clear).save(folder / "clear.png")
+    (folder / "notes.txt").write_text("no photo")
+    (folder / "._same.webp").write_text("of macOS")
+    list(translate_files([folder], tmp_path / "out", PHOTO_INFO, negative))
+    made = {path.name: Image.open(path) for path in (tmp_path / "out").iterdir()}
+    assert set(made) == {"turned é.png", "same.png", "grey.png", "clear.png"}
+    assert all(image.mode == "RGB" and image.size == (20, 12) for image in made.values())
+    assert np.array_equal(made["same.png"], 255 - upright())
+    assert np.abs(np.asarray(made["turned é.png"], int) - (255 - upright())).max() <= 3
+    assert np.array_equal(np.asarray(made["grey.png"])[..., 0], 255 - np.asarray(photo.convert("L")))
+    assert np.asarray(made["clear.png"]).max() == 0  # transparency is laid on white
+
+
+def test_every_bad_photo_is_listed_and_nothing_is_written(tmp_path):
+    folder = tmp_path / "in"
+    folder.mkdir()
+    Image.fromarray(upright()).save(folder / "good.jpg")
+    whole = (folder / "good.jpg").read_bytes()
+    (folder / "cut.jpg").write_bytes(whole[: len(whole) // 2])
+    (folder / "text.jpeg").write_text("no image")
+    Image.fromarray(upright()[..., 0].astype(np.float32)).save(folder / "float.tif")
+    announce(stored(folder / "bomb.png", "grey"), 2**15, 2**15)
+    words = {"cut.jpg": "truncated", "text.jpeg": "not an image", "float.tif": "floating-point", "bomb.png": "enormous"}
+    with pytest.raises(UserError) as caught:
+        list(translate_files([folder], tmp_path / "out", PHOTO_INFO, negative))
+    lines = str(caught.value).splitlines()
+    assert lines[0].startswith("4 bad input(s)") and len(lines) == 5
+    for name, said in words.items():
+        assert any(name in line and said in line for line in lines), name
+    assert not (tmp_path / "out").exists()
+    with pytest.raises(UserError, match=r"holds no photo \(\.jpg"):
+        list(translate_files([tmp_path], tmp_path / "out", PHOTO_INFO, negative))

@@ -11,6 +11,7 @@ from understudy.files import write_json
 from understudy.tensors import save_weights
 from understudy.translator import Translator
 
+PHOTOS = DatasetInfo("horses", "unpaired", (24, 20), (), (), None, "CC0", {})
 INFO = DatasetInfo("test", "labels", (24, 20), ("a", "b", "c"), ((0, 0, 0), (9, 9, 9), (255, 0, 0)), None, "CC0", {})
 
 
@@ -24,27 +25,42 @@ def labels(*shape):
     return np.random.default_rng(0).integers(0, 3, shape, dtype=np.uint8)
 
 
+def photos(*shape):
+    return np.random.default_rng(0).integers(0, 256, (*shape, 3), dtype=np.uint8)
+
+
 @pytest.mark.parametrize("encoding", ["onehot", "rgb"])
 def test_gives_the_pixels_of_the_network(encoding):
     _, net = network(encoding)
     given = labels(17, 24, 20)  # more than one batch
     with torch.no_grad():
         expected = to_bytes(net(encode_inputs(torch.from_numpy(given), encoding, INFO)))  # [N, 3, H, W]
-    photos = Translator(net, encoding, INFO)(given)
-    assert photos.dtype == np.uint8
+    made = Translator(net, encoding, INFO)(given)
+    assert made.dtype == np.uint8
     # The two batch differently, which may round an exact half the other way.
-    assert np.abs(photos.astype(int) - expected.permute(0, 2, 3, 1).numpy()).max() <= 1
+    assert np.abs(made.astype(int) - expected.permute(0, 2, 3, 1).numpy()).max() <= 1
+
+
+def test_photos_enter_in_the_range_of_the_training():
+    _, net = network("rgb")
+    given = photos(3, 24, 20)
+    with torch.no_grad():
+        images = net(torch.from_numpy(given).permute(0, 3, 1, 2) / 127.5 - 1)  # [N, H, W, 3] -> [N, 3, H, W]
+    expected = ((images + 1) * 127.5).round().to(torch.uint8).permute(0, 2, 3, 1)
+    np.testing.assert_array_equal(Translator(net, "rgb", PHOTOS)(given), expected)
 
 
 @pytest.mark.parametrize("size", [(1, 1), (24, 20), (25, 18), (37, 64)])
-def test_takes_any_size_and_repeats_edges_to_fit(size):
-    translator = Translator(network()[1], "onehot", INFO)
-    given = labels(2, *size)
-    photos = translator(given)
-    assert photos.shape == (2, *size, 3)
+@pytest.mark.parametrize(("draw", "info"), [(labels, INFO), (photos, PHOTOS)], ids=["labels", "photos"])
+def test_takes_any_size_and_repeats_edges_to_fit(draw, info, size):
+    translator = Translator(network("rgb")[1], "rgb", info)
+    given = draw(2, *size)
+    made = translator(given)
+    assert made.shape == (2, *size, 3)
     height, width = (max(16, -(-side // 4) * 4) for side in size)
-    padded = np.pad(given, ((0, 0), (0, height - size[0]), (0, width - size[1])), mode="edge")
-    np.testing.assert_array_equal(photos, translator(padded)[:, : size[0], : size[1]])
+    padding = ((0, 0), (0, height - size[0]), (0, width - size[1]), (0, 0))
+    padded = np.pad(given, padding[: given.ndim], mode="edge")
+    np.testing.assert_array_equal(made, translator(padded)[:, : size[0], : size[1]])
 
 
 def test_pads_to_what_a_unet_takes():
@@ -67,6 +83,22 @@ def test_pads_to_what_a_unet_takes():
 def test_refuses_what_is_no_label_map(given, named):
     with pytest.raises(UserError, match=named):
         Translator(network()[1], "onehot", INFO)(given)
+
+
+@pytest.mark.parametrize("given", [labels(1, 24, 20), photos(24, 20), photos(0, 24, 20), photos(1, 24, 20)[..., :2]])
+def test_refuses_what_is_no_photo(given):
+    translator = Translator(network("rgb")[1], "rgb", PHOTOS)
+    with pytest.raises(
+        UserError, match=r"horses translates photos: expected uint8 of shape \(N, H, W, 3\), found uint8"
+    ):
+        translator(given)
+    with pytest.raises(UserError, match="float32"):
+        translator(photos(1, 24, 20).astype(np.float32))
+
+
+def test_refuses_photos_where_label_maps_are_translated():
+    with pytest.raises(UserError, match=r"test translates label maps: .*found uint8 of shape \(1, 24, 20, 3\)"):
+        Translator(network()[1], "onehot", INFO)(photos(1, 24, 20))
 
 
 def test_refuses_files_of_different_runs(tmp_path):

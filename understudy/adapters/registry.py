@@ -1,6 +1,6 @@
 """The model registry: from a verdict that passed to the alias `champion`, and back to a network that translates.
 
-What is registered is arch.json, weights.safetensors and dataset.json (the label encoding) with the code that runs them,
+What is registered is arch.json, weights.safetensors and dataset.json (what an input is) with the code that runs them,
 found again by their hashes: promoting the same files twice makes no second version. Beside them lie the exported files
 that passed the gate as well, as `artifacts/student.onnx` and the like; the tag `exports` names their formats.
 """
@@ -204,8 +204,9 @@ def _save(files: dict[str, Path], folder: Path) -> None:
     from mlflow.types import Schema, TensorSpec
 
     package = Path(__file__).parents[1]
+    example = _example(read_json(files["dataset"]))
     signature = ModelSignature(
-        inputs=Schema([TensorSpec(np.dtype(np.uint8), (-1, -1, -1))]),
+        inputs=Schema([TensorSpec(np.dtype(np.uint8), (-1, -1, -1, *example.shape[3:]))]),
         outputs=Schema([TensorSpec(np.dtype(np.uint8), (-1, -1, -1, 3))]),
     )
     save_model(
@@ -214,7 +215,7 @@ def _save(files: dict[str, Path], folder: Path) -> None:
         code_paths=[str(package)],
         artifacts={name: str(path) for name, path in files.items()},
         signature=signature,
-        input_example=_example(read_json(files["dataset"])),
+        input_example=example,
         pip_requirements=[f"{name}=={_release(name)}" for name in REQUIREMENTS],
     )
 
@@ -225,12 +226,13 @@ def _release(package: str) -> str:
 
 
 def _example(dataset: dict[str, Any]) -> Any:
-    """Two label maps uint8 [2, H, W] with every class in them, as stripes."""
+    """Two inputs as stripes: label maps uint8 [2, H, W] with every class in them, or grey photos uint8 [2, H, W, 3]."""
     import numpy as np
 
     height, width = dataset["size"]
-    stripes = (np.arange(width) * len(dataset["classes"]) // width).astype(np.uint8)  # [W]
-    return np.broadcast_to(stripes, (2, height, width)).copy()  # [W] -> [2, H, W]
+    stripes = (np.arange(width) * (len(dataset["classes"]) or 256) // width).astype(np.uint8)  # [W]
+    maps = np.broadcast_to(stripes, (2, height, width))  # [W] -> [2, H, W]
+    return maps.copy() if dataset["kind"] == "labels" else np.repeat(maps[..., None], 3, axis=3)  # -> [2, H, W, 3]
 
 
 def _tag(store: Store, model: str, version: str, tags: dict[str, str]) -> None:

@@ -3,12 +3,14 @@
 Reading, comparing and costing an architecture needs no torch.
 """
 
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import ClassVar, Literal, TypeVar
 
 from understudy.arch.layers import IMAGE, INPUT, Channels, Convolution, NormLayer, Size, Table
 from understudy.data.terms import Encoding
+from understudy.errors import UserError
 from understudy.params.loader import require
 
 Norm = Literal["batch", "instance", "instance_affine"]
@@ -103,6 +105,17 @@ class Arch:
     @property
     def image(self) -> Channels:
         return Channels(IMAGE, self.output_channels)
+
+    def require_batch(self, images: int) -> None:
+        """Raise UserError when a norm would see one value of a channel alone in a batch of so many, which it cannot."""
+        normed = {norm.channels.name for norm in self.norms()}
+        maps = (math.prod(conv.output_size) for conv in self.convolutions() if conv.writes.name in normed)
+        if min(maps, default=2) * (images if self.norm == "batch" else 1) == 1:
+            raise UserError(
+                f"schedule.batch_size: {images}: at {self.size[0]}x{self.size[1]} pixels this generator norms maps of "
+                "one pixel, which leaves nothing of them; train on larger images"
+                + (", or on 2 or more at a time" if self.norm == "batch" else "")
+            )
 
     def groups(self) -> dict[str, Channels]:
         """Every group of channels inside the network, by name, in the order in which they are first written."""

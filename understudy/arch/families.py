@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from understudy.arch.base import Arch
+from understudy.arch.custom import CustomArch
 from understudy.arch.gaugan import GauganArch
 from understudy.arch.inception import InceptionArch
 from understudy.arch.resnet import ResnetArch
@@ -25,7 +26,7 @@ SCHEMA = 2  # 1 told of a ResNet only how many blocks it has
 WIDEST = 1 << 16  # channels: more are no network but a damaged file
 
 FAMILIES: Mapping[str, type[Arch]] = {
-    family.family: family for family in (InceptionArch, ResnetArch, UnetArch, SpadeArch, GauganArch)
+    family.family: family for family in (InceptionArch, ResnetArch, UnetArch, SpadeArch, GauganArch, CustomArch)
 }
 
 
@@ -56,6 +57,7 @@ def save(arch: Arch, path: Path) -> None:
 
 def build(arch: Arch) -> Generator:
     """The network, with torch's default initial weights. Under `torch.device("meta")` it takes no memory."""
+    from understudy.models.custom import CustomGenerator
     from understudy.models.gaugan import gaugan_generator
     from understudy.models.inception import inception_generator
     from understudy.models.resnet import resnet_generator
@@ -72,4 +74,6 @@ def build(arch: Arch) -> Generator:
         return spade_generator(arch)
     if isinstance(arch, GauganArch):
         return gaugan_generator(arch)
+    if isinstance(arch, CustomArch):
+        return CustomGenerator(arch)
     raise TypeError(f"no network for {type(arch).__name__}")

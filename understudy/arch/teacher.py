@@ -22,4 +22,8 @@ def teacher_arch(params: Teacher, input_channels: int, size: Size) -> Arch:
         return spade(ngf, params.spade.reduction, encoding, input_channels, size)
     if params.family == "gaugan":
         return gaugan(ngf, encoding, input_channels, size)
+    if params.family == "custom":
+        from understudy.foreign.traced import traced  # which needs torch, as the others do not
+
+        return traced(params.custom.file, params.custom.name, encoding, input_channels, size)
     return unet(ngf, params.unet.levels, norm, encoding, input_channels, size)

@@ -1,8 +1,9 @@
-"""Label maps in, photos out.
+"""Label maps or photos in, photos out.
 
-By the teacher, the student, the baseline or a registered model. Label maps are index images (grey
-or palette) or colour images in the data set's palette, of any size. Photos are written as
-OUTPUT/NAME.png. One bad input, and nothing is written.
+By the teacher, the student, the baseline or a registered model, from what its data set translates.
+Label maps are index images (grey or palette) or colour images in the data set's palette; photos
+are image files of any common format, turned upright as their EXIF data say. Any size will do.
+Photos are written as OUTPUT/NAME.png. One bad input, and nothing is written.
 """
 
 import argparse
@@ -19,7 +20,7 @@ REGISTERED = "models:/"
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("inputs", nargs="+", type=Path, metavar="INPUT", help="a label map, or a folder of them")
+    parser.add_argument("inputs", nargs="+", type=Path, metavar="INPUT", help="an image, or a folder of them")
     parser.add_argument("--output", type=Path, required=True, metavar="DIR", help="folder for the photos")
     parser.add_argument("--with", dest="model", required=True, metavar="MODEL",
                         help="teacher, student, baseline, or a registered one: models:/NAME@champion")  # fmt: skip

@@ -13,7 +13,7 @@ import tarfile
 import tempfile
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path, PurePosixPath
 from typing import IO, Any, Protocol
 
@@ -132,6 +132,18 @@ class _Packed:
 
     def read(self, path: str) -> bytes:
         return self._holders[path].read(path)
+
+
+class Chosen:
+    """Some folders of a container, at its top or in the one folder there. What else it holds might not be there."""
+
+    def __init__(self, files: Container, path: Path, folders: Iterable[str]) -> None:
+        """path: of the container, for messages. Raises UserError when it lacks one of the folders."""
+        wanted = set(folders)
+        self.read, self.problems = files.read, files.problems
+        self.paths = [file for file in files.paths if wanted & set(file.split("/")[:-1][:2])]
+        if lacking := [folder for folder in folders if not any(folder in file.split("/")[:2] for file in self.paths)]:
+            raise UserError(f"prepare.source: {path}: has no folder {', '.join(lacking)}")
 
 
 class _Zip:

@@ -112,7 +112,7 @@ def images_suite(images: Table, info: DatasetInfo, check: Check) -> Suite:
         **images,
         "stored_height": [size[0] for size in stored],
         "stored_width": [size[1] for size in stored],
-        **_repeated(images, check),
+        **_repeated(images, info.kind, check),
     }
     between, in_set, null = "be_between", "be_in_set", "be_null"
     of_labels = (
@@ -133,29 +133,47 @@ def images_suite(images: Table, info: DatasetInfo, check: Check) -> Suite:
             for channel in ("red", "green", "blue")
         ),
         _expect("contrast", between, "contrast", min_value=check.min_contrast, max_value=1.0),
-        _expect("no_duplicate_across_splits", null, "duplicate"),
-        _expect("no_near_duplicate_across_splits", null, "near_duplicate"),
+        _expect("no_duplicate_across_splits", null, "duplicate", mostly=1 - check.max_repeated),
+        _expect("no_near_duplicate_across_splits", null, "near_duplicate", mostly=1 - check.max_repeated),
     )
     return Suite("images", table, IDENTITY, expectations)
 
 
-def _repeated(images: Table, check: Check) -> Table:
-    """For each image the one that it repeats in another split, on its own side, or None: exactly, and nearly."""
-    repeated: dict[str, list[str | None]] = {"duplicate": [], "near_duplicate": []}
-    for column in repeated:
-        repeated[column] = [None] * len(images["side"])
-    for side in SIDES:
-        rows = [row for row, of in enumerate(images["side"]) if of == side]
-        splits, names, photos, hashes, *tones = (
-            [images[column][row] for row in rows] for column in ("split", "name", "photo_sha256", "dhash", *TONE)
+def _repeated(images: Table, kind: Kind, check: Check) -> dict[str, list[str | None]]:
+    """For each image the one that it repeats in another split, or None: exactly, and nearly."""
+    repeated: dict[str, list[str | None]] = {
+        column: [None] * len(images["name"]) for column in ("duplicate", "near_duplicate")
+    }
+    for items in _compared(images, kind):
+        splits, names = ([images[column][rows[0]] for rows in items] for column in ("split", "name"))
+        pixels, hashes = (
+            [tuple(images[column][row] for row in rows) for rows in items] for column in ("photo_sha256", "dhash")
         )
+        tones = np.array([[images[column][row] for row in rows for column in TONE] for rows in items])  # [N, T]
         near = near_duplicates(
-            splits, names, photos, hashes, np.array(tones).T, check.near_duplicate_bits, check.near_duplicate_tone
-        )  # tones: [T, N] -> [N, T]
-        for column, found in (("duplicate", duplicates(splits, names, photos)), ("near_duplicate", near)):
-            for row, other in zip(rows, found, strict=True):
-                repeated[column][row] = other
+            splits, names, pixels, hashes, tones, check.near_duplicate_bits, check.near_duplicate_tone
+        )
+        for column, found in (("duplicate", duplicates(splits, names, pixels)), ("near_duplicate", near)):
+            for rows, other in zip(items, found, strict=True):
+                for row in rows:
+                    repeated[column][row] = other
     return repeated
+
+
+def _compared(images: Table, kind: Kind) -> Iterator[list[tuple[int, ...]]]:
+    """Items that are compared with one another, as the rows of each.
+
+    A pair of photos repeats another when both of its sides do: maps of open water are all alike, and what they are maps
+    of is not. Without pairs each side is compared with itself.
+    """
+    if kind == "photos":
+        pairs: dict[tuple[str, str], list[int]] = {}
+        for row, name in enumerate(zip(images["split"], images["name"], strict=True)):
+            pairs.setdefault(name, []).append(row)
+        yield [tuple(rows) for rows in pairs.values() if len(rows) == len(SIDES)]
+    else:
+        for side in SIDES:
+            yield [(row,) for row, of in enumerate(images["side"]) if of == side]
 
 
 def splits_suite(images: Table, info: DatasetInfo, check: Check) -> Suite:

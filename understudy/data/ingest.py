@@ -1,13 +1,14 @@
 """Images from a folder or an archive, in any of the known layouts (docs/add-a-dataset.md)."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from understudy.data.container import Unreadable, open_container
+from understudy.data.container import Chosen, Unreadable, open_container
 from understudy.data.layouts.detect import detect
 from understudy.data.layouts.tree import ImageFile
 from understudy.data.pictures import BadImage, half, read_label, read_lossy_label, read_photo
@@ -20,14 +21,23 @@ class FileSet:
 
     workers = 1
 
-    def __init__(self, path: Path, wanted: Wanted) -> None:
-        """path: a folder, or a zip or tar archive. Raises UserError when what is wanted cannot be told in it."""
+    def __init__(
+        self, path: Path, wanted: Wanted, name: str = "", folders: tuple[str, ...] = (), licence: str = ""
+    ) -> None:
+        """path: a folder, or a zip or tar archive. name, folders, licence: where something else than the path says the
+        first, only some folders are meant, and the set does not say the last.
+
+        Raises UserError when what is wanted cannot be told in it."""
         self._files = open_container(path)
+        if folders:
+            self._files = Chosen(self._files, path, folders)
         layout, tree = detect(path, self._files)
         found = layout.list(tree, wanted)
         self._root, self._items = tree.root, found.items
-        self.name, self.kind = path.name.split(".")[0] or path.name, wanted.kind
+        self.name, self.kind = name or path.name.split(".")[0] or path.name, wanted.kind
         self.layout, self.classes = found.layout, found.classes
+        if licence:
+            self.classes = replace(self.classes, licence=licence)
         self.problems = [*self._files.problems, *found.problems]
 
     def items(self, split: str) -> tuple[Item, ...]:

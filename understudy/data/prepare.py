@@ -15,6 +15,7 @@ from understudy.data.drawn import DrawnSet
 from understudy.data.ingest import FileSet
 from understudy.data.manifest import Row, describe, write_manifest
 from understudy.data.prepared import SCHEMA
+from understudy.data.published import is_published, open_published
 from understudy.data.source import BadItem, Classes, Item, Source, Wanted
 from understudy.data.terms import SIDES, SPLITS, Side
 from understudy.errors import UserError
@@ -26,11 +27,13 @@ Progress = Callable[[int, int], None]
 
 
 def open_source(path: Path, wanted: Wanted) -> Source:
-    """A drawn set's description (.yaml), a folder, or a zip or tar archive. Raises UserError when it is neither, or not
-    what is wanted."""
+    """The description (.yaml) of a drawn set or of a published one, a folder, or a zip or tar archive. Raises UserError
+    when it is neither, or not what is wanted."""
     if not path.exists():
         raise UserError(f"prepare.source: {path}: no such file or folder")
-    return DrawnSet.describe(path, wanted) if path.suffix in (".yaml", ".yml") else FileSet(path, wanted)
+    if path.suffix not in (".yaml", ".yml"):
+        return FileSet(path, wanted)
+    return open_published(path, wanted) if is_published(path) else DrawnSet.describe(path, wanted)
 
 
 def counts(source: Source, side: Side) -> dict[str, int]:

@@ -194,6 +194,12 @@ def show_inputs(inputs: Tensor, info: DatasetInfo) -> Tensor:
     return palette[inputs.long()].permute(0, 3, 1, 2)  # [N, H, W, 3] -> [N, 3, H, W]
 
 
+def blank_inputs(info: DatasetInfo, count: int) -> Tensor:
+    """Inputs as in `Split`, all of zeros, to time a network with."""
+    shape = info.size if info.kind == "labels" else (3, *info.size)
+    return torch.zeros(count, *shape, dtype=torch.uint8)
+
+
 def batch_indices(count: int, batch_size: int, seed: int, step: int, side: Side = "input") -> tuple[Tensor, Tensor]:
     """Which images make up a batch and which of them are mirrored: a pure function of its arguments (step from 0).
 

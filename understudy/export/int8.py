@@ -1,4 +1,4 @@
-"""A student's ONNX file with int8 convolutions, their ranges taken from training label maps.
+"""A student's ONNX file with int8 convolutions, their ranges taken from training inputs.
 
 Static quantisation by ONNX Runtime in QDQ format: weights int8 with a scale for each channel, activations uint8 with
 one for each tensor. Transposed convolutions stay in fp32, since ONNX Runtime has no int8 kernel for them, and so does
@@ -17,32 +17,34 @@ import onnx
 from onnxruntime.quantization import CalibrationDataReader, CalibrationMethod, QuantFormat, QuantType, quantize_static
 
 from understudy.arch.base import Arch
-from understudy.export.network import INPUT, description, write_model
+from understudy.export.network import description, write_model
 
 CONVOLUTIONS = ("Conv", "ConvTranspose")
 
 
 class _Calibration(CalibrationDataReader):
-    def __init__(self, labels: np.ndarray) -> None:
-        self.batches: Iterator[np.ndarray] = iter(labels[:, None])  # each [1, H, W]
+    def __init__(self, name: str, inputs: np.ndarray) -> None:
+        self.name = name
+        self.batches: Iterator[np.ndarray] = iter(inputs[:, None])  # each [1, H, W] or [1, H, W, 3]
 
     def get_next(self) -> dict[str, np.ndarray] | None:
         batch = next(self.batches, None)
-        return None if batch is None else {INPUT: batch}
+        return None if batch is None else {self.name: batch}
 
 
-def write_int8(source: Path, labels: np.ndarray, path: Path) -> None:
-    """Write the int8 form of `source`, a file by `write_onnx`: the same file and labels give the same bytes.
+def write_int8(source: Path, inputs: np.ndarray, path: Path) -> None:
+    """Write the int8 form of `source`, a file by `write_onnx`: the same file and inputs give the same bytes.
 
-    labels: uint8 [N, H, W], to calibrate with.
+    inputs: to calibrate with, label maps uint8 [N, H, W] or photos uint8 [N, H, W, 3], as the file takes them.
     """
     logging.getLogger().setLevel(logging.ERROR)  # it advises a preparation that the exporter has done already
+    model = onnx.load(source)
     with tempfile.TemporaryDirectory() as folder:
         made = Path(folder) / "made.onnx"
         quantize_static(
             source,
             made,
-            _Calibration(labels),
+            _Calibration(model.graph.input[0].name, inputs),
             quant_format=QuantFormat.QDQ,
             op_types_to_quantize=["Conv"],
             per_channel=True,
@@ -50,8 +52,8 @@ def write_int8(source: Path, labels: np.ndarray, path: Path) -> None:
             weight_type=QuantType.QInt8,
             calibrate_method=CalibrationMethod.MinMax,
         )
-        described = description(onnx.load(source)) | {
-            "calibration_images": str(len(labels)),
+        described = description(model) | {
+            "calibration_images": str(len(inputs)),
             "onnxruntime": version("onnxruntime"),
         }
         write_model(onnx.load(made), described, path)

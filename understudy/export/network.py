@@ -1,4 +1,4 @@
-"""A finished student as one ONNX file that takes label maps and gives photos, with nothing to do before or after."""
+"""A finished student as one ONNX file: label maps or photos in, photos out, with nothing to do before or after."""
 
 import json
 import logging
@@ -15,28 +15,27 @@ from understudy.data.prepared import DatasetInfo, Encoding, encode_inputs, to_by
 from understudy.files import atomic
 from understudy.models.generator import Generator
 
-INPUT, OUTPUT = "labels", "photos"
+LABELS, PHOTOS, OUTPUT = "labels", "inputs", "photos"  # the input's name, by what is translated, and the output's
 OPSET = 20
-EXAMPLE = (2, 32, 48)  # uint8 [N, H, W] to trace with: a size of 1, or two alike, would be taken for fixed
+EXAMPLE = (2, 32, 48)  # N, H and W to trace with: a size of 1, or two alike, would be taken for fixed
 
 
-class LabelsToPhotos(nn.Module):
-    """What understudy/translator.py does with its arrays, as one network: the signature of the registered model.
-
-    uint8 [N, H, W], class indices, any H and W -> uint8 [N, H, W, 3]. A class that there is not is not refused here.
-    """
+class Translation(nn.Module):
+    """What understudy/translator.py does with its arrays, as one network: the signature of the registered model."""
 
     def __init__(self, net: Generator, encoding: Encoding, info: DatasetInfo) -> None:
         super().__init__()
         self.net = net
         self.encoding, self.info = encoding, info
 
-    def forward(self, labels: Tensor) -> Tensor:
-        height, width = labels.shape[1:]
-        padded = labels.index_select(1, self._rows(height)).index_select(2, self._rows(width))  # [N, H', W']
-        inputs = encode_inputs(padded, self.encoding, self.info)  # [N, H', W'] -> [N, C, H', W']
-        # Not net(inputs): its check of the size, which padding makes true, would be a condition on the file's input.
-        photos = to_bytes(self.net.translate(inputs, lambda _name, _feature: None))  # [N, 3, H', W']
+    def translated(self, inputs: Tensor) -> Tensor:
+        """uint8 [N, H, W] or [N, C, H, W], any H and W -> uint8 [N, H, W, 3]."""
+        height, width = inputs.shape[-2:]
+        vertical = inputs.dim() - 2
+        padded = inputs.index_select(vertical, self._rows(height)).index_select(vertical + 1, self._rows(width))
+        encoded = encode_inputs(padded, self.encoding, self.info)  # [N, H', W'] or [N, 3, H', W'] -> [N, C, H', W']
+        # Not net(encoded): its check of the size, which padding makes true, would be a condition on the file's input.
+        photos = to_bytes(self.net.translate(encoded, lambda _name, _feature: None))  # [N, 3, H', W']
         return photos[:, :, :height, :width].permute(0, 2, 3, 1)  # [N, H, W, 3]
 
     def _rows(self, side: int) -> Tensor:
@@ -46,19 +45,35 @@ class LabelsToPhotos(nn.Module):
         return torch.arange(fitting).clamp(max=side - 1)
 
 
+class LabelsToPhotos(Translation):
+    """uint8 [N, H, W], class indices -> uint8 [N, H, W, 3]. A class that there is not is not refused here."""
+
+    def forward(self, labels: Tensor) -> Tensor:
+        return self.translated(labels)
+
+
+class PhotosToPhotos(Translation):
+    """uint8 [N, H, W, 3] -> uint8 [N, H, W, 3]."""
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        return self.translated(inputs.permute(0, 3, 1, 2))  # [N, H, W, 3] -> [N, 3, H, W]
+
+
 def write_onnx(net: Generator, arch: Arch, info: DatasetInfo, weights_sha256: str, path: Path) -> None:
     """Write the network with its weights, in fp32: the same network gives the same bytes.
 
     net: on the CPU, in eval mode. weights_sha256: of the file that `net` came from, kept in the metadata.
     """
     dynamic = torch.export.Dim.DYNAMIC
-    whole = LabelsToPhotos(net, arch.encoding, info).eval()
-    example = torch.zeros(EXAMPLE, dtype=torch.uint8)
+    labels = info.kind == "labels"
+    whole = (LabelsToPhotos if labels else PhotosToPhotos)(net, arch.encoding, info).eval()
+    name, shape = (LABELS, EXAMPLE) if labels else (PHOTOS, (*EXAMPLE, 3))
+    example = torch.zeros(shape, dtype=torch.uint8)
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of the exporter's own code
-        program = torch.onnx.export(whole, (example,), dynamo=True, input_names=[INPUT], output_names=[OUTPUT],
-                                    dynamic_shapes={INPUT: dict.fromkeys(range(3), dynamic)}, opset_version=OPSET,
+        program = torch.onnx.export(whole, (example,), dynamo=True, input_names=[name], output_names=[OUTPUT],
+                                    dynamic_shapes=(dict.fromkeys(range(3), dynamic),), opset_version=OPSET,
                                     verbose=False)  # fmt: skip
     assert program is not None  # torch's signature is of its older exporter
     described = {
@@ -67,8 +82,7 @@ def write_onnx(net: Generator, arch: Arch, info: DatasetInfo, weights_sha256: st
         "encoding": arch.encoding,
         "trained_at": "x".join(map(str, arch.size)),
         "dataset": info.name,
-        "classes": json.dumps(info.classes),
-        "palette": json.dumps(info.palette),
+        **({"classes": json.dumps(info.classes), "palette": json.dumps(info.palette)} if labels else {}),
         "weights_sha256": weights_sha256,
         "torch": version("torch"),
         "onnxscript": version("onnxscript"),
@@ -84,8 +98,8 @@ def write_model(model: onnx.ModelProto, described: dict[str, str], path: Path) -
         del part.metadata_props[:]  # the exporter's: where in which file each node came from
     del graph.value_info[:]  # shapes between the nodes, which a runtime finds by itself: a fifth of a small file
     model.producer_name, model.producer_version = "understudy", ""
-    for dimension, name in zip(graph.input[0].type.tensor_type.shape.dim, ("N", "H", "W"), strict=True):
-        dimension.dim_param = name
+    for dimension, name in zip(graph.input[0].type.tensor_type.shape.dim, ("N", "H", "W"), strict=False):
+        dimension.dim_param = name  # of photos, the three colours are left
     onnx.helper.set_model_props(model, {**described, "onnx": version("onnx")})
     onnx.checker.check_model(model)
     with atomic(path) as temporary:

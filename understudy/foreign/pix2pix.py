@@ -40,11 +40,11 @@ def recognise(tensors: Tensors, size: Size, encoding: Encoding, where: str) -> t
     if blocks:
         ngf, channels = _first(tensors, "model.1.weight", where)
         arch = _arch(where, resnet, ngf, len(blocks), _norm(tensors, "model.2"), "reflect", encoding, channels, size)
-        return arch, _translate(tensors, arch, dict(_resnet_layers(len(blocks), _drops_out(tensors))), where)
+        return arch, fitted(tensors, arch, dict(_resnet_layers(len(blocks), _drops_out(tensors))), where)
     if "model.model.0.weight" in tensors:
         ngf, channels = _first(tensors, "model.model.0.weight", where)
         arch = _arch(where, unet, ngf, depth + 2, _norm(tensors, "model.model.1.model.2"), encoding, channels, size)
-        return arch, _translate(tensors, arch, dict(_unet_layers(depth + 2)), where)
+        return arch, fitted(tensors, arch, dict(_unet_layers(depth + 2)), where)
     raise UserError(
         f"{where}: not a generator of the public CycleGAN-and-pix2pix code (resnet_6blocks, resnet_9blocks, unet_128, "
         f"unet_256): it has no residual blocks and no nested levels, but {listed(list(tensors))}"
@@ -113,7 +113,7 @@ def _unet_layers(levels: int) -> Iterator[tuple[str, str]]:
     yield "image.conv", "model.model.3"
 
 
-def _translate(tensors: Tensors, arch: Arch, layers: Layers, where: str) -> dict[str, Tensor]:
+def fitted(tensors: Tensors, arch: Arch, layers: Layers, where: str) -> dict[str, Tensor]:
     """Every tensor of the network here, taken from its place there; nothing may be missing, left over or of another
     shape."""
     with torch.device("meta"):

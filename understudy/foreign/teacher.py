@@ -9,13 +9,14 @@ import torch
 
 from understudy.arch import families as architecture
 from understudy.arch.base import Arch
+from understudy.arch.teacher import teacher_arch
 from understudy.cost import cost
 from understudy.data.checked import require_checked
-from understudy.data.prepared import DatasetInfo, load_info
+from understudy.data.prepared import DatasetInfo, blank_inputs, load_info
 from understudy.errors import UserError
 from understudy.fetch import read_verified
 from understudy.files import write_json, write_text
-from understudy.foreign.pix2pix import recognise
+from understudy.foreign.pix2pix import fitted, recognise
 from understudy.models.generator import Generator
 from understudy.params.base import Base
 from understudy.params.objective import Objective
@@ -26,6 +27,7 @@ from understudy.stage import Job, Plan
 from understudy.state_dict import read_state
 from understudy.tensors import save_weights
 from understudy.train.games import game
+from understudy.train.log import write_table
 from understudy.train.partners import Partners, save_partners
 from understudy.train.setting import seeded
 from understudy.train.validation import Validation, translate
@@ -56,8 +58,13 @@ def imported(job: Job) -> Imported:
     require_checked(job)
     info, weights, digest = load_info(job.input("prepare/dataset.json")), params.source.weights, params.source.sha256
     where = f"{KEY}: {weights}"
-    tensors = read_state(read_verified(weights, digest, KEY), where)
-    arch, state = recognise(tensors, info.size, params.encoding, where)
+    tensors = read_state(read_verified(weights, digest, f"{KEY}.weights"), where)
+    if params.family == "custom":
+        arch = teacher_arch(params, info.input_channels(params.encoding), info.size)
+        layers = [*(conv.name for conv in arch.convolutions()), *(norm.name for norm in arch.norms())]
+        state = fitted(tensors, arch, {name: name for name in layers}, where)
+    else:
+        arch, state = recognise(tensors, info.size, params.encoding, where)
     if arch.input_channels != (given := info.input_channels(params.encoding)):
         raise UserError(
             f"{where}: takes {arch.input_channels} input channels, and inputs of {info.name} have {given} as "
@@ -72,12 +79,12 @@ def plan(job: Job) -> Plan:
     """What the import would do. No image is translated but a few, to tell the time."""
     found = imported(job)
     counted = cost(found.arch)
-    labels = torch.zeros(TIMED, *found.info.size, dtype=torch.uint8)
+    inputs = blank_inputs(found.info, TIMED)
     place, seconds = device(job.params(Runtime)), 0.0
     generator = found.generator.to(place)
     for _ in range(2):  # the first pass pays for set-up
         start = time.perf_counter()
-        translate(generator, labels, found.arch.encoding, found.info, place, contextlib.nullcontext)
+        translate(generator, inputs, found.arch.encoding, found.info, place, contextlib.nullcontext)
         seconds = time.perf_counter() - start
     seconds *= found.info.counts["val"] / TIMED
     return {
@@ -109,8 +116,7 @@ def write(job: Job) -> None:
     playing.initialise(critic, seeded(job.params(Base).seed, "discriminator"))
     save_partners(Partners(critic, trained=False), job.output("teacher"))
     write_text(job.output("teacher/curves.csv"), "step,recon\n")
-    row = ",".join(f"{value:.6g}" for value in scores.values())
-    write_text(job.output("teacher/validation.csv"), f"step,{','.join(scores)}\n0,{row}\n")
+    write_table(job.output("teacher/validation.csv"), [(0, scores)], validation.columns)
     validation.draw(generator, job.output("teacher/samples.png"))
     write_json(job.output("teacher/metrics.json"), {"best_step": 0, "determinism": determinism(place), **scores})
     if failure := validation.find_collapse(generator):

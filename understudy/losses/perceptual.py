@@ -66,7 +66,7 @@ def vgg_distance(params: Perceptual) -> VggDistance:
     Raises UserError when they cannot be had, or are not VGG-19's.
     """
     where = f"{KEY}: {params.weights}"
-    tensors = read_state(read_verified(params.weights, params.sha256, KEY), where)
+    tensors = read_state(read_verified(params.weights, params.sha256, f"{KEY}.weights"), where)
     own = {name.removeprefix("features."): value for name, value in tensors.items() if name.startswith("features.")}
     with torch.device("meta"):
         features = vgg19(weights=None).features

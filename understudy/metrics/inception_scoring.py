@@ -10,9 +10,10 @@ from torch import Tensor
 from understudy.data.prepared import DatasetInfo, load_split
 from understudy.fetch import read_verified
 from understudy.files import sha256
+from understudy.metrics.bootstrap import Resamples
 from understudy.metrics.fid import InceptionScorer
 from understudy.metrics.inception import DIMS, feature_code, features, load_inception
-from understudy.metrics.protocol import PUBLISHED, Resize, inception_name
+from understudy.metrics.protocol import KID_IMAGES, PUBLISHED, Resize, inception_name
 from understudy.metrics.real_features import kept_features
 from understudy.metrics.score import Estimate
 from understudy.params.evaluate import Inception
@@ -28,7 +29,7 @@ class InceptionScoring:
     """
 
     def __init__(self, asked: Inception, device: torch.device) -> None:
-        data = read_verified(asked.weights, asked.sha256, "evaluate.inception")
+        data = read_verified(asked.weights, asked.sha256, "evaluate.inception.weights")
         self._asked, self._device = asked, device
         self._net = load_inception(data, asked.weights).to(device)
 
@@ -42,14 +43,14 @@ class InceptionScoring:
         return (time.perf_counter() - start) * len(self._asked.resize) * images / TIMED
 
     def score(
-        self, photos: Mapping[str, Tensor], prepared: Path, info: DatasetInfo, cache: Path, resamples: int, seed: int
+        self, photos: Mapping[str, Tensor], prepared: Path, info: DatasetInfo, cache: Path, drawn: Resamples
     ) -> dict[str, dict[str, Estimate]]:
         """The metrics of every model, by its name.
 
         photos: uint8 [N, 3, H, W] that each model made of the test split's inputs. prepared: the folder of the
-        splits. cache: that of what is seen in real photos. resamples, seed: of the bootstrap.
+        splits. cache: that of what is seen in real photos. drawn: the resamples that the judge scores on.
         """
-        asked, count = self._asked, info.counts["test"]
+        asked, count = self._asked, min(drawn.inputs.shape[1], drawn.photos.shape[1])
         network = inception_name(asked.sha256)
         if network != PUBLISHED:
             print(
@@ -58,6 +59,8 @@ class InceptionScoring:
         if count < DIMS:
             print(f"evaluate: {count} test images for Inception's {DIMS} features: its Frechet distances are biased "
                   "upwards, and compare only with those of as many images; its KID is not biased")  # fmt: skip
+        if "test" in asked.references and count < KID_IMAGES:
+            print(f"evaluate: KID by {network} left out: {count} test images, {KID_IMAGES} needed")
         scores: dict[str, dict[str, Estimate]] = {name: {} for name in photos}
         for how in asked.resize:
             print(f"evaluate: scoring by {network}, {how}", flush=True)
@@ -65,7 +68,7 @@ class InceptionScoring:
             train = None
             if "train_test" in asked.references:
                 train = self._see_split(prepared / "train.zip", info, how, cache)
-            scorer = InceptionScorer(network, how, test, train, resamples, seed)
+            scorer = InceptionScorer(network, how, test, train, drawn)
             for name, images in photos.items():
                 scores[name] |= scorer.score(torch.cat(list(self._see(images, how))), asked.references)
         return scores

@@ -10,7 +10,7 @@ Format = Literal["onnx", "int8"]
 class Export:
     """formats: of the student's files: `onnx` in fp32, and `int8`, which is made from it. An empty list: none.
 
-    calibration_images: training label maps that the ranges of int8 activations are taken from; all, if there are fewer.
+    calibration_images: training inputs that the ranges of int8 activations are taken from; all, if there are fewer.
     """
 
     formats: tuple[Format, ...]

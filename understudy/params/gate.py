@@ -45,7 +45,7 @@ class Gate:
             if find(str(metric)) is None:
                 raise UserError(
                     f"{where}: unknown metric {metric}; known metrics: {', '.join(METRICS)}, and those by Inception "
-                    "in docs/metrics.md"
+                    "or an ONNX file in docs/metrics.md"
                 )
             policy[metric] = dict(_mapping(rules, f"{where}.{metric}", "rule"))
             for rule, bound in policy[metric].items():

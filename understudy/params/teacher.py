@@ -50,8 +50,20 @@ class Spade:
 
 
 @dataclass(frozen=True)
+class Custom:
+    """Any torch.nn.Module (docs/add-an-architecture.md).
+
+    file: Python code, as a path from where the stage is run; the teacher's stage runs it, and only this one.
+    name: of the class in it.
+    """
+
+    file: str
+    name: str
+
+
+@dataclass(frozen=True)
 class Source:
-    """A generator that other code has trained, in the layout of the public CycleGAN-and-pix2pix code.
+    """A generator that other code has trained: in the layout of the public CycleGAN-and-pix2pix code, or a custom one.
 
     weights: path (from where the stage is run, unless absolute) or https: or file: address of its state dict.
     sha256: of that file: it is not DVC's, and so the parameter says when it is another.
@@ -68,15 +80,17 @@ class Source:
 class Teacher:
     """The generator that is compressed, and the pix2pix objective (pix2pix, equation 4; CAT, section 3).
 
-    source: null to train one; otherwise nothing is trained, and of all the rest only encoding and ndf are looked at.
+    source: null to train one; otherwise nothing is trained, and of all the rest only encoding, ndf and custom are
+    looked at, custom where it is the family.
     family: of the generator; the sub-section of that name has what it alone uses, and the others are not looked at;
-    gaugan uses nothing of its own. norm: spade and gaugan have batch norms alone.
+    gaugan uses nothing of its own. norm: spade and gaugan have batch norms alone; custom has its own norm and widths,
+    whatever norm and ngf say.
     encoding: how a label map enters the generator. ngf: width of the first convolution. ndf: width of the
     discriminator. lambda_gan, lambda_recon: weights of the adversarial and of the L1 term.
     """
 
     source: Source | None
-    family: Literal["inception", "resnet", "unet", "spade", "gaugan"]
+    family: Literal["inception", "resnet", "unet", "spade", "gaugan", "custom"]
     encoding: Literal["onehot", "rgb"]
     ngf: int
     norm: Literal["batch", "instance", "instance_affine"]
@@ -84,6 +98,7 @@ class Teacher:
     resnet: Resnet
     unet: Unet
     spade: Spade
+    custom: Custom
     ndf: int
     lambda_gan: float
     lambda_recon: float

@@ -45,9 +45,13 @@ def _looked_at(entry: Mapping[str, Any]) -> str:
 
 
 def splits(run: Run) -> Mapping[str, Any]:
-    """The data set: its name, licence, size, classes and pairs by split."""
+    """The data set: its name, licence, size, what its images are, and how many by split."""
     info = read_json(run.path(DATASET))
     height, width = info["size"]
-    counts = {str(split): f"{count:,}" for split, count in info["counts"].items()}
+    images = {"labels": f"label maps of {len(info['classes'])} classes, and their photos",
+              "photos": "photos, and what they become", "unpaired": "photos of two domains, no pairs"}  # fmt: skip
+    counts = {f"{split} pairs": f"{count:,}" for split, count in info["counts"].items()}
+    if photos := info.get("photo_counts"):
+        counts = {f"{split} inputs, photos": f"{count:,}, {photos[split]:,}" for split, count in info["counts"].items()}
     return {"name": str(info["name"]), "licence": str(info["licence"]), "size": f"{width} × {height} px",
-            "classes": len(info["classes"]), "counts": counts}  # fmt: skip
+            "images": images[info["kind"]], "counts": counts}  # fmt: skip

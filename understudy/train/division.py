@@ -11,7 +11,7 @@ from understudy.errors import UserError
 if TYPE_CHECKING:
     from understudy.train.setting import Setting
 
-BATCH_NORMS = (nn.BatchNorm2d, nn.SyncBatchNorm)
+BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm)
 
 
 def require_divisible(setting: "Setting", place: torch.device) -> None:

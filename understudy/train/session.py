@@ -51,7 +51,7 @@ from understudy.train.partners import Partners
 from understudy.train.setting import Setting
 from understudy.train.state import State
 from understudy.train.update import Batch
-from understudy.train.validation import SELECTION, Validation
+from understudy.train.validation import Validation
 
 DATA = ("prepare/dataset.json", "prepare/train.zip", "prepare/val.zip", RESULT)
 JUDGE = ("judge/judge.json", "judge/weights.safetensors")
@@ -75,7 +75,10 @@ class Session:
         inputs = [job.input(name) for name in (*DATA, *JUDGE, *setting.inputs)]
         require_checked(job)
         sections = {section.__name__: asdict(values) for section, values in job.sections.items()}
-        self.fingerprint = fingerprint({**sections, "device": self.device.type}, inputs)
+        # A network of the user's own can change while no parameter does.
+        chosen = {**sections, "device": self.device.type, "arch": asdict(setting.arch)}
+        self.fingerprint = fingerprint(chosen, inputs)
+        setting.arch.require_batch(setting.schedule.batch_size)
         self.info = load_info(job.input("prepare/dataset.json"))
         self.info.require_fit(setting.arch.input_channels, setting.arch.encoding, f"{job.stage}'s generator")
         require_kind(job.params(Objective), self.info)
@@ -156,7 +159,7 @@ class Session:
             schedule=setting.schedule,
             step=self.step,
             validate=lambda: self.validation.score(self.shipped),
-            selection=SELECTION,
+            selection=self.validation.selection,
             sample=lambda path: self.validation.draw(self.shipped, path),
         )
         best = loop.train(task, folder, self._start_log)
@@ -167,7 +170,8 @@ class Session:
         architecture.save(setting.arch, job.output(f"{job.stage}/arch.json"))
         save_weights(self.shipped, job.output(f"{job.stage}/weights.safetensors"))
         write_curve(folder / log.NAME, "step", "losses", job.output(f"{job.stage}/curves.csv"))
-        write_curve(folder / log.NAME, "validation", "metrics", job.output(f"{job.stage}/validation.csv"))
+        validated = job.output(f"{job.stage}/validation.csv")
+        write_curve(folder / log.NAME, "validation", "metrics", validated, self.validation.columns)
         self.validation.draw(self.shipped, job.output(f"{job.stage}/samples.png"))
         metrics = {"best_step": best.step, "determinism": determinism(self.device), **best.metrics}
         write_json(job.output(f"{job.stage}/metrics.json"), metrics)

@@ -15,13 +15,14 @@ from understudy.errors import DATA_FAILED, GATE_FAILED, UserError
 from understudy.export.record import FILES, RECORD, read_record
 from understudy.files import read_json, sha256, write_json
 from understudy.gate import DATASET, EVALUATION, JUDGE, STUDENT, TEST_SPLIT, judge, read_evaluation
-from understudy.metrics.protocol import FRECHET
+from understudy.metrics import protocol
 from understudy.params.gate import Gate
 from understudy.params.registry import Registry
 from understudy.tensors import save_weights
 from understudy.translator import Translator
 from understudy.verdict import PATH
 
+FRECHET = protocol.FRECHET["labels"]
 REGISTRY = Registry("street")
 SIZE = (24, 20)
 SERVE = """
@@ -29,24 +30,30 @@ import sys, numpy as np, mlflow
 model = mlflow.pyfunc.load_model("models:/street@champion")
 import understudy
 print(understudy.__path__[0])
+print(model.metadata.signature.inputs.inputs[0].shape, model.input_example.shape)
+print(model.predict(model.input_example).shape)
 np.save(sys.argv[2], model.predict(np.load(sys.argv[1])))
 """
 
 
-def make_student(root: Path, seed: int, frechet: float, bound: dict, judge_sha256: str = "a" * 64) -> Gate:
+def make_student(
+    root: Path, seed: int, frechet: float, bound: dict, judge_sha256: str = "a" * 64, kind: str = "labels"
+) -> Gate:
     """A tiny student, as the stages leave it, with an evaluation and a verdict that speak of it; and its policy."""
     torch.manual_seed(seed)
-    arch = resnet(4, 3, "instance_affine", "reflect", "onehot", 3, SIZE)
+    labels = kind == "labels"
+    arch = resnet(4, 3, "instance_affine", "reflect", "onehot" if labels else "rgb", 3, SIZE)
     architecture.save(arch, root / STUDENT[0])
     save_weights(architecture.build(arch), root / STUDENT[1])
     write_json(
         root / DATASET,
         {
-            "schema": 1,
+            "schema": 2,
             "name": "stripes",
+            "kind": kind,
             "size": SIZE,
-            "classes": ["sky", "road", "car"],
-            "palette": [[0, 0, 255], [90, 90, 90], [255, 0, 0]],
+            "classes": ["sky", "road", "car"] if labels else [],
+            "palette": [[0, 0, 255], [90, 90, 90], [255, 0, 0]] if labels else [],
             "ignore": None,
             "licence": "CC0",
             "counts": {"train": 1, "val": 1, "test": 1},
@@ -54,7 +61,8 @@ def make_student(root: Path, seed: int, frechet: float, bound: dict, judge_sha25
     )
     (root / TEST_SPLIT).write_bytes(b"the test split")
     evaluation = {
-        "schema": 1,
+        "schema": 2,
+        "kind": "labels",
         "feature_dims": 8,
         "models": {"student": {FRECHET: {"value": frechet, "n": 100}}},
         "collapse": {"student": None},
@@ -86,21 +94,23 @@ def test_refusals_come_before_the_store_is_touched(tmp_path):
 
 
 @pytest.mark.slow
-def test_promoted_student_serves_the_same_pixels_without_the_repository(root):
-    gate = make_student(root, 0, frechet=0.5, bound={"max": 1.0, "max_worse_than_champion": 0.1})
+@pytest.mark.parametrize("kind", ["labels", "unpaired"])
+def test_promoted_student_serves_the_same_pixels_without_the_repository(kind, root):
+    gate = make_student(root, 0, frechet=0.5, bound={"max": 1.0, "max_worse_than_champion": 0.1}, kind=kind)
     promotion = promote(root, REGISTRY, gate)
     assert (promotion.version, promotion.registered, promotion.replaced) == ("1", True, None)
     assert "no champion yet" in promotion.notes[0]
 
-    labels = np.random.default_rng(0).integers(0, 3, (3, 30, 21), dtype=np.uint8)
-    expected = Translator.load(root / STUDENT[0], root / STUDENT[1], root / DATASET)(labels)
+    shape = (3, 30, 21) if kind == "labels" else (3, 30, 21, 3)
+    inputs = np.random.default_rng(0).integers(0, 3 if kind == "labels" else 256, shape, dtype=np.uint8)
+    expected = Translator.load(root / STUDENT[0], root / STUDENT[1], root / DATASET)(inputs)
     assert expected.shape == (3, 30, 21, 3)
-    np.testing.assert_array_equal(load_translator(root, "models:/street@champion")(labels), expected)
-    np.testing.assert_array_equal(load_translator(root, "models:/street/1")(labels), expected)
+    np.testing.assert_array_equal(load_translator(root, "models:/street@champion")(inputs), expected)
+    np.testing.assert_array_equal(load_translator(root, "models:/street/1")(inputs), expected)
 
     elsewhere = root / "elsewhere"
     elsewhere.mkdir()
-    np.save(elsewhere / "labels.npy", labels)
+    np.save(elsewhere / "inputs.npy", inputs)
     # -S leaves out .pth files, and with them the editable install: only the model's own copy of the code is left.
     packages = Path(np.__file__).parents[1]
     environment = {
@@ -110,10 +120,12 @@ def test_promoted_student_serves_the_same_pixels_without_the_repository(root):
         "MLFLOW_DISABLE_TELEMETRY": "true",
         "OMP_NUM_THREADS": "1",
     }
-    command = [sys.executable, "-S", "-c", SERVE, "labels.npy", "photos.npy"]
+    command = [sys.executable, "-S", "-c", SERVE, "inputs.npy", "photos.npy"]
     done = subprocess.run(command, cwd=elsewhere, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert str(Path(__file__).parents[3] / "understudy") not in done.stdout
+    deep = (3,) * (kind != "labels")
+    assert done.stdout.splitlines()[1:] == [f"{(-1, -1, -1, *deep)} {(2, *SIZE, *deep)}", f"{(2, *SIZE, 3)}"]
     np.testing.assert_array_equal(np.load(elsewhere / "photos.npy"), expected)
 
 

@@ -19,6 +19,7 @@ from understudy.data.prepared import (
     show_inputs,
     to_bytes,
     to_unit,
+    windows,
 )
 from understudy.errors import UserError
 
@@ -179,13 +180,63 @@ def test_half_of_the_images_are_mirrored_photo_and_label_alike():
     assert torch.equal(mirror(photos, chosen), seen[:, None].repeat(1, 3, 1, 1))
 
 
+def test_photos_without_partners_are_drawn_in_an_order_of_their_own():
+    def drawn(side):
+        return torch.cat([batch_indices(12, 5, 3, step, side)[0] for step in range(12)])
+
+    inputs, photos = drawn("input"), drawn("photo")
+    for epoch in photos.split(12):
+        assert sorted(epoch.tolist()) == list(range(12))
+    # Partners meet as often as chance has them: no order is that of the other side, in any epoch.
+    assert not any(torch.equal(a, b) for a, b in zip(inputs.split(12), photos.split(12), strict=True))
+    flips = [torch.cat([batch_indices(12, 5, 3, step, side)[1] for step in range(40)]) for side in ("input", "photo")]
+    assert 0.3 < (flips[0] == flips[1]).float().mean() < 0.7
+
+
+def test_windows_are_a_pure_function_and_alike_on_both_sides_of_a_pair():
+    places = torch.arange(30 * 26, dtype=torch.int32).view(30, 26).repeat(9, 1, 1)  # each pixel knows where it is
+    labels, photos = places, places[:, None].repeat(1, 3, 1, 1)
+    before = torch.get_rng_state()
+    cut = windows(labels, (24, 24), 1, 7)
+    assert torch.equal(torch.get_rng_state(), before)
+    assert cut.shape == (9, 24, 24) and windows(photos, (24, 24), 1, 7).shape == (9, 3, 24, 24)
+    assert torch.equal(windows(photos, (24, 24), 1, 7), cut[:, None].repeat(1, 3, 1, 1))
+    assert torch.equal(windows(labels, (24, 24), 1, 7), cut)
+    for image in cut:  # a window, and not rows and columns from anywhere
+        assert torch.equal(image - image[0, 0], places[0, :24, :24])
+    assert len(cut[:, 0, 0].unique()) > 4
+    for other in (
+        windows(labels, (24, 24), 1, 8),
+        windows(labels, (24, 24), 2, 7),
+        windows(labels, (24, 24), 1, 7, "photo"),
+    ):
+        assert not torch.equal(other, cut)
+
+
+def test_windows_reach_every_corner_and_leave_alone_what_has_the_size():
+    places = torch.arange(6 * 5).view(6, 5).repeat(40, 1, 1)
+    corners = torch.cat([windows(places, (4, 4), 0, step)[:, 0, 0] for step in range(10)])
+    assert set(corners.tolist()) == {5 * y + x for y in range(3) for x in range(2)}
+    counts = torch.bincount(corners)[corners.unique()]
+    assert counts.min() > 30  # of 400 over 6 places
+    assert windows(places, (6, 5), 0, 0) is places
+    assert windows(places, (6, 4), 0, 0).shape == (40, 6, 4)
+
+
 def test_a_description_is_read_or_named(tmp_path):
     path = tmp_path / "dataset.json"
     value = {"schema": 2, "name": "tiny", "kind": "labels", "size": [4, 6], "classes": list(INFO.classes),
              "palette": [list(c) for c in INFO.palette], "ignore": 2, "licence": "CC0", "counts": {}}  # fmt: skip
     path.write_text(json.dumps(value))
     assert load_info(path) == INFO and INFO.num_classes == 3
+    assert load_info(path).stored_size("train") == (4, 6) and load_info(path).photo_counts is None
+    path.write_text(json.dumps(value | {"counts": {"test": 3}, "photo_counts": {"test": 5}, "load_size": [5, 8]}))
+    larger = load_info(path)
+    assert (larger.stored_size("train"), larger.stored_size("val")) == ((5, 8), (4, 6))
+    assert (larger.count("test", "input"), larger.count("test", "photo")) == (3, 5)
+    assert larger.count_text("test") == "3 inputs, 5 photos"
     for spoilt, message in (
+        ({**value, "load_size": [4]}, "not a data set description"),
         ([], "not a data set description"),
         ({**value, "schema": 1}, "schema 1, this version reads 2"),
         ({**value, "kind": "sounds"}, "not a data set description.*sounds"),

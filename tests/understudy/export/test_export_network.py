@@ -1,7 +1,8 @@
-"""student.onnx gives what the student gives, for every family, norm and encoding, at any batch size and image size."""
+"""student.onnx gives what the student gives: every family, norm, encoding and kind of input, any number and size."""
 
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import onnx
@@ -9,8 +10,10 @@ import pytest
 import torch
 
 from understudy.arch import families as architecture
+from understudy.arch.gaugan import gaugan
 from understudy.arch.inception import inception
 from understudy.arch.resnet import resnet
+from understudy.arch.spade import spade
 from understudy.arch.unet import unet
 from understudy.data.prepared import DatasetInfo
 from understudy.errors import DATA_FAILED, UserError
@@ -23,7 +26,9 @@ from understudy.translator import Translator
 SIZE = (32, 32)
 PALETTE = ((255, 0, 0), (0, 255, 0), (10, 20, 255))
 INFO = DatasetInfo("tiny", "labels", SIZE, ("a", "b", "c"), PALETTE, None, "CC0", {})
+PHOTOS = replace(INFO, kind="unpaired", classes=(), palette=())
 SHAPES = [EXAMPLE, (1, 32, 32), (3, 64, 48), (2, 37, 21), (1, 1, 5)]  # the last three need padding or another size
+WIDE = (1, 64, 150)  # at a stride of 64 the example is as a single pixel to the first block, and this is not
 # Without understudy, torch or this repository on the path: what someone who got the file alone would write.
 ALONE = """
 import sys
@@ -40,6 +45,10 @@ def student(family, norm, encoding, padding="reflect"):
     """An architecture, and a network of it in which norms matter: neither scales nor running statistics are trivial."""
     if family == "unet":
         arch = unet(4, 4, norm, encoding, 3, SIZE)
+    elif family == "spade":
+        arch = spade(2, 2, encoding, 3, (64, 64))
+    elif family == "gaugan":
+        arch = gaugan(1, encoding, 3, (64, 64))
     elif family == "resnet":
         arch = resnet(4, 3, norm, padding, encoding, 3, SIZE)
     else:
@@ -49,6 +58,8 @@ def student(family, norm, encoding, padding="reflect"):
     for name, tensor in net.state_dict().items():
         if "norm" in name and tensor.is_floating_point():
             tensor.uniform_(0.5, 1.5)
+        if name == "image.conv.weight":
+            tensor.mul_(4)  # an untrained image is all but grey
     return arch, net
 
 
@@ -56,36 +67,60 @@ def maps(shape, seed=0):
     return np.random.default_rng(seed).integers(0, 3, shape, dtype=np.uint8)
 
 
+def inputs(info, shape, seed=0):
+    """What a data set translates: label maps [N, H, W] or photos [N, H, W, 3]."""
+    if info.kind == "labels":
+        return maps(shape, seed)
+    return np.random.default_rng(seed).integers(0, 256, (*shape, 3), dtype=np.uint8)
+
+
 @pytest.fixture(scope="module", params=[
-    (family, norm, encoding)
-    for family in ("inception", "resnet", "unet")
-    for norm, encoding in (("batch", "onehot"), ("instance", "rgb"), ("instance_affine", "onehot"))
+    *((family, norm, encoding, "labels")
+      for family in ("inception", "resnet", "unet")
+      for norm, encoding in (("batch", "onehot"), ("instance", "rgb"), ("instance_affine", "onehot"))),
+    *((family, norm, "rgb", "photos")
+      for family, norm in (("inception", "instance_affine"), ("resnet", "instance"), ("unet", "batch"))),
+    *((family, "batch", encoding, "labels") for family in ("spade", "gaugan") for encoding in ("onehot", "rgb")),
 ], ids="-".join)  # fmt: skip
 def exported(request, tmp_path_factory):
-    """Architecture, network and its file."""
-    arch, net = student(*request.param)
+    """Description of the data set, architecture, network and its file."""
+    *family, kind = request.param
+    info = INFO if kind == "labels" else PHOTOS
+    arch, net = student(*family)
     path = tmp_path_factory.mktemp("exported") / "student.onnx"
-    write_onnx(net, arch, INFO, "0" * 64, path)
-    return arch, net, path
+    write_onnx(net, arch, info, "0" * 64, path)
+    return info, arch, net, path
 
 
 @pytest.mark.slow
 def test_the_file_gives_the_students_photos_at_any_size(exported):
-    arch, net, path = exported
-    own, file = Translator(net, arch.encoding, INFO), OnnxTranslator(path, 1)
-    for shape in SHAPES:
-        labels = maps(shape)
-        parity = compare(file(labels), own(labels))
+    info, arch, net, path = exported
+    own, file = Translator(net, arch.encoding, info), OnnxTranslator(path, 1)
+    for shape in (*SHAPES, WIDE):
+        given = inputs(info, shape)
+        parity = compare(file(given), own(given))
         require_same(parity, path)
         assert parity.share < 0.01
 
 
 @pytest.mark.slow
+def test_the_file_says_what_it_takes(exported):
+    info, _, _, path = exported
+    model = onnx.load(path)
+    (given,) = model.graph.input
+    sizes = [dimension.dim_param or dimension.dim_value for dimension in given.type.tensor_type.shape.dim]
+    assert (given.name, sizes) == (
+        ("labels", ["N", "H", "W"]) if info.kind == "labels" else ("inputs", ["N", "H", "W", 3])
+    )
+    assert ("classes" in description(model)) == ("palette" in description(model)) == (info.kind == "labels")
+
+
+@pytest.mark.slow
 def test_int8_is_close_and_says_what_of_it_is_int8(exported, tmp_path):
-    arch, net, path = exported
-    write_int8(path, maps((8, *SIZE)), tmp_path / "int8.onnx")
-    labels = maps((4, *SIZE), seed=1)
-    parity = compare(OnnxTranslator(tmp_path / "int8.onnx", 1)(labels), Translator(net, arch.encoding, INFO)(labels))
+    info, arch, net, path = exported
+    write_int8(path, inputs(info, (8, *SIZE)), tmp_path / "int8.onnx")
+    given = inputs(info, (4, *SIZE), seed=1)
+    parity = compare(OnnxTranslator(tmp_path / "int8.onnx", 1)(given), Translator(net, arch.encoding, info)(given))
     assert parity.most > 0 and parity.mean < 8
     share, convolutions = int8_share(tmp_path / "int8.onnx", arch), list(arch.convolutions())
     assert share.total == len(convolutions)

@@ -5,7 +5,9 @@ import itertools
 import pytest
 import torch
 
-from understudy.metrics.kid import kernel_distance, pair_terms, weighted_kernel_distance
+from understudy.metrics.bootstrap import Resamples, draw, interval
+from understudy.metrics.kid import kernel_distance, pair_terms, two_sample_kernel_distance, weighted_kernel_distance
+from understudy.metrics.protocol import KID_IMAGES
 
 
 def normal(seed: int, count: int, dims: int) -> torch.Tensor:
@@ -56,6 +58,31 @@ def test_weights_of_one_give_the_estimate_and_a_dropped_image_is_as_if_absent():
     kept = [index for index in range(30) if index != 7]
     found = weighted_kernel_distance(pair_terms(x, y), weights)
     assert found.tolist() == pytest.approx([kernel_distance(x, y), kernel_distance(x[kept], y[kept])], rel=1e-12)
+
+
+@pytest.mark.parametrize("published", [False, True])
+def test_the_fewest_images_have_an_interval_that_covers_what_is_expected(published):
+    """Two have none, and of three it covers the expectation in three of four cases, or in seven of eight."""
+
+    def own(seed: int, count: int) -> tuple[torch.Tensor, torch.Tensor]:
+        return normal(2 * seed, count, 48).relu(), (normal(2 * seed + 1, count, 48) + 0.3).relu()
+
+    expectation = kernel_distance(*own(0, 4000))
+
+    def covered(count: int) -> float:
+        weights, inside = draw(count, 100, seed=0), 0
+        for seed in range(1, 301):
+            x, y = own(seed, count)
+            if published:
+                value = two_sample_kernel_distance(x, y).item()
+                low, high = interval(value, two_sample_kernel_distance(x, y, Resamples(weights, weights)))
+            else:
+                low, high = interval(kernel_distance(x, y), weighted_kernel_distance(pair_terms(x, y), weights))
+            inside += low < expectation < high
+        return inside / 300
+
+    assert covered(KID_IMAGES) > 0.9 > covered(KID_IMAGES - 1)
+    assert covered(2) == 0
 
 
 def test_shapes_are_checked():

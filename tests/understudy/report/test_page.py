@@ -305,3 +305,13 @@ def test_the_word_decides_the_colour(cell, kind):
 def test_backticks_become_code_and_nothing_becomes_markup():
     assert prose("run `dvc <x>` & look") == "run <code>dvc &lt;x&gt;</code> &amp; look"
     assert prose("a ` alone <b>") == "a ` alone &lt;b&gt;"
+
+
+def test_a_set_without_pairs_is_described_by_both_sides(run):
+    path = run / "artifacts/prepare/dataset.json"
+    info = json.loads(path.read_text())
+    info |= {"kind": "unpaired", "counts": {"test": 1200}, "photo_counts": {"test": 1400}, "classes": [], "palette": []}
+    path.write_text(json.dumps(info))
+    html, text, _ = page(run)
+    assert "photos of two domains, no pairs." in text
+    assert '<dt>test inputs, photos</dt><dd class="value">1,200, 1,400</dd>' in html

@@ -1,8 +1,11 @@
 import pytest
 
-from understudy.metrics.protocol import FRECHET, KID, L1_TO_TEACHER, MEASURED, MIOU, PIXEL_ACCURACY
+from understudy.metrics import protocol
+from understudy.metrics.protocol import L1_TO_TEACHER, MEASURED, MIOU, PIXEL_ACCURACY
 from understudy.report.tables import Table, estimate, next_steps, reading, tables, verdict_table
 from understudy.verdict import Finding, Verdict
+
+FRECHET, KID = protocol.FRECHET["labels"], protocol.KID["labels"]
 
 
 def scored(value, half, n=1000):
@@ -27,8 +30,9 @@ def evaluation():
                      KID: scored(0.0021, 0.0004), L1_TO_TEACHER: scored(0.0702, 0.001)},
     }  # fmt: skip
     return {
-        "schema": 1,
+        "schema": 2,
         "dataset": "streets",
+        "kind": "labels",
         "split": "test",
         "files": {**TIMED, "artifacts/prepare/test.zip": "0" * 64},
         "models": {
@@ -67,7 +71,7 @@ def test_quality_names_every_model_the_ceiling_and_a_collapse():
     text = tables(evaluation(), LATENCY)[0].text()
     assert "1,000 test photos of streets" in text
     assert "0.612 [0.603, 0.621]" in text and "0.120 [0.086, 0.154]" in text and "12.1 [10.9, 13.3]" in text
-    assert "ceiling, real photos: miou 0.702 [0.694, 0.710]" in text
+    assert "real photos: miou 0.702 [0.694, 0.710]" in text
     assert "baseline collapsed: every photo is the same" in text and "teacher collapsed" not in text
     row = next(line for line in text.splitlines() if line.strip().startswith("l1 to teacher"))
     assert row.split()[3] == "-"  # no teacher is compared with itself
@@ -85,6 +89,17 @@ def test_metrics_by_inception_follow_the_judges_under_their_whole_name():
     assert quality.rows[-2][1] == "12.3 [11.3, 13.3]"
     assert "or as named" in quality.title
     assert differences.rows[-1][:2] == (f"{kid} x 1000", "-12.3 [-13.3, -11.3] better")
+
+
+def test_metrics_by_a_segmentation_network_are_shown_with_their_ceiling():
+    name, value = "miou_onnx0123abcd_89abcdef_noresize_prepared_test", evaluation()
+    for model, miou in (("teacher", 0.45), ("student", 0.42), ("real", 0.6)):
+        value["models"][model] = value["models"][model] | {name: scored(miou, 0.01)}
+    value["differences"]["student_minus_teacher"][name] = scored(-0.03, 0.01)
+    quality, differences, _ = tables(value, LATENCY)
+    assert quality.rows[-1] == (name, "0.450 [0.440, 0.460]", "0.420 [0.410, 0.430]", "-", "up")
+    assert any(f"{name} 0.600 [0.590, 0.610]" in note for note in quality.notes) and "or as named" in quality.title
+    assert differences.rows[-1][:2] == (name, "-0.030 [-0.040, -0.020] worse")
 
 
 def test_cost_states_the_ratio_to_the_student_and_how_latency_was_taken():

@@ -53,24 +53,25 @@ def listing(
     if wanted.kind == "unpaired":
         return _unpaired(layout, classes, files, places, problems)
     word = "label map" if wanted.kind == "labels" else "input"
-    both = {split: (files["input"][split], files["photo"][split]) for split in SPLITS}
-    if all(inputs and photos and not set(inputs) & set(photos) for inputs, photos in both.values() if inputs or photos):
-        _refuse_strangers(tree, wanted, both["train"])
-    pairs, done = completed({split: match(*sides, word, problems) for split, sides in both.items()})
+    _refuse_strangers(tree, wanted, files)
+    pairs, done = completed(
+        {split: match(files["input"][split], files["photo"][split], word, problems) for split in SPLITS}
+    )
     problems += short(pairs, {split: ", ".join(dict.fromkeys(places[side][split] for side in SIDES))
                               for split in SPLITS})  # fmt: skip
     return Listing(layout + done, classes, pairs_of(pairs), problems)
 
 
-def _refuse_strangers(tree: Tree, wanted: Wanted, training: tuple[Named, Named]) -> None:
-    """Raise UserError where no file has a partner: one sentence, and not one for each of thousands of files."""
-    if not all(training):
-        return
-    names = " and ".join(next(iter(side.values())).path for side in training)
-    raise UserError(
-        f"prepare.kind: {wanted.kind} takes pairs, which have the same name, and none of {tree.source} has its name on "
-        f"both sides ({names}, for example); set it to unpaired, or rename the files"
-    )
+def _refuse_strangers(tree: Tree, wanted: Wanted, files: Mapping[Side, Mapping[str, Named]]) -> None:
+    """Raise UserError where no training image has a partner: one sentence, and not one for each of thousands."""
+    inputs, photos = (files[side]["train"] for side in SIDES)
+    if inputs and photos and not set(inputs) & set(photos):
+        names = " and ".join(next(iter(side.values())).path for side in (inputs, photos))
+        other = "set it to unpaired, or rename the files" if wanted.kind == "photos" else "rename the files"
+        raise UserError(
+            f"prepare.kind: {wanted.kind} takes pairs, which have the same name, and no training image of "
+            f"{tree.source} has its name on both sides ({names}, for example); {other}"
+        )
 
 
 def _unpaired(
