@@ -4,6 +4,7 @@ from torch import Tensor, nn
 
 from understudy.arch.base import Norm
 from understudy.arch.residual import Padding
+from understudy.models.instance_norm import InstanceNorm2d
 
 
 def norm_layer(norm: Norm, channels: int, *, scales: bool = True) -> nn.Module:
@@ -13,7 +14,7 @@ def norm_layer(norm: Norm, channels: int, *, scales: bool = True) -> nn.Module:
     """
     if norm == "batch":
         return nn.BatchNorm2d(channels, affine=scales)
-    return nn.InstanceNorm2d(channels, affine=scales and norm == "instance_affine")
+    return InstanceNorm2d(channels, affine=scales and norm == "instance_affine")
 
 
 def convolution(

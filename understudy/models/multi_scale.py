@@ -10,6 +10,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.utils.parametrizations import spectral_norm
 
+from understudy.models.instance_norm import InstanceNorm2d
+
 SCALES = 2
 WIDTHS = (2, 4, 8)  # of the convolutions between the first and the last, in ndf
 KERNEL, PADDING, SLOPE = 4, 2, 0.2
@@ -31,7 +33,7 @@ class SpectralPatchDiscriminator(nn.Module):
             layer: OrderedDict[str, nn.Module] = OrderedDict()
             # Without a bias, which the norm would take away again.
             layer["conv"] = spectral_norm(nn.Conv2d(cin, width * ndf, KERNEL, stride, PADDING, bias=False))
-            layer["norm"] = nn.InstanceNorm2d(width * ndf)
+            layer["norm"] = InstanceNorm2d(width * ndf)
             layer["relu"] = nn.LeakyReLU(SLOPE)
             self.layers.append(nn.Sequential(layer))
             cin = width * ndf

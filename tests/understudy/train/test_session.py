@@ -33,8 +33,8 @@ def root(tmp_path) -> Path:
     return tmp_path
 
 
-def job(root: Path, seed: int = 0, lambda_gan: float = 1.0) -> Job:
-    schedule = Schedule(10, 0, 2, 1e-3, 0.9, 10, 10)
+def job(root: Path, seed: int = 0, lambda_gan: float = 1.0, micro_batch: int | None = None) -> Job:
+    schedule = Schedule(10, 0, 2, 1e-3, 0.9, 10, 10, None, micro_batch)
     params = {Base: Base(seed), Runtime: Runtime("cpu", "fp32"), Student: Student(lambda_gan, 10.0, schedule),
               Objective: parse(Objective, OBJECTIVE, "objective")}  # fmt: skip
     return Job("baseline", root, params)
@@ -89,6 +89,16 @@ def test_a_batch_is_the_same_for_every_network_of_a_seed(root):
     batch = some.batch(0)
     assert batch.inputs.shape == (2, 3, 32, 32) and batch.photos.min() >= -1 and batch.photos.max() <= 1
     assert batch.inputs.is_contiguous(memory_format=torch.channels_last)
+
+
+def test_networks_run_on_as_many_images_at_once_as_the_schedule_says(tmp_path):
+    write_inputs(tmp_path, "instance_affine")
+    session = baseline.session(job(tmp_path, micro_batch=1))
+    seen: list[int] = []
+    for net in (session.state.generator, session.state.discriminator):
+        net.register_forward_pre_hook(lambda _, given: seen.append(len(given[0])))
+    session.step(0)
+    assert set(seen) == {1}
 
 
 def test_networks_draw_from_streams_of_their_own():
