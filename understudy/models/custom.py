@@ -10,6 +10,7 @@ from torch.nn import functional as F
 from understudy.arch.custom import WEIGHTED, CustomArch, Node
 from understudy.arch.layers import INPUT
 from understudy.errors import UserError
+from understudy.models.conv import Conv2d
 from understudy.models.generator import Generator, Keep
 from understudy.models.instance_norm import InstanceNorm2d
 
@@ -68,7 +69,7 @@ def _module(node: Node, cin: int, cout: int) -> nn.Module:
     if node.op == "conv_transposed":
         return nn.ConvTranspose2d(cin, cout, *window, output_padding=of["output_padding"], bias=bias)
     groups = cin if node.op == "depthwise" else 1
-    return nn.Conv2d(cin, cout, *window, dilation=of["dilation"], groups=groups, bias=bias)
+    return Conv2d(cin, cout, *window, dilation=of["dilation"], groups=groups, bias=bias)
 
 
 def _function(node: Node) -> Function:
