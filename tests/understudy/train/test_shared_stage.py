@@ -156,6 +156,25 @@ def test_what_cannot_be_divided_is_one_clear_error(norm, schedule, message, tmp_
     assert message in read_json(tmp_path / ".understudy/status/baseline.json")["reason"]
 
 
+# The second process finds other inputs than the first one: as when a file is changed while both start.
+DIFFERING = """
+import runpy, sys
+from understudy import processes
+from understudy.train import checkpoint
+own = checkpoint.fingerprint
+checkpoint.fingerprint = lambda *given: own(*given) if processes.leads() else "f" * 16
+sys.argv = ["stages.baseline", "--root", sys.argv[1]]
+runpy.run_module("stages.baseline", run_name="__main__", alter_sys=True)
+"""
+
+
+def test_processes_that_would_train_different_things_end(root, repo):
+    done = subprocess.run([sys.executable, "-c", DIFFERING, str(root)], cwd=repo, capture_output=True, text=True,
+                          timeout=120)  # fmt: skip
+    assert done.returncode == 2
+    assert done.stderr.strip().startswith("baseline: code, parameters or inputs were changed while"), done.stderr
+
+
 def test_other_numbers_of_processes_than_the_parameters_are_refused(root, repo):
     told = {"LOCAL_WORLD_SIZE": "3", "WORLD_SIZE": "3", "LOCAL_RANK": "0", "RANK": "0"}
     done = finished(root, repo, **told)
