@@ -16,7 +16,7 @@ from understudy.files import read_json
 from understudy.train.log import read
 
 STEPS = 60
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 
 def command(root: Path) -> list[str]:
@@ -26,7 +26,7 @@ def command(root: Path) -> list[str]:
 def finished(root: Path, repo: Path, *before: str, **environment: str) -> subprocess.CompletedProcess[str]:
     place = {**os.environ, "PYTHONDONTWRITEBYTECODE": "1", **environment}
     return subprocess.run(
-        [*before, *command(root)[bool(before) :]], cwd=repo, env=place, capture_output=True, text=True, timeout=120
+        [*before, *command(root)[bool(before) :]], cwd=repo, env=place, capture_output=True, text=True, timeout=240
     )
 
 
@@ -170,7 +170,7 @@ runpy.run_module("stages.baseline", run_name="__main__", alter_sys=True)
 
 def test_processes_that_would_train_different_things_end(root, repo):
     done = subprocess.run([sys.executable, "-c", DIFFERING, str(root)], cwd=repo, capture_output=True, text=True,
-                          timeout=120)  # fmt: skip
+                          timeout=240)  # fmt: skip
     assert done.returncode == 2
     assert done.stderr.strip().startswith("baseline: code, parameters or inputs were changed while"), done.stderr
 
