@@ -106,6 +106,16 @@ def one_says(flag: bool) -> bool:
     return averaged({"flag": float(flag)})["flag"] > 0
 
 
+def require_same(fingerprint: str) -> None:
+    """Raise UserError, in at least one process and so in the end in all, when they are about to train different things.
+
+    fingerprint: hexadecimal.
+    """
+    number = float(int(fingerprint[:12], 16))  # 48 bits: sums of these are exact
+    if averaged({"fingerprint": number})["fingerprint"] != number:
+        raise UserError("code, parameters or inputs were changed while the processes were starting; run it again")
+
+
 @contextlib.contextmanager
 def _together() -> Iterator[None]:
     try:

@@ -44,7 +44,7 @@ from understudy.train import checkpoint, log, loop
 from understudy.train.checkpoint import fingerprint
 from understudy.train.cyclegan import MAIN, REVERSE
 from understudy.train.division import require_divisible, synchronised
-from understudy.train.exchange import join, leave, share
+from understudy.train.exchange import join, leave, require_same, share
 from understudy.train.forward import Autocast, Forward
 from understudy.train.log import Log, start_tracker, write_curve
 from understudy.train.partners import Partners
@@ -78,6 +78,7 @@ class Session:
         # A network of the user's own can change while no parameter does.
         chosen = {**sections, "device": self.device.type, "arch": asdict(setting.arch)}
         self.fingerprint = fingerprint(chosen, inputs)
+        require_same(self.fingerprint)
         setting.arch.require_batch(setting.schedule.batch_size)
         self.info = load_info(job.input("prepare/dataset.json"))
         self.info.require_fit(setting.arch.input_channels, setting.arch.encoding, f"{job.stage}'s generator")

@@ -16,7 +16,7 @@ from understudy.files import read_json
 from understudy.train.log import read
 
 STEPS = 60
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 
 def command(root: Path) -> list[str]:
@@ -26,7 +26,7 @@ def command(root: Path) -> list[str]:
 def finished(root: Path, repo: Path, *before: str, **environment: str) -> subprocess.CompletedProcess[str]:
     place = {**os.environ, "PYTHONDONTWRITEBYTECODE": "1", **environment}
     return subprocess.run(
-        [*before, *command(root)[bool(before) :]], cwd=repo, env=place, capture_output=True, text=True, timeout=120
+        [*before, *command(root)[bool(before) :]], cwd=repo, env=place, capture_output=True, text=True, timeout=240
     )
 
 
@@ -154,6 +154,25 @@ def test_what_cannot_be_divided_is_one_clear_error(norm, schedule, message, tmp_
     assert done.returncode == 2 and done.stderr.startswith(f"baseline: {message}"), done.stderr
     assert len(done.stderr.splitlines()) == 1
     assert message in read_json(tmp_path / ".understudy/status/baseline.json")["reason"]
+
+
+# The second process finds other inputs than the first one: as when a file is changed while both start.
+DIFFERING = """
+import runpy, sys
+from understudy import processes
+from understudy.train import checkpoint
+own = checkpoint.fingerprint
+checkpoint.fingerprint = lambda *given: own(*given) if processes.leads() else "f" * 16
+sys.argv = ["stages.baseline", "--root", sys.argv[1]]
+runpy.run_module("stages.baseline", run_name="__main__", alter_sys=True)
+"""
+
+
+def test_processes_that_would_train_different_things_end(root, repo):
+    done = subprocess.run([sys.executable, "-c", DIFFERING, str(root)], cwd=repo, capture_output=True, text=True,
+                          timeout=240)  # fmt: skip
+    assert done.returncode == 2
+    assert done.stderr.strip().startswith("baseline: code, parameters or inputs were changed while"), done.stderr
 
 
 def test_other_numbers_of_processes_than_the_parameters_are_refused(root, repo):
