@@ -168,6 +168,8 @@ class Session:
         if not leads():
             return
         self.state.average.load_state_dict(best.weights)
+        if broken := [name for name, value in best.weights.items() if not value.isfinite().all()]:
+            raise UserError(f"{job.stage}: its weights are NaN or infinite in {broken[0]}; lower the learning rate")
         architecture.save(setting.arch, job.output(f"{job.stage}/arch.json"))
         save_weights(self.shipped, job.output(f"{job.stage}/weights.safetensors"))
         write_curve(folder / log.NAME, "step", "losses", job.output(f"{job.stage}/curves.csv"))
