@@ -61,7 +61,7 @@ ceph: ## Debian's Ceph, a second S3 server for the tests; without it they use rc
 	  apt-get install -y --no-install-recommends ceph-mon ceph-osd ceph-common radosgw; }
 
 data: ## copy data sets into data/: make data FROM=folder
-	@test -n "$(FROM)" || { echo "usage: make data FROM=FOLDER (with camvid_320x240.zip in it)"; exit 2; }
+	@test -n "$(FROM)" || { echo "usage: make data FROM=FOLDER (with camvid_320x240.zip or horse2zebra_256.zip in it)"; exit 2; }
 	@test -d "$(FROM)" || { echo "$(FROM): no such folder"; exit 2; }
 	mkdir -p data
 	cp -v "$(FROM)"/*.zip data/

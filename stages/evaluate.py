@@ -104,7 +104,7 @@ def plan(job: Job) -> Plan:
     seconds = _seconds(ready, job.params(Evaluate))
     counted = {name: cost(arch) for name, (arch, _) in ready.models.items()}
     return {
-        "test images": info.counts["test"],
+        "test images": info.count_text("test"),
         "size": "x".join(map(str, info.size)),
         **{
             f"MACs.{name}": f"{costs.macs_true / 1e9:.4f} G true, {costs.macs_legacy / 1e9:.4f} G legacy"

@@ -96,7 +96,7 @@ def plan(job: Job) -> Plan:
     return {
         "files": ", ".join(FILES[name] for name in formats),
         "calibration images": min(job.params(Export).calibration_images, info.counts["train"]),
-        "test images": info.counts["test"],
+        "test images": info.count_text("test"),
         "device": f"cpu, {threads()} threads",
         "expected time": f"{10 + 0.03 * info.counts['test']:.0f} s at 64 px on one CPU core",
     }

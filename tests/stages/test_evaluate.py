@@ -77,7 +77,7 @@ def job(tmp_path: Path) -> Job:
 def test_the_plan_tells_macs_and_time(job):
     plan = evaluate.plan(job)
     assert all("G true" in plan[f"MACs.{name}"] for name in ("teacher", "student", "baseline"))
-    assert plan["test images"] == 5 and "just timed" in plan["expected time"]
+    assert plan["test images"] == "5" and "just timed" in plan["expected time"]
 
 
 @pytest.mark.parametrize("begin", [evaluate.plan, evaluate.run])

@@ -7,6 +7,7 @@ name once it is whole; what a broken connection has brought is kept apart, and t
 import http.client
 import sys
 import time
+import urllib.error
 import urllib.request
 from dataclasses import dataclass
 from pathlib import Path
@@ -70,7 +71,11 @@ def _archive(description: _Description, where: Path) -> Path:
         print(f"fetching {description.address}, {size}, once; it is kept as {whole}", flush=True)
         try:
             _fetch(description, part)
-        except (OSError, http.client.HTTPException) as error:
+        # ValueError: an address that is none.
+        except (OSError, ValueError, http.client.HTTPException) as error:
+            ended = http.HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE
+            if isinstance(error, urllib.error.HTTPError) and error.code == ended:
+                part.unlink(missing_ok=True)  # the server's file ends before this one: begin anew
             kept = _megabytes(part.stat().st_size if part.exists() else 0)
             raise UserError(
                 f"{where}: {description.address} cannot be fetched: {error}; {kept} of {size} are kept. "

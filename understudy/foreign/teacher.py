@@ -29,7 +29,7 @@ from understudy.tensors import save_weights
 from understudy.train.games import game
 from understudy.train.log import write_table
 from understudy.train.partners import Partners, save_partners
-from understudy.train.setting import seeded
+from understudy.train.setting import require_kind, seeded
 from understudy.train.validation import Validation, translate
 
 KEY = "teacher.source"
@@ -58,6 +58,7 @@ def imported(job: Job) -> Imported:
     require_checked(job)
     info, weights, digest = load_info(job.input("prepare/dataset.json")), params.source.weights, params.source.sha256
     where = f"{KEY}: {weights}"
+    require_kind(job.params(Objective), info)
     tensors = read_state(read_verified(weights, digest, f"{KEY}.weights"), where)
     if params.family == "custom":
         arch = teacher_arch(params, info.input_channels(params.encoding), info.size)
@@ -115,7 +116,7 @@ def write(job: Job) -> None:
     critic = playing.critic(found.arch, job.params(Teacher).ndf)
     playing.initialise(critic, seeded(job.params(Base).seed, "discriminator"))
     save_partners(Partners(critic, trained=False), job.output("teacher"))
-    write_text(job.output("teacher/curves.csv"), "step,recon\n")
+    write_text(job.output("teacher/curves.csv"), "step,recon,distance\n")
     write_table(job.output("teacher/validation.csv"), [(0, scores)], validation.columns)
     validation.draw(generator, job.output("teacher/samples.png"))
     write_json(job.output("teacher/metrics.json"), {"best_step": 0, "determinism": determinism(place), **scores})

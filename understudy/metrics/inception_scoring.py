@@ -6,7 +6,6 @@ from pathlib import Path
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from understudy.data.prepared import DatasetInfo, load_split
 from understudy.fetch import read_verified
@@ -16,6 +15,7 @@ from understudy.metrics.fid import InceptionScorer
 from understudy.metrics.inception import DIMS, feature_code, features, load_inception
 from understudy.metrics.protocol import KID_IMAGES, PUBLISHED, Resize, inception_name
 from understudy.metrics.real_features import kept_features
+from understudy.metrics.resize import at_size
 from understudy.metrics.score import Estimate
 from understudy.params.evaluate import Inception
 from understudy.runtime import threads
@@ -39,8 +39,8 @@ class InceptionScoring:
         start = time.perf_counter()
         for _ in features(self._net, torch.zeros(TIMED, 3, *info.size, dtype=torch.uint8), "bilinear299"):
             pass
-        images = info.counts["test"] * (models + 1)  # every model's and the real ones
-        images += info.counts["train"] if "train_test" in self._asked.references else 0
+        images = info.count("test", "input") * models + info.count("test", "photo")
+        images += info.count("train", "photo") if "train_test" in self._asked.references else 0
         return (time.perf_counter() - start) * len(self._asked.resize) * images / TIMED
 
     def score(
@@ -84,11 +84,3 @@ class InceptionScoring:
         return kept_features(
             cache, origin, lambda: self._see(at_size(load_split(archive, info).photos, info.size), how)
         )
-
-
-def at_size(photos: Tensor, size: tuple[int, int]) -> Tensor:
-    """Photos uint8 [N, 3, H, W] brought to the size of the test split: of a training split that is stored larger."""
-    if photos.shape[-2:] == size:
-        return photos
-    resized = [F.interpolate(part.float(), size, mode="bicubic", antialias=True) for part in photos.split(TIMED)]
-    return torch.cat([part.round().clamp(0, 255).to(torch.uint8) for part in resized])

@@ -7,6 +7,9 @@ what each reads in a photo.
 from collections.abc import Mapping
 from pathlib import Path
 
+import torch
+
+from understudy.arch.families import WIDEST
 from understudy.data.prepared import DatasetInfo
 from understudy.data.terms import Kind
 from understudy.errors import UserError
@@ -56,4 +59,8 @@ def load_judge(folder: Path, info: DatasetInfo) -> JudgeNet:
     if classes != info.num_classes:
         raise UserError(f"{description}: knows {classes} classes, the data have {info.num_classes}; "
                         "run `dvc repro judge`")  # fmt: skip
-    return load_weights(build_judge(info, width), folder / "weights.safetensors").eval().requires_grad_(False)
+    if not 0 < width <= WIDEST:
+        raise UserError(f"{description}: width: from 1 to {WIDEST}, found {width}; run `dvc repro judge`")
+    with torch.device("meta"):  # takes no memory: first the weights must fit
+        net = build_judge(info, width)
+    return load_weights(net, folder / "weights.safetensors").eval().requires_grad_(False)

@@ -33,7 +33,7 @@ class Check:
     min_contrast: float
 
     def __post_init__(self) -> None:
-        for name, least in (("min_images", 1), ("min_class_images", 0)):
+        for name, least in (("min_images", 2), ("min_class_images", 0)):
             counts = getattr(self, name)
             require(
                 set(counts) == set(SPLITS), name, f"expected the keys {', '.join(SPLITS)}; found {', '.join(counts)}"

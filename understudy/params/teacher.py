@@ -78,7 +78,7 @@ class Source:
 
 @dataclass(frozen=True)
 class Teacher:
-    """The generator that is compressed, and the pix2pix objective (pix2pix, equation 4; CAT, section 3).
+    """The generator that is compressed, and how it is trained for the section `objective`.
 
     source: null to train one; otherwise nothing is trained, and of all the rest only encoding, ndf and custom are
     looked at, custom where it is the family.
@@ -86,7 +86,7 @@ class Teacher:
     gaugan uses nothing of its own. norm: spade and gaugan have batch norms alone; custom has its own norm and widths,
     whatever norm and ngf say.
     encoding: how a label map enters the generator. ngf: width of the first convolution. ndf: width of the
-    discriminator. lambda_gan, lambda_recon: weights of the adversarial and of the L1 term.
+    discriminator. lambda_gan, lambda_recon: weights of the adversarial term and of L1 to the photo, for pairs alone.
     """
 
     source: Source | None

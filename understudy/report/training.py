@@ -10,6 +10,10 @@ from understudy.report.gather import Run
 
 LOSSES = {
     "recon": "Reconstruction: L1 to the photo",
+    "feature_matching": "Feature matching with the photo",
+    "perceptual": "VGG's distance to the photo",
+    "cycle": "Cycle consistency",
+    "identity": "Identity: a target photo to its own translation",
     "gan": "Adversarial, generator",
     "d": "Adversarial, discriminator",
     "output": "Distillation: L1 to the teacher's output",
@@ -17,6 +21,7 @@ LOSSES = {
     "relation": "Distillation: semantic relation",
     "feature": "Distillation: features",
 }
+REVERSE = "_reverse"
 READ = {
     MIOU: "mIoU on the validation split",
     L1_TO_INPUT: "L1 to the input, read back from the validation split's photos; lower is better",
@@ -38,8 +43,17 @@ class Charts:
 def loss_charts(run: Run) -> Charts:
     """A chart for each loss, with a line for each network that was trained with it."""
     lines, notes = _lines(run, "curves.csv")
-    order = [*LOSSES, *lines]
-    return Charts([chart(LOSSES.get(loss, loss), lines[loss]) for loss in sorted(lines, key=order.index)], notes)
+    # Other columns repeat these for `dvc plots`.
+    shown = [loss for loss in lines if loss.removesuffix(REVERSE) in LOSSES]
+    order = list(LOSSES)
+    shown.sort(key=lambda loss: (order.index(loss.removesuffix(REVERSE)), loss))
+    return Charts([chart(_title(loss), lines[loss]) for loss in shown], notes)
+
+
+def _title(loss: str) -> str:
+    """What a loss is called; of a CycleGAN's other direction it says so."""
+    own = LOSSES[loss.removesuffix(REVERSE)]
+    return f"{own} (other direction)" if loss.endswith(REVERSE) else own
 
 
 def quality_charts(run: Run) -> Charts:

@@ -11,7 +11,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -63,19 +63,26 @@ def write_records(path: Path, records: Iterable[Mapping[str, Any]]) -> None:
     write_text(path, "".join(json.dumps(record) + "\n" for record in records))
 
 
-def write_curve(log: Path, event: str, values: str, path: Path, again: Mapping[str, str] | None = None) -> None:
+def write_curve(log: Path, event: str, values: str, path: Path, again: Mapping[str, Sequence[str]]) -> None:
     """What the records of one event hold under `values`, by step, as a CSV table: what `dvc plots` draws.
 
-    again: further columns, by name, that repeat another: `dvc plots` finds no column whose name changes with the data.
+    again: further columns, by name, that repeat another, the first of those named that there is: `dvc plots` finds no
+    column whose name changes with the data or the objective.
     Without times: equal runs give equal files.
     """
     records = [record for record in read(log) if record["event"] == event]
-    write_table(path, ((record["step"], record[values]) for record in records), again or {})
+    write_table(path, ((record["step"], record[values]) for record in records), again)
 
 
-def write_table(path: Path, rows: Iterable[tuple[int, Mapping[str, float]]], again: Mapping[str, str]) -> None:
+def write_table(
+    path: Path, rows: Iterable[tuple[int, Mapping[str, float]]], again: Mapping[str, Sequence[str]]
+) -> None:
     """Values by step as a CSV table, atomically. again: as for `write_curve`."""
-    shown = [{"step": step, **values, **{new: values[old] for new, old in again.items()}} for step, values in rows]
+    shown: list[dict[str, float]] = []
+    for step, values in rows:
+        found = {new: next((old for old in names if old in values), None) for new, names in again.items()}
+        repeated = {new: values[old] for new, old in found.items() if old is not None}
+        shown.append({"step": step, **values, **repeated})
     names = dict.fromkeys(name for row in shown for name in row)
     with atomic(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as stream:
         writer = csv.DictWriter(stream, names or ["step"], lineterminator="\n")

@@ -14,6 +14,7 @@ from torch import nn
 
 from understudy.arch import families as architecture
 from understudy.arch.base import Arch
+from understudy.arch.families import WIDEST
 from understudy.errors import UserError
 from understudy.files import read_json, write_json
 from understudy.models.discriminators import CriticNorm, PatchDiscriminator
@@ -55,7 +56,7 @@ class Critic:
     def __post_init__(self) -> None:
         require((self.norm is not None) == (self.family == "patch"), "norm", f"does not belong to {self.family}")
         for name in ("input_channels", "ndf"):
-            require(getattr(self, name) > 0, name, f"must be positive, found {getattr(self, name)}")
+            require(0 < getattr(self, name) <= WIDEST, name, f"from 1 to {WIDEST}, found {getattr(self, name)}")
 
     @classmethod
     def of(cls, net: nn.Module) -> "Critic":

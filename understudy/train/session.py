@@ -13,7 +13,6 @@ from understudy.arch import families as architecture
 from understudy.cost import cost
 from understudy.data.checked import RESULT, require_checked
 from understudy.data.prepared import (
-    DatasetInfo,
     batch_indices,
     encode_inputs,
     load_info,
@@ -48,13 +47,19 @@ from understudy.train.exchange import join, leave, require_same, share
 from understudy.train.forward import Autocast, Forward
 from understudy.train.log import Log, start_tracker, write_curve
 from understudy.train.partners import Partners
-from understudy.train.setting import Setting
+from understudy.train.setting import Setting, require_kind
 from understudy.train.state import State
 from understudy.train.update import Batch
 from understudy.train.validation import Validation
 
 DATA = ("prepare/dataset.json", "prepare/train.zip", "prepare/val.zip", RESULT)
 JUDGE = ("judge/judge.json", "judge/weights.safetensors")
+# What `dvc plots` draws of a training's losses, whatever its objective: how far an image is from what it should be, and
+# from its teacher.
+CURVES = {
+    "distance": ("recon", "cycle", "output", "feature_matching"),
+    "teaching": ("alignment", "relation", "output", "feature"),
+}
 TIMED_STEPS = 3  # taken on copies to tell how long a training will take
 
 
@@ -172,7 +177,8 @@ class Session:
             raise UserError(f"{job.stage}: its weights are NaN or infinite in {broken[0]}; lower the learning rate")
         architecture.save(setting.arch, job.output(f"{job.stage}/arch.json"))
         save_weights(self.shipped, job.output(f"{job.stage}/weights.safetensors"))
-        write_curve(folder / log.NAME, "step", "losses", job.output(f"{job.stage}/curves.csv"))
+        curves = job.output(f"{job.stage}/curves.csv")
+        write_curve(folder / log.NAME, "step", "losses", curves, CURVES)
         validated = job.output(f"{job.stage}/validation.csv")
         write_curve(folder / log.NAME, "validation", "metrics", validated, self.validation.columns)
         self.validation.draw(self.shipped, job.output(f"{job.stage}/samples.png"))
@@ -197,10 +203,3 @@ class Session:
                 "start", stage=job.stage, fingerprint=self.fingerprint, steps=self.setting.schedule.steps, params=params
             )
         start_tracker(job.root, job.stage, log.path)
-
-
-def require_kind(objective: Objective, info: DatasetInfo) -> None:
-    """Raise UserError when such an objective cannot learn from these data."""
-    if (objective.family == "cyclegan") != (info.kind == "unpaired"):
-        have, need = ("no pairs", "cyclegan") if info.kind == "unpaired" else ("pairs", "pix2pix or gaugan")
-        raise UserError(f"objective.family: {objective.family}: data set {info.name} has {have}; set it to {need}")

@@ -12,6 +12,7 @@ from torch import nn
 
 from understudy.arch import families as architecture
 from understudy.arch.base import Arch
+from understudy.data.prepared import DatasetInfo
 from understudy.errors import UserError
 from understudy.models.generator import Generator
 from understudy.params.distill import Distill
@@ -122,6 +123,14 @@ def taught(
         playing.initialise(learned, seeded(seed, stream))
         return Distillation(teacher, distill, arch.taps, arch.middle, learned)
 
+    if (
+        objective.family == "cyclegan"
+        and distill.cyclegan.directions == "one"
+        and not (distill.output_weight or distill.feature_weight or distill.alignment.weight or distill.relation.weight)
+    ):
+        raise UserError(
+            "distill.output_weight: 0: nothing ties this student's translation to its input; give it a weight"
+        )
     generator = student("generator", source.inherit)
     judge = critic(partners.critic, "discriminator")
     terms = lessons(source.generator, "adapters")
@@ -153,7 +162,16 @@ def weights_of(objective: Objective, gan: float, recon: float, section: str) -> 
         raise UserError(
             f"{section}.lambda_recon: unpaired inputs have no photo of their own to be compared with; set it to 0"
         )
+    if not gan and objective.family == "gaugan":
+        raise UserError(f"{section}.lambda_gan: GauGAN's other terms need its discriminator too; give it a weight")
     return Weights(gan, recon)
+
+
+def require_kind(objective: Objective, info: DatasetInfo) -> None:
+    """Raise UserError when such an objective cannot learn from these data."""
+    if (objective.family == "cyclegan") != (info.kind == "unpaired"):
+        have, need = ("no pairs", "cyclegan") if info.kind == "unpaired" else ("pairs", "pix2pix or gaugan")
+        raise UserError(f"objective.family: {objective.family}: data set {info.name} has {have}; set it to {need}")
 
 
 def seeded(seed: int, stream: str) -> torch.Generator:

@@ -38,9 +38,9 @@ class Validation:
         self.selection, self.reading = on_validation(KID[info.kind]), on_validation(self._read)
 
     @property
-    def columns(self) -> Mapping[str, str]:
+    def columns(self) -> Mapping[str, tuple[str]]:
         """Names that are the same for every kind of data, for `dvc plots`, and the metrics that they stand for."""
-        return {"selection": self.selection, "reading": self.reading}
+        return {"selection": (self.selection,), "reading": (self.reading,)}
 
     def score(self, generator: nn.Module) -> dict[str, float]:
         """`selection` and `reading` of the translated validation inputs."""

@@ -69,12 +69,15 @@ def test_a_last_line_that_a_kill_cut_short_is_left_out(cut, path):
 
 def test_curves_are_the_losses_by_step_and_the_same_for_equal_runs(path, tmp_path):
     filled(path)
-    write_curve(path, "step", "losses", tmp_path / "curves.csv")
-    assert (tmp_path / "curves.csv").read_text() == "step,d,recon\n10,0.1,20\n20,0.05,40\n30,0.0333333,60\n"
+    again = {"distance": ("cycle", "recon", "d"), "teaching": ("alignment",)}  # the first that there is, or none
+    write_curve(path, "step", "losses", tmp_path / "curves.csv", again)
+    assert (tmp_path / "curves.csv").read_text() == (
+        "step,d,recon,distance\n10,0.1,20,20\n20,0.05,40,40\n30,0.0333333,60,60\n"
+    )
     path.unlink()
     time.sleep(0.01)  # another time stamp
     filled(path)
-    write_curve(path, "step", "losses", tmp_path / "again.csv")
+    write_curve(path, "step", "losses", tmp_path / "again.csv", again)
     assert (tmp_path / "again.csv").read_bytes() == (tmp_path / "curves.csv").read_bytes()
 
 

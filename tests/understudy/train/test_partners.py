@@ -58,7 +58,7 @@ def test_a_fresh_one_needs_no_weights(tmp_path):
         ({"trained": "yes"}, "trained: expected bool, found 'yes'"),
         ({"critic": {"family": "pixel", "input_channels": 5, "ndf": 4, "norm": None}}, "expected one of patch"),
         ({"critic": {"family": "patch", "input_channels": 5, "ndf": "4", "norm": "batch"}}, "ndf: expected int"),
-        ({"critic": {"family": "patch", "input_channels": 5, "ndf": 0, "norm": "batch"}}, "ndf: must be positive"),
+        ({"critic": {"family": "patch", "input_channels": 5, "ndf": 0, "norm": "batch"}}, "ndf: from 1 to 65536"),
         ({"critic": {"family": "patch", "input_channels": 5, "ndf": 4, "norm": None}}, "norm: does not belong"),
     ],
 )

@@ -33,7 +33,7 @@ def test_names_are_of_the_kind_and_real_photos_score_best(validation):
     photos = validation.pairs.photos[: len(validation.pairs)].float() / 127.5 - 1
     real, grey = validation.score(lambda x: photos), validation.score(lambda x: torch.zeros(len(x), 3, 32, 32))
     assert list(real) == list(grey) == EXPECTED[validation.info.kind]
-    assert [validation.selection, validation.reading] == list(validation.columns.values()) == list(real)
+    assert [validation.selection, validation.reading] == [name for (name,) in validation.columns.values()] == list(real)
     assert real[validation.selection] < grey[validation.selection]
 
 

@@ -2,7 +2,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from understudy.metrics.inception_scoring import at_size
+from understudy.metrics.resize import at_size
 
 
 def test_a_larger_training_split_is_brought_to_the_test_split_s_size():
