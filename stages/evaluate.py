@@ -27,7 +27,15 @@ from torch import Tensor
 
 from understudy.arch.base import Arch
 from understudy.cost import cost
-from understudy.data.prepared import DatasetInfo, Split, encode_inputs, load_info, load_split, show_inputs
+from understudy.data.prepared import (
+    DatasetInfo,
+    Split,
+    blank_inputs,
+    encode_inputs,
+    load_info,
+    load_split,
+    show_inputs,
+)
 from understudy.data.terms import INPUT_TITLES
 from understudy.files import atomic, sha256, write_json
 from understudy.grid import spread, write_grid
@@ -173,10 +181,10 @@ def run(job: Job) -> None:
 def _seconds(ready: Scene, params: Evaluate) -> float:
     """What translating and scoring the test split and timing the networks will take, by one batch of blank images."""
     info = ready.info
-    labels = torch.zeros(TIMED, *info.size, dtype=torch.uint8)
+    inputs = blank_inputs(info, TIMED)
     seconds = 0.0
     for arch, net in ready.models.values():
-        for part in (labels[:1], labels):  # the first passes pay for set-up
+        for part in (inputs[:1], inputs):  # the first passes pay for set-up
             start = time.perf_counter()
             photos = translate(net, part, arch.encoding, info, ready.device, contextlib.nullcontext)
             observe(ready.judge, photos, part, info.ignore)
@@ -247,7 +255,7 @@ def _draw(pairs: Split, title: str, coloured: Tensor, photos: Mapping[str, Tenso
 def _time(job: Job, ready: Scene, labels: torch.Tensor) -> None:
     """Latency of one image, the models side by side in one run; with the hashes that say which networks were timed.
 
-    labels: uint8 [1, H, W].
+    labels: as in `Split`, the first alone.
     """
     runs = job.params(Evaluate).latency_runs
     times: dict[str, Any] = {

@@ -12,7 +12,7 @@ from understudy.arch.base import Arch
 from understudy.arch.teacher import teacher_arch
 from understudy.cost import cost
 from understudy.data.checked import require_checked
-from understudy.data.prepared import DatasetInfo, load_info
+from understudy.data.prepared import DatasetInfo, blank_inputs, load_info
 from understudy.errors import UserError
 from understudy.fetch import read_verified
 from understudy.files import write_json, write_text
@@ -78,12 +78,12 @@ def plan(job: Job) -> Plan:
     """What the import would do. No image is translated but a few, to tell the time."""
     found = imported(job)
     counted = cost(found.arch)
-    labels = torch.zeros(TIMED, *found.info.size, dtype=torch.uint8)
+    inputs = blank_inputs(found.info, TIMED)
     place, seconds = device(job.params(Runtime)), 0.0
     generator = found.generator.to(place)
     for _ in range(2):  # the first pass pays for set-up
         start = time.perf_counter()
-        translate(generator, labels, found.arch.encoding, found.info, place, contextlib.nullcontext)
+        translate(generator, inputs, found.arch.encoding, found.info, place, contextlib.nullcontext)
         seconds = time.perf_counter() - start
     seconds *= found.info.counts["val"] / TIMED
     return {

@@ -17,7 +17,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from understudy import runtime as machine
-from understudy.data.prepared import Split, batch_indices, mirror, to_unit
+from understudy.data.prepared import Split, batch_indices, class_plane, mirror, to_unit
 from understudy.errors import UserError
 from understudy.metrics.judge import JudgeNet, predict
 from understudy.metrics.segmentation import confusion_matrices, mean_iou
@@ -55,18 +55,19 @@ class Training:
         """Seeds torch's global generators with `params.seed`."""
         machine.seed_everything(params.seed)
         self.pairs, self.params, self.runtime = pairs, params, runtime
+        self.labels = class_plane(pairs.inputs)
         self.device = machine.device(runtime)
         self.net = JudgeNet(num_classes, params.width).to(self.device).train()
         self.average = copy.deepcopy(self.net).eval().requires_grad_(False)
         self.optimizer = torch.optim.AdamW(self.net.parameters(), params.learning_rate, weight_decay=WEIGHT_DECAY)
-        self.weights = class_weights(pairs.inputs, num_classes, ignore).to(self.device)
+        self.weights = class_weights(self.labels, num_classes, ignore).to(self.device)
         self.generator = torch.Generator().manual_seed(params.seed)
 
     def step(self, index: int) -> float:
         """Take step `index` (from 0) and return its loss. Raises UserError when that is not finite."""
         params = self.params
         indices, flips = batch_indices(len(self.pairs), params.batch_size, params.seed, index)
-        photos, labels = mirror(self.pairs.photos[indices], flips), mirror(self.pairs.inputs[indices], flips)
+        photos, labels = mirror(self.pairs.photos[indices], flips), mirror(self.labels[indices], flips)
         photos, labels = augment(to_unit(photos), labels, self.generator)
         for group in self.optimizer.param_groups:
             group["lr"] = params.learning_rate * one_cycle(index, params.steps)
@@ -196,7 +197,7 @@ def validate(net: JudgeNet, pairs: Split, ignore: int | None, batch_size: int, r
     """mIoU of `net` on real pairs, in the precision of training."""
     device = next(net.parameters()).device
     total = torch.zeros(net.num_classes, net.num_classes, dtype=torch.int64)
-    for photos, labels in zip(pairs.photos.split(batch_size), pairs.inputs.split(batch_size), strict=True):
+    for photos, labels in zip(pairs.photos.split(batch_size), class_plane(pairs.inputs).split(batch_size), strict=True):
         with machine.autocast(runtime, device):
             logits = net(to_unit(photos).to(device))
         total += confusion_matrices(labels, predict(logits, ignore).cpu(), net.num_classes, ignore).sum(0)

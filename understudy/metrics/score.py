@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from understudy.data.prepared import to_unit
+from understudy.data.prepared import class_plane, to_unit
 from understudy.metrics import protocol
 from understudy.metrics.bootstrap import draw, interval
 from understudy.metrics.frechet import Gaussian, Moments, frechet_distance
@@ -45,13 +45,14 @@ class Estimate:
 
 
 @torch.no_grad()
-def observe(judge: JudgeNet, photos: Tensor, labels: Tensor, ignore: int | None, batch_size: int = 50) -> Observation:
-    """Show every image to the judge once, in fp32. photos: uint8 [N, 3, H, W]; labels: uint8 [N, H, W], class indices.
+def observe(judge: JudgeNet, photos: Tensor, inputs: Tensor, ignore: int | None, batch_size: int = 50) -> Observation:
+    """Show every image to the judge once, in fp32. photos: uint8 [N, 3, H, W]; inputs: label maps as in `Split`.
 
     The judge must be in eval mode: otherwise an image's score would depend on its neighbours in the batch.
     """
     if judge.training:
         raise ValueError("the judge is in training mode; call judge.eval() first")
+    labels = class_plane(inputs)  # [N, H, W]
     if photos.dtype != torch.uint8 or photos[:, 0].shape != labels.shape:
         raise ValueError(f"expected uint8 [N, 3, H, W] and [N, H, W], found {photos.dtype} {list(photos.shape)} and "
                          f"{list(labels.shape)}")  # fmt: skip

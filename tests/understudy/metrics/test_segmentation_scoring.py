@@ -64,6 +64,14 @@ def test_perfect_photos_score_one_whatever_they_show_where_labels_are_ignored(pa
     assert values(made.asked(path), INFO, pairs.photos, pairs) == [1, 1, 1, 1]
 
 
+def test_edges_of_instances_are_not_scored(path, labels):
+    pairs = split(labels)
+    edged = dataclasses.replace(pairs, inputs=torch.stack([labels, labels % 2], dim=1))
+    photos = drawn(labels.flip(1))
+    info = sized((4, 4), edges=True)
+    assert values(made.asked(path), info, photos, edged) == values(made.asked(path), INFO, photos, pairs)
+
+
 def test_a_score_computed_by_hand(path):
     """One image: a a b b / a v b c. Read: a b b b / a b b b."""
     pairs = split(torch.tensor([[[1, 1, 2, 2], [1, 0, 2, 3]]], dtype=torch.uint8))
