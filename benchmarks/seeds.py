@@ -33,18 +33,25 @@ from scipy.stats import t
 from understudy.errors import UserError
 from understudy.files import read_json, write_json, write_text
 from understudy.lineage import lineage
+from understudy.metrics.protocol import FRECHET, KID, READINGS
 from understudy.params.active import load_all
 from understudy.params.loader import read
 from understudy.report.tables import reading
 
 SHARED = ("prepare", "check", "judge")
 OWN = ("teacher", "prune", "distill", "baseline", "evaluate")
-READ = ("runtime", "prepare", "judge", "teacher", "prune", "student", "distill", "evaluate")  # by what is measured
+READ = (  # by what is measured
+    "runtime", "prepare", "judge", "objective", "teacher", "prune", "student", "distill", "evaluate",
+)  # fmt: skip
+# Sub-sections that belong to one family each; only that of the section's own `family` is looked at.
+FAMILIES = {"objective": ("cyclegan", "gaugan"), "teacher": ("inception", "resnet", "unet", "spade", "custom")}
 MODELS = ("teacher", "student", "baseline")
-QUALITY = {  # metric: (heading, decimals)
-    "miou_segmenter_noresize_test": ("mIoU", 4),
-    "frechet_distance_segmenter_noresize_test": ("Frechet distance", 4),
-    "kid_segmenter_noresize_test": ("KID x 1000", 3),
+HEADINGS = {  # what a metric's name begins with: (heading, decimals)
+    "miou": ("mIoU", 4),
+    "l1_to_input": ("L1 to the input", 4),
+    "target_share": ("taken for the target", 3),
+    "frechet_distance": ("Frechet distance", 4),
+    "kid": ("KID x 1000", 3),
 }
 COSTS = ("macs_true_g", "macs_legacy_g", "params_m")
 
@@ -96,9 +103,18 @@ def _done(path: Path, recipe: Path) -> bool:
 def settings(recipe: Path, sections: Sequence[str] = READ) -> str:
     """12 hexadecimal digits that stand for everything in a recipe that its results depend on: not the gate's bounds.
 
-    What is null is off, as if it were not there: a new parameter that a recipe does not use leaves its results valid.
+    What is null is off, as if it were not there, and so are instances that are not looked at and what another family
+    uses: a new parameter that a recipe does not use leaves its results valid.
     """
     values = _given({key: value for key, value in read(recipe).items() if key in sections})
+    for section, families in FAMILIES.items():
+        for family in families:
+            if values.get(section, {}).get("family", family) != family:
+                values[section].pop(family, None)
+    if not values.get("prepare", {}).get("instances"):
+        values.get("prepare", {}).pop("instances", None)
+    if values.get("objective", {}).get("family") != "cyclegan":
+        values.get("distill", {}).pop("cyclegan", None)
     return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:12]
 
 
@@ -130,7 +146,9 @@ def _run_seed(recipe: Path, seed: int, scratch: Path, shared: Path, results: Pat
         _run_stage(stage, params, root)
     evaluation = read_json(root / "artifacts/evaluate/evaluation.json")
     latency = read_json(root / ".understudy/evaluate/latency.json")
-    kept = {key: evaluation[key] for key in ("dataset", "split", "determinism", "models", "differences", "collapse")}
+    kept = {
+        key: evaluation[key] for key in ("dataset", "kind", "split", "determinism", "models", "differences", "collapse")
+    }
     write_json(
         results / f"seed-{seed}.json",
         {
@@ -172,25 +190,41 @@ def _processor() -> str:
 
 def table(recipe: Path, found: Sequence[Mapping[str, Any]]) -> str:
     """Markdown: quality and cost by seed, then the two comparisons that decide, each with its 95 % interval."""
-    head = ["seed", *(f"{heading}, {model}" for heading, _ in QUALITY.values() for model in MODELS)]
+    quality = metrics_of(found[0])
+    head = ["seed", *(f"{_heading(metric)}, {model}" for metric in quality for model in MODELS)]
     lines = ["| " + " | ".join(head) + " |", "|" + " --- |" * len(head)]
     for result in found:
-        cells = [_cell(result, model, metric) for metric in QUALITY for model in MODELS]
+        cells = [_cell(result, model, metric) for metric in quality for model in MODELS]
         lines.append(_row([str(result["seed"]), *cells]))
-    lines.append(_row(["mean", *(_mean(found, model, metric) for metric in QUALITY for model in MODELS)]))
+    lines.append(_row(["mean", *(_mean(found, model, metric) for metric in quality for model in MODELS)]))
     lines += ["", "| seed | metric | student - teacher | student - baseline |", "| --- | --- | --- | --- |"]
     for result in found:
-        for metric, (heading, _) in QUALITY.items():
+        for metric in quality:
             pair = [reading(metric, _difference(result, other, metric)) for other in MODELS[::2]]
-            lines.append(_row([str(result["seed"]), heading, *pair]))
+            lines.append(_row([str(result["seed"]), _heading(metric), *pair]))
     if len(found) > 1:
-        for metric, (heading, _) in QUALITY.items():
+        for metric in quality:
             pair = [
                 reading(metric, over_seeds([_difference(r, other, metric) for r in found])) for other in MODELS[::2]
             ]
-            lines.append(_row(["all", heading, *pair]))
+            lines.append(_row(["all", _heading(metric), *pair]))
     lines += ["", _costs(found), "", _origin(recipe, found)]
     return "\n".join(lines) + "\n"
+
+
+def metrics_of(result: Mapping[str, Any]) -> tuple[str, ...]:
+    """What a table of such data shows: what their judge reads, the Frechet distance, KID."""
+    kind = result["kind"]
+    return READINGS[kind][0].name, FRECHET[kind], KID[kind]
+
+
+def _heading(metric: str) -> str:
+    return _shown(metric)[0]
+
+
+def _shown(metric: str) -> tuple[str, int]:
+    """Heading and decimals."""
+    return next(shown for start, shown in HEADINGS.items() if metric.startswith(start))
 
 
 def _difference(result: Mapping[str, Any], other: str, metric: str) -> Mapping[str, float] | None:
@@ -217,7 +251,7 @@ def _scale(metric: str) -> float:
 
 
 def _number(value: float, metric: str) -> str:
-    return f"{value * _scale(metric):.{QUALITY[metric][1]}f}"
+    return f"{value * _scale(metric):.{_shown(metric)[1]}f}"
 
 
 def _cell(result: Mapping[str, Any], model: str, metric: str) -> str:
@@ -246,7 +280,8 @@ def _costs(found: Sequence[Mapping[str, Any]]) -> str:
 
 
 def _origin(recipe: Path, found: Sequence[Mapping[str, Any]]) -> str:
-    ceiling = found[0]["models"]["real"]["miou_segmenter_noresize_test"]["value"]
+    best = metrics_of(found[0])[0]
+    ceiling = _number(found[0]["models"]["real"][best]["value"], best)
     minutes = statistics.median(sum(result["minutes"].values()) for result in found)
     dates = sorted(result["date"] for result in found)
     when = dates[0] if dates[0] == dates[-1] else f"{dates[0]} to {dates[-1]}"
@@ -254,7 +289,7 @@ def _origin(recipe: Path, found: Sequence[Mapping[str, Any]]) -> str:
     return (
         "Intervals: 95 %, of a seed by paired bootstrap over the test images, of all by Student's t over the seeds; "
         "better and worse where they leave zero out. ±: standard deviation over seeds. The judge reads "
-        f"real test photos at mIoU {ceiling:.4f}. {minutes:.0f} minutes a seed. Made by "
+        f"real test photos at {_heading(best)} {ceiling}. {minutes:.0f} minutes a seed. Made by "
         f"`python -m benchmarks.seeds --recipe {recipe}` on {when}; {hardware}."
     )
 

@@ -2,8 +2,8 @@
 
 Makes    artifacts/evaluate/: evaluation.json (everything, with intervals), metrics.json (values alone, for
          `dvc metrics`), resamples.safetensors (behind the intervals, for export to compare with), classes.csv (IoU by
-         class), samples.png; and .understudy/evaluate/latency.json, which is no output of the graph: it belongs to a
-         machine and a moment
+         class, a header alone where there are none), samples.png; and .understudy/evaluate/latency.json, which is no
+         output of the graph: it belongs to a machine and a moment
 Reads    artifacts/prepare, artifacts/judge, artifacts/{teacher,distill,baseline}; params base, runtime, evaluate; and
          Inception's weights where evaluate.inception names them, kept with what they see in real photos outside the
          graph: in the user's cache folder and in .understudy/cache
@@ -36,16 +36,18 @@ from understudy.data.prepared import (
     load_split,
     show_inputs,
 )
-from understudy.data.terms import INPUT_TITLES
+from understudy.examples import example_columns, examples
 from understudy.files import atomic, sha256, write_json
-from understudy.grid import spread, write_grid
+from understudy.grid import write_grid
 from understudy.measure import latency_ms, peak_activation_bytes
+from understudy.metrics.bootstrap import resample
 from understudy.metrics.collapse import find_collapse
 from understudy.metrics.inception_scoring import InceptionScoring
-from understudy.metrics.judge import JudgeNet, load_judge
+from understudy.metrics.judge import load_judge
+from understudy.metrics.judge_net import JudgeNet
 from understudy.metrics.protocol import L1_TO_TEACHER
 from understudy.metrics.resamples import save_resamples
-from understudy.metrics.score import Estimate, Scorer, differences, observe
+from understudy.metrics.score import Estimate, Scorer, differences, observe, observe_real
 from understudy.metrics.segmentation_scoring import SegmentationScoring
 from understudy.models.generator import Generator
 from understudy.params.base import Base
@@ -83,7 +85,7 @@ def scene(job: Job) -> Scene:
     seed_everything(job.params(Base).seed)
     place = device(job.params(Runtime))
     info = load_info(job.input("prepare/dataset.json"))
-    judge = load_judge(job.input("judge/judge.json").parent, info.num_classes).to(place)
+    judge = load_judge(job.input("judge/judge.json").parent, info).to(place)
     models = {}
     for name, stage in MODELS.items():
         path = job.input(f"{stage}/arch.json")
@@ -123,39 +125,44 @@ def run(job: Job) -> None:
         for name, (arch, net) in models.items()
     }
     print("evaluate: translated the test split; scoring", flush=True)
-    real = observe(judge, pairs.photos, pairs.inputs, info.ignore)
-    scorer = Scorer(real, params.resamples, job.params(Base).seed)
-    seen = {name: observe(judge, images, pairs.inputs, info.ignore) for name, images in photos.items()}
+    drawn = resample(info.kind, len(pairs.inputs), len(pairs.photos), params.resamples, job.params(Base).seed)
+    real = observe_real(judge, pairs)
+    scorer = Scorer(info.kind, real, drawn)
+    seen = {name: observe(judge, images, pairs.inputs) for name, images in photos.items()}
     scores = {name: scorer.score(observation) for name, observation in seen.items()}
     for name in ("student", "baseline"):
         scores[name][L1_TO_TEACHER] = scorer.l1_to_teacher(photos[name], photos["teacher"])
     real_scores = scorer.score_real()
-    drawn = (params.resamples, job.params(Base).seed)
     if ready.segmentation is not None:
-        by_segmentation = ready.segmentation.score(photos | {"real": pairs.photos}, pairs, *drawn)
+        by_segmentation = ready.segmentation.score(
+            photos | {"real": pairs.photos}, pairs, params.resamples, job.params(Base).seed
+        )
         real_scores |= by_segmentation.pop("real")
         for name, found in by_segmentation.items():
             scores[name] |= found
     if ready.inception is not None:
         prepared = job.input("prepare/test.zip").parent
-        for name, found in ready.inception.score(photos, prepared, info, job.root / CACHE, *drawn).items():
+        for name, found in ready.inception.score(photos, prepared, info, job.root / CACHE, drawn).items():
             scores[name] |= found
     for metric, needed in scorer.skipped().items():
-        print(f"evaluate: {metric} left out: {len(pairs)} test images, {needed} needed")
-    coloured = show_inputs(pairs.inputs, info)
-    collapse = {name: find_collapse(images, coloured, pairs.photos) for name, images in photos.items()}
+        print(f"evaluate: {metric} left out: {min(len(pairs), len(real))} test images, {needed} needed")
+    shown = show_inputs(pairs.inputs, info)
+    collapse = {name: find_collapse(images, shown, pairs.photos, info.kind) for name, images in photos.items()}
     for name, failure in collapse.items():
         if failure:
             print(f"evaluate: {name}: {failure}")
-    per_class = {name: _by_class(scorer.score_classes(seen[name]), info) for name in seen}
-    per_class["real"] = _by_class(scorer.score_classes(real), info)
+    per_class: dict[str, dict[str, dict[str, float | int]]] = {}
+    if info.kind == "labels":
+        observed = {**seen, "real": real}
+        per_class = {name: _by_class(scorer.score_classes(found), info) for name, found in observed.items()}
     costs = {
         name: _costs(arch, net, job.input(f"{MODELS[name]}/weights.safetensors"))
         for name, (arch, net) in models.items()
     }
     evaluation: dict[str, Any] = {
-        "schema": 1,
+        "schema": 2,
         "dataset": info.name,
+        "kind": info.kind,
         "split": "test",
         "seed": job.params(Base).seed,
         "determinism": determinism(ready.device),
@@ -174,7 +181,7 @@ def run(job: Job) -> None:
     save_resamples(scores, job.output("evaluate/resamples.safetensors"))
     write_json(job.output("evaluate/metrics.json"), _flat(evaluation["models"]))
     _write_classes(per_class, job.output("evaluate/classes.csv"))
-    _draw(pairs, INPUT_TITLES[info.kind], coloured, photos, job.output("evaluate/samples.png"))
+    _draw(pairs, info, photos, job.output("evaluate/samples.png"))
     _time(job, ready, pairs.inputs[:1])
 
 
@@ -187,7 +194,7 @@ def _seconds(ready: Scene, params: Evaluate) -> float:
         for part in (inputs[:1], inputs):  # the first passes pay for set-up
             start = time.perf_counter()
             photos = translate(net, part, arch.encoding, info, ready.device, contextlib.nullcontext)
-            observe(ready.judge, photos, part, info.ignore)
+            observe(ready.judge, photos, part)
             spent = time.perf_counter() - start
         seconds += spent * (info.counts["test"] + 2 * params.latency_runs) / TIMED
     if ready.inception is not None:
@@ -240,26 +247,26 @@ def _write_classes(per_class: Mapping[str, Mapping[str, Mapping[str, float]]], p
     """A row for each class that the test labels contain, a column for each model: what `dvc plots` draws."""
     with atomic(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as stream:
         writer = csv.writer(stream, lineterminator="\n")
-        writer.writerow(["class", *per_class])
-        for name in per_class["real"]:
+        writer.writerow(["class", *MODELS, "real"])
+        for name in per_class.get("real", ()):
             writer.writerow([name, *(f"{classes[name]['value']:.4f}" for classes in per_class.values())])
 
 
-def _draw(pairs: Split, title: str, coloured: Tensor, photos: Mapping[str, Tensor], path: Path) -> None:
+def _draw(pairs: Split, info: DatasetInfo, photos: Mapping[str, Tensor], path: Path) -> None:
     """Input, real photo and every model's translation, for some test images."""
-    columns = {title: coloured, "real photo": pairs.photos, **photos}
-    shown = spread(len(pairs))
-    write_grid({title: images[shown] for title, images in columns.items()}, path)
+    shown = examples(pairs)
+    translations = {name: images[shown] for name, images in photos.items()}
+    write_grid({**example_columns(pairs, shown, info), **translations}, path)
 
 
-def _time(job: Job, ready: Scene, labels: torch.Tensor) -> None:
+def _time(job: Job, ready: Scene, inputs: Tensor) -> None:
     """Latency of one image, the models side by side in one run; with the hashes that say which networks were timed.
 
-    labels: as in `Split`, the first alone.
+    inputs: as in `Split`, one of them.
     """
     runs = job.params(Evaluate).latency_runs
     times: dict[str, Any] = {
-        name: latency_ms(net, encode_inputs(labels.to(ready.device), arch.encoding, ready.info), runs)
+        name: latency_ms(net, encode_inputs(inputs.to(ready.device), arch.encoding, ready.info), runs)
         for name, (arch, net) in ready.models.items()
     }
     weights = [f"{stage}/weights.safetensors" for stage in MODELS.values()]

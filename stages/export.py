@@ -27,10 +27,12 @@ from understudy.errors import UserError
 from understudy.export.record import FILES, SCHEMA
 from understudy.files import read_json, sha256, write_json
 from understudy.measure import latency_ms
+from understudy.metrics.bootstrap import resample
 from understudy.metrics.collapse import find_collapse
-from understudy.metrics.judge import JudgeNet, load_judge
+from understudy.metrics.judge import load_judge
+from understudy.metrics.judge_net import JudgeNet
 from understudy.metrics.resamples import load_estimates
-from understudy.metrics.score import Estimate, Observation, Scorer, differences, observe
+from understudy.metrics.score import Estimate, Scorer, differences, observe, observe_real
 from understudy.models.generator import Generator
 from understudy.params.base import Base
 from understudy.params.evaluate import Evaluate
@@ -68,7 +70,7 @@ def scene(job: Job) -> Scene:
     seed_everything(job.params(Base).seed)
     place = device(job.params(Runtime))
     info = load_info(job.input("prepare/dataset.json"))
-    judge = load_judge(job.input("judge/judge.json").parent, info.num_classes).to(place)
+    judge = load_judge(job.input("judge/judge.json").parent, info).to(place)
     arch_path, weights = job.input("distill/arch.json"), job.input("distill/weights.safetensors")
     arch, net = load_generator(arch_path, weights)
     info.require_fit(arch.input_channels, arch.encoding, arch_path)
@@ -140,7 +142,7 @@ def _exported(job: Job, ready: Scene) -> dict[str, Any]:
     images = {name: torch.from_numpy(found).permute(0, 3, 1, 2).contiguous() for name, found in photos.items()}
     scores = _scores(job, ready, pairs, images)
     student = ready.evaluation["models"]["student"]
-    coloured = show_inputs(pairs.inputs, ready.info)
+    shown = show_inputs(pairs.inputs, ready.info)
     _time(job, own, translators, inputs[:1])
     return {
         "models": {
@@ -156,7 +158,9 @@ def _exported(job: Job, ready: Scene) -> dict[str, Any]:
             for name in paths
             for other, estimates in ready.estimates.items()
         },
-        "collapse": {name: find_collapse(found, coloured, pairs.photos) for name, found in images.items()},
+        "collapse": {
+            name: find_collapse(found, shown, pairs.photos, ready.info.kind) for name, found in images.items()
+        },
         "parity": {name: found.plain() for name, found in parity.items()},
         "int8": share and asdict(share),
         "files": {FILES[name]: sha256(path) for name, path in paths.items()},
@@ -180,12 +184,10 @@ def _write(job: Job, ready: Scene) -> dict[str, Path]:
 
 def _scores(job: Job, ready: Scene, pairs: Split, images: Mapping[str, Tensor]) -> Mapping[str, Mapping[str, Estimate]]:
     """Every file's metrics, on the resamples that evaluate drew. images: uint8 [N, 3, H, W] of the test inputs."""
-
-    def see(photos: Tensor) -> Observation:
-        return observe(ready.judge, photos, pairs.inputs, ready.info.ignore)
-
-    scorer = Scorer(see(pairs.photos), job.params(Evaluate).resamples, job.params(Base).seed)
-    return {name: scorer.score(see(photos)) for name, photos in images.items()}
+    kind, sizes = ready.info.kind, (len(pairs.inputs), len(pairs.photos))
+    drawn = resample(kind, *sizes, job.params(Evaluate).resamples, job.params(Base).seed)
+    scorer = Scorer(kind, observe_real(ready.judge, pairs), drawn)
+    return {name: scorer.score(observe(ready.judge, photos, pairs.inputs)) for name, photos in images.items()}
 
 
 def calibration(job: Job, info: DatasetInfo) -> np.ndarray:

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from understudy.data.terms import KINDS, Kind
 from understudy.errors import DATA_FAILED, UserError
 from understudy.export.record import FILES, RECORD
 from understudy.files import read_json, sha256
@@ -19,7 +20,7 @@ from understudy.metrics.protocol import L1_TO_TEACHER, MEASURED, Metric, by_ince
 from understudy.params.gate import CHAMPION, CLEAR, CLEARLY_BETTER, EVALUATED, INFORMATIONAL, Gate
 from understudy.verdict import ExportVerdict, Finding, Outcome, Verdict, has_passed
 
-SCHEMA = 1  # of evaluation.json
+SCHEMA = 2  # of evaluation.json; 1 did not tell the kind of the data
 EVALUATION = "artifacts/evaluate/evaluation.json"  # under ROOT
 STUDENT_MODEL = "student"  # its name in evaluation.json
 STUDENT = ("artifacts/distill/arch.json", "artifacts/distill/weights.safetensors")
@@ -39,7 +40,9 @@ def judge(
     """Apply every rule of the policy to the student, and to each of its exported files.
 
     evaluation: as read_evaluation returns it. evaluation_sha256: of its file. exports: as read_record returns them.
+    Raises UserError when the policy names a metric that data of this kind do not have.
     """
+    _require_known(gate, evaluation["kind"])
     findings = _findings(gate, evaluation, STUDENT_MODEL)
     return Verdict(
         passed=has_passed(findings),
@@ -52,6 +55,15 @@ def judge(
         files=evaluation["files"],
         exports=_judge_exports(gate, evaluation, exports) if exports else {},
     )
+
+
+def _require_known(gate: Gate, kind: Kind) -> None:
+    if wrong := [metric for metric in gate.policy if not protocol.fits(metric, kind)]:
+        known = ", ".join(metric.name for metric in protocol.JUDGED[kind])
+        raise UserError(
+            f"{gate.source}: {', '.join(wrong)} cannot be had of data of kind {kind}, whose judge is the "
+            f"{protocol.JUDGES[kind]}; it has {known}, and what every kind has (docs/metrics.md)"
+        )
 
 
 def _judge_exports(
@@ -281,6 +293,8 @@ def read_evaluation(root: Path) -> tuple[dict[str, Any], str]:
         raise UserError(f"{error}; `dvc repro evaluate` makes it", DATA_FAILED) from None
     if not isinstance(evaluation, dict) or evaluation.get("schema") != SCHEMA:
         raise UserError(f"{path}: not an evaluation of schema {SCHEMA}; run `dvc repro evaluate`", DATA_FAILED)
+    if evaluation.get("kind") not in KINDS:
+        raise UserError(f"{path}: no kind of data ({', '.join(KINDS)}); run `dvc repro evaluate`", DATA_FAILED)
     files = evaluation.get("files")
     if not isinstance(files, dict) or not isinstance(evaluation.get("models"), dict):
         raise UserError(f"{path}: `models` or `files` is missing; run `dvc repro evaluate`", DATA_FAILED)

@@ -6,10 +6,11 @@ from typing import Any
 
 import pytest
 
-from benchmarks.seeds import OWN, QUALITY, SHARED, over_seeds, results_of, settings, table
+from benchmarks.seeds import OWN, SHARED, metrics_of, over_seeds, results_of, settings, table
 from understudy.errors import UserError
 
-MIOU, FRECHET, KID = QUALITY
+MIOU, FRECHET, KID = metrics_of({"kind": "labels"})
+STREET_SCENES = Path(__file__).parents[2] / "recipes/street-scenes.yaml"
 
 
 def result(seed: int, miou: float) -> dict[str, Any]:
@@ -23,6 +24,7 @@ def result(seed: int, miou: float) -> dict[str, Any]:
 
     return {
         "seed": seed,
+        "kind": "labels",
         "date": f"2030-01-0{seed + 1}",
         "hardware": "A processor, 1 thread",
         "minutes": {"teacher": 10.0, "distill": 5.0},
@@ -103,3 +105,32 @@ def test_a_parameter_that_is_null_is_none_for_the_results(tmp_path):
     assert settings(recipe) == settings(more)
     more.write_text("teacher: {ngf: 8, source: {path: G.pth}}\n")
     assert settings(recipe) != settings(more)
+
+
+def test_what_another_family_uses_leaves_results_valid(tmp_path):
+    """And what this one uses does not."""
+    shipped = STREET_SCENES.read_text()
+    recipe = tmp_path / "recipe.yaml"
+
+    def digest(old: str, new: str) -> str:
+        assert old in shipped
+        recipe.write_text(shipped.replace(old, new))
+        return settings(recipe)
+
+    same = settings(STREET_SCENES)
+    assert digest("levels: 5", "levels: 6") == digest("lambda_cycle: 10.0", "lambda_cycle: 9.0") == same
+    assert digest("directions: one", "directions: both") == digest("  instances: false\n", "") == same
+    assert digest("instances: false", "instances: true") != same
+    assert digest("reduction: 6, padding", "reduction: 4, padding") != same
+    assert digest("family: pix2pix", "family: gaugan") != same
+
+
+def test_every_kind_of_data_has_its_own_metrics():
+    one = result(0, 0.5) | {"kind": "unpaired"}
+    share = metrics_of(one)[0]
+    for name, model in one["models"].items():
+        model[share] = {"value": {"real": 0.83, "student": 0.5}.get(name, 0.4)}
+    text = table(Path("recipes/x.yaml"), [one])
+    head, _, first, *_ = rows(text)
+    assert head[2] == "taken for the target, student" and first[2] == "0.500"
+    assert "The judge reads real test photos at taken for the target 0.830" in text

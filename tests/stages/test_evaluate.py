@@ -9,9 +9,11 @@ from pathlib import Path
 import numpy as np
 import onnx_segmentation
 import pytest
+import torch
 from PIL import Image
 from random_inception import content, pictures
 from safetensors.torch import load_file
+from three_kinds import write_prepared
 
 from stages import evaluate
 from understudy.arch import families as architecture
@@ -21,11 +23,15 @@ from understudy.errors import UserError
 from understudy.files import read_json, write_json
 from understudy.gate import judge
 from understudy.metrics import inception_scoring
-from understudy.metrics.judge import JudgeNet, save_judge
+from understudy.metrics.judge import build_judge, save_judge
+from understudy.metrics.protocol import JUDGED, JUDGES, READINGS
+from understudy.metrics.segmenter import Segmenter
 from understudy.params.base import Base
 from understudy.params.evaluate import Evaluate, Inception
 from understudy.params.gate import Gate
 from understudy.params.runtime import Runtime
+from understudy.report.page import write_page
+from understudy.report.tables import tables
 from understudy.stage import Job
 from understudy.tensors import save_weights
 
@@ -62,7 +68,7 @@ def job(tmp_path: Path) -> Job:
         "palette": [[255, 0, 0], [0, 255, 0], [0, 0, 255]], "counts": COUNTS})  # fmt: skip
     for seed, split in enumerate(("train", "test")):
         write_split(made / f"prepare/{split}.zip", seed, COUNTS[split])
-    save_judge(JudgeNet(3, 4), made / "judge")
+    save_judge(Segmenter(3, 4), made / "judge")
     for stage in ("teacher", "distill", "baseline"):
         network(made / stage, 3)
     return Job("evaluate", tmp_path, PARAMS)
@@ -80,7 +86,7 @@ def test_networks_of_other_classes_are_named(begin, job):
     with pytest.raises(UserError, match=r"distill/arch\.json: takes 4 input channels, data set tiny gives 3"):
         begin(job)
     network(job.root / "artifacts/distill", 3)
-    save_judge(JudgeNet(4, 4), job.root / "artifacts/judge")
+    save_judge(Segmenter(4, 4), job.root / "artifacts/judge")
     with pytest.raises(UserError, match=r"judge\.json: knows 4 classes, the data have 3"):
         begin(job)
 
@@ -194,3 +200,29 @@ def test_another_file_than_named_stops_the_plan(with_segmentation):
     (with_segmentation.root / "net.onnx").write_bytes(b"a page that says: not found")
     with pytest.raises(UserError, match=r"evaluate\.segmentation\.sha256: .*has SHA-256 .*expected"):
         evaluate.plan(with_segmentation)
+
+
+@pytest.mark.parametrize("kind", ["photos", "unpaired"])
+def test_data_without_classes_are_scored_by_their_own_judge(kind, tmp_path):
+    info = write_prepared(tmp_path, kind)
+    torch.manual_seed(0)
+    save_judge(build_judge(info, 1), tmp_path / "artifacts/judge")
+    for stage in ("teacher", "distill", "baseline"):
+        arch = inception(4, 3, 4, "batch", "zero", "rgb", 3, (32, 32))
+        architecture.save(arch, tmp_path / f"artifacts/{stage}/arch.json")
+        save_weights(architecture.build(arch), tmp_path / f"artifacts/{stage}/weights.safetensors")
+    job = Job("evaluate", tmp_path, PARAMS)
+    evaluate.plan(job)
+    evaluate.run(job)
+    found = read_json(job.output("evaluate/evaluation.json"))
+    names = {metric.name for metric in JUDGED[kind]}
+    assert found["kind"] == kind and found["per_class_iou"] == {} and names <= set(found["models"]["student"])
+    assert set(found["models"]["real"]) == {metric.name for metric in READINGS[kind]}
+    assert names <= set(found["differences"]["student_minus_teacher"])
+    assert job.output("evaluate/classes.csv").read_text() == "class,teacher,student,baseline,real\n"
+    assert job.output("evaluate/samples.png").exists() and set(found["collapse"]) == {"teacher", "student", "baseline"}
+    page = tmp_path / "report.html"
+    write_page(tmp_path, page)
+    html = page.read_text()
+    assert JUDGES[kind] in html and 'id="classes"' not in html and "IoU" not in html and 'id="widths"' in html
+    assert "by the run's own " + JUDGES[kind] in "\n".join(table.text() for table in tables(found, None))

@@ -16,9 +16,12 @@ from understudy.export import parity
 from understudy.export.record import FILES, RECORD, read_record
 from understudy.files import read_json, sha256, write_json
 from understudy.gate import EVALUATION
-from understudy.metrics.protocol import KID, MIOU
+from understudy.metrics import protocol
+from understudy.metrics.protocol import MIOU
 from understudy.params.export import Export
 from understudy.stage import Job, main
+
+KID = protocol.KID["labels"]
 
 pytestmark = pytest.mark.slow
 job = test_evaluate.job  # three networks of three classes and five test images, not evaluated yet

@@ -20,7 +20,8 @@ def root(tmp_path):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text(name)
     evaluation = {
-        "schema": 1,
+        "schema": 2,
+        "kind": "labels",
         "models": {"student": {METRIC: {"value": 0.4, "low": 0.3, "high": 0.5, "n": 100}}},
         "collapse": {"student": None},
         "files": {name: sha256(tmp_path / name) for name in files},

@@ -11,14 +11,19 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from three_kinds import write_prepared
 
 from stages import judge
 from understudy import stage
 from understudy.data.checked import mark
 from understudy.data.manifest import write_manifest
+from understudy.data.prepared import load_info
 from understudy.errors import DATA_FAILED
 from understudy.files import write_json
 from understudy.metrics.judge import load_judge
+from understudy.metrics.protocol import JUDGES
+from understudy.params.judge import Judge
+from understudy.params.runtime import Runtime
 from understudy.train.log import read
 
 CLASSES = ["road", "sky", "void"]
@@ -73,10 +78,11 @@ def test_makes_a_judge_and_says_how_good_it_is(root):
     done = subprocess.run(command, capture_output=True, text=True, timeout=250, env=environment)
     assert done.returncode == 0, done.stderr
     metrics = json.loads((root / "artifacts/judge/metrics.json").read_text())
-    assert 0 <= metrics["miou_val"] <= 1
-    assert f"mIoU {metrics['miou_val']:.3f} on 6 real validation photos" in done.stdout
+    assert 0 <= metrics["miou_segmenter_noresize_val"] <= 1
+    score = metrics["miou_segmenter_noresize_val"]
+    assert f"miou_segmenter_noresize_val {score:.3f} of 6 real photos" in done.stdout
     assert "12/12  loss" in done.stdout
-    net = load_judge(root / "artifacts/judge", 3)
+    net = load_judge(root / "artifacts/judge", load_info(root / "artifacts/prepare/dataset.json"))
     assert (net.num_classes, net.width) == (3, 4)
     (log,) = (root / ".understudy/judge").glob("*/log.jsonl")
     records = list(read(log))
@@ -85,8 +91,8 @@ def test_makes_a_judge_and_says_how_good_it_is(root):
     assert [r["step"] for r in records if r["event"] == "step"] == [10, 12]
     assert all(r["losses"]["cross_entropy"] > 0 and r["rate"] > 0 for r in records if r["event"] == "step")
     scores = [r["metrics"]["miou_segmenter_noresize_val"] for r in records if r["event"] == "validation"]
-    assert records[-1]["event"] == "end" and max(scores) == metrics["miou_val"]
-    assert records[-1]["metrics"] == {"miou_segmenter_noresize_val": metrics["miou_val"]}
+    assert records[-1]["event"] == "end" and max(scores) == metrics["miou_segmenter_noresize_val"]
+    assert records[-1]["metrics"] == {"miou_segmenter_noresize_val": metrics["miou_segmenter_noresize_val"]}
 
 
 def test_dry_run_prints_the_plan_and_writes_nothing(root, capsys):
@@ -94,7 +100,7 @@ def test_dry_run_prints_the_plan_and_writes_nothing(root, capsys):
         stage.main("judge", judge.READS, judge.plan, judge.run, [*arguments(root), "--dry-run"])
     assert left.value.code == 0
     printed = capsys.readouterr().out
-    assert "training pairs: 12" in printed
+    assert "training images: 12" in printed
     assert "judge.steps: 12" in printed
     assert " G a photo" in printed and "s a step, just timed" in printed
     assert not (root / ".understudy").exists()
@@ -118,3 +124,21 @@ def test_a_missing_split_is_named(root, capsys):
         stage.main("judge", judge.READS, judge.plan, judge.run, arguments(root))
     assert left.value.code == 2
     assert "val.zip: missing" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("kind", "name"), [
+    ("photos", "l1_to_input_inverter_noresize_val"), ("unpaired", "accuracy_classifier_noresize_val"),
+])  # fmt: skip
+def test_other_kinds_of_data_have_other_judges(kind, name, tmp_path, monkeypatch):
+    monkeypatch.setenv("UNDERSTUDY_TRACKING", "off")
+    info = write_prepared(tmp_path, kind)
+    sections = {Judge: Judge(7, 4, 12, 4, 0.004), Runtime: Runtime("cpu", "fp32")}
+    job = stage.Job("judge", tmp_path, sections)
+    assert judge.plan(job)["judge"] == JUDGES[kind]
+    judge.run(job)
+    metrics = json.loads((tmp_path / "artifacts/judge/metrics.json").read_text())
+    assert list(metrics) == [name] and 0 <= metrics[name] <= 1
+    assert load_judge(tmp_path / "artifacts/judge", info).kind == kind
+    (log,) = (tmp_path / ".understudy/judge").glob("*/log.jsonl")
+    scores = [record["metrics"][name] for record in read(log) if record["event"] == "validation"]
+    assert (min if kind == "photos" else max)(scores) == metrics[name]

@@ -24,11 +24,14 @@ from understudy.cli import VERBS, main
 from understudy.errors import BAD_INPUT, DATA_FAILED, GATE_FAILED, OK, UNEXPECTED, UserError
 from understudy.files import read_json, sha256, write_json
 from understudy.locks import held
-from understudy.metrics.protocol import FRECHET, MEASURED, MIOU
+from understudy.metrics import protocol
+from understudy.metrics.protocol import MEASURED, MIOU
 from understudy.params.loader import read
 from understudy.report.tables import MODELS
 from understudy.tensors import save_weights
 from understudy.train.log import Log
+
+FRECHET = protocol.FRECHET["labels"]
 
 REPO = Path(__file__).parents[2]
 SCRIPT = [sys.executable, "-c", "import sys; from understudy.cli import main; sys.exit(main())"]
@@ -298,8 +301,9 @@ def write_evaluation(root):
         for model, miou, size in (("teacher", 0.61, 10.0), ("student", 0.6, 0.5), ("baseline", 0.5, 0.5))
     }
     evaluation = {
-        "schema": 1,
+        "schema": 2,
         "dataset": "toy",
+        "kind": "labels",
         "split": "test",
         "models": {**models, "real": {MIOU: scored(0.7)}},
         "files": {WEIGHTS: "0" * 64},

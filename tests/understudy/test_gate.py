@@ -7,9 +7,12 @@ import pytest
 from understudy.errors import DATA_FAILED, UserError
 from understudy.files import sha256, write_json
 from understudy.gate import DATASET, EVALUATION, JUDGE, STUDENT, TEST_SPLIT, judge, read_evaluation
-from understudy.metrics.protocol import FRECHET, KID, L1_TO_TEACHER, MIOU
+from understudy.metrics import protocol
+from understudy.metrics.protocol import L1_TO_TEACHER, MIOU
 from understudy.params.gate import Gate
 from understudy.verdict import Finding, read_verdict, report
+
+FRECHET, KID = protocol.FRECHET["labels"], protocol.KID["labels"]
 
 MACS = "macs_true_g"
 RECORDED = (*STUDENT, DATASET, TEST_SPLIT, JUDGE)
@@ -23,7 +26,8 @@ def evaluation(**changes):
         "baseline": {MIOU: {"value": 0.30, "n": 100}, FRECHET: {"value": 1.5, "n": 100}, MACS: {"value": 0.05}},
     }
     return {
-        "schema": 1,
+        "schema": 2,
+        "kind": "labels",
         "feature_dims": 40,
         "models": models,
         "differences": {"student_minus_teacher": {MIOU: {"value": -0.02, "low": -0.05, "high": 0.01}}},
@@ -331,3 +335,23 @@ def test_evaluation_must_speak_of_the_files_at_hand(tmp_path):
         write_json(tmp_path / EVALUATION, without)
         with pytest.raises(UserError, match=f"{name}: not recorded"):
             read_evaluation(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("kind", "policy", "wrong"),
+    [
+        ("unpaired", {MIOU: {"min": 0.1}, MACS: {"max": 1}}, MIOU),
+        ("photos", {MACS: {"max": 1}, protocol.TARGET_SHARE: {"informational": True}}, protocol.TARGET_SHARE),
+        ("labels", {protocol.FRECHET["photos"]: {"max": 1}}, protocol.FRECHET["photos"]),
+    ],
+)
+def test_a_metric_of_another_kind_of_data_is_an_error_that_names_what_there_is(kind, policy, wrong):
+    with pytest.raises(UserError) as error:
+        found(policy, evaluation(kind=kind))
+    assert str(error.value).startswith(f"params.yaml: gate: {wrong} cannot be had of data of kind {kind}")
+    assert all(metric.name in str(error.value) for metric in protocol.JUDGED[kind]) and error.value.code != DATA_FAILED
+
+
+def test_metrics_that_every_kind_has_are_judged_of_every_kind():
+    for kind in protocol.JUDGES:
+        assert found({MACS: {"max": 1}, L1_TO_TEACHER: {"informational": True}}, evaluation(kind=kind))[0].passed

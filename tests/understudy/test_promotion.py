@@ -3,10 +3,13 @@ from dataclasses import replace
 import pytest
 
 from understudy.gate import JUDGE, STUDENT, TEST_SPLIT
-from understudy.metrics.protocol import FRECHET, MIOU
+from understudy.metrics import protocol
+from understudy.metrics.protocol import MIOU
 from understudy.params.gate import Gate
 from understudy.promotion import Champion, decide, shippable
 from understudy.verdict import ExportVerdict, Finding, Verdict
+
+FRECHET = protocol.FRECHET["labels"]
 
 FILES = {STUDENT[0]: "a" * 64, STUDENT[1]: "b" * 64}
 DATA, JUDGED_BY, EVALUATION = "d" * 64, "c" * 64, "e" * 64

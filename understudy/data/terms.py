@@ -12,3 +12,5 @@ Side = Literal["input", "photo"]  # what is translated, and what it is translate
 SIDES: tuple[Side, ...] = ("input", "photo")
 Direction = Literal["AtoB", "BtoA"]  # which of a set's two sides is the input, where they are called A and B
 INPUT_TITLES = {"labels": "label map", "photos": "input", "unpaired": "input"}  # over a column of pictures
+# Over the real photos beside them: of unpaired data they are not the inputs' own.
+PHOTO_TITLES = {"labels": "real photo", "photos": "real photo", "unpaired": "a real photo"}

@@ -27,6 +27,7 @@ from understudy.stage import Job, Plan
 from understudy.state_dict import read_state
 from understudy.tensors import save_weights
 from understudy.train.games import game
+from understudy.train.log import write_table
 from understudy.train.partners import Partners, save_partners
 from understudy.train.setting import seeded
 from understudy.train.validation import Validation, translate
@@ -115,8 +116,7 @@ def write(job: Job) -> None:
     playing.initialise(critic, seeded(job.params(Base).seed, "discriminator"))
     save_partners(Partners(critic, trained=False), job.output("teacher"))
     write_text(job.output("teacher/curves.csv"), "step,recon\n")
-    row = ",".join(f"{value:.6g}" for value in scores.values())
-    write_text(job.output("teacher/validation.csv"), f"step,{','.join(scores)}\n0,{row}\n")
+    write_table(job.output("teacher/validation.csv"), [(0, scores)], validation.columns)
     validation.draw(generator, job.output("teacher/samples.png"))
     write_json(job.output("teacher/metrics.json"), {"best_step": 0, "determinism": determinism(place), **scores})
     if failure := validation.find_collapse(generator):

@@ -10,6 +10,7 @@ from torch import Tensor
 from understudy.data.prepared import DatasetInfo, load_split
 from understudy.fetch import read_verified
 from understudy.files import sha256
+from understudy.metrics.bootstrap import Resamples
 from understudy.metrics.fid import InceptionScorer
 from understudy.metrics.inception import DIMS, feature_code, features, load_inception
 from understudy.metrics.protocol import KID_IMAGES, PUBLISHED, Resize, inception_name
@@ -42,14 +43,14 @@ class InceptionScoring:
         return (time.perf_counter() - start) * len(self._asked.resize) * images / TIMED
 
     def score(
-        self, photos: Mapping[str, Tensor], prepared: Path, info: DatasetInfo, cache: Path, resamples: int, seed: int
+        self, photos: Mapping[str, Tensor], prepared: Path, info: DatasetInfo, cache: Path, drawn: Resamples
     ) -> dict[str, dict[str, Estimate]]:
         """The metrics of every model, by its name.
 
         photos: uint8 [N, 3, H, W] that each model made of the test split's inputs. prepared: the folder of the
-        splits. cache: that of what is seen in real photos. resamples, seed: of the bootstrap.
+        splits. cache: that of what is seen in real photos. drawn: the resamples that the judge scores on.
         """
-        asked, count = self._asked, info.counts["test"]
+        asked, count = self._asked, min(drawn.inputs.shape[1], drawn.photos.shape[1])
         network = inception_name(asked.sha256)
         if network != PUBLISHED:
             print(
@@ -67,7 +68,7 @@ class InceptionScoring:
             train = None
             if "train_test" in asked.references:
                 train = self._see_split(prepared / "train.zip", info, how, cache)
-            scorer = InceptionScorer(network, how, test, train, resamples, seed)
+            scorer = InceptionScorer(network, how, test, train, drawn)
             for name, images in photos.items():
                 scores[name] |= scorer.score(torch.cat(list(self._see(images, how))), asked.references)
         return scores

@@ -8,12 +8,14 @@ It leaves out k(x_i, y_i) too, unlike the common form for two independent sample
 of x_i, the two resemble each other, and that would count as likeness of the distributions. One block holds all images
 (no averaging over random subsets), so that the value is deterministic.
 
-`published_kernel_distance` is the common form, k(x_i, y_i) included, for numbers that are compared with others'. It is
-what averages over ever more random subsets tend to.
+`two_sample_kernel_distance` is the common form, k(x_i, y_i) included: for unpaired data, which are two samples, and for
+numbers that are compared with others'. It is what averages over ever more random subsets tend to.
 """
 
 import torch
 from torch import Tensor
+
+from understudy.metrics.bootstrap import Resamples
 
 
 def pair_terms(real: Tensor, fake: Tensor) -> Tensor:
@@ -41,18 +43,24 @@ def weighted_kernel_distance(terms: Tensor, weights: Tensor) -> Tensor:
     return _weighted(terms, weights) / pairs
 
 
-def published_kernel_distance(real: Tensor, fake: Tensor, weights: Tensor) -> Tensor:
-    """The common form of the estimate on resamples (Binkowski et al. 2018, section 4).
+def two_sample_kernel_distance(real: Tensor, fake: Tensor, drawn: Resamples | None = None) -> Tensor:
+    """The common form of the estimate (Binkowski et al. 2018, section 4), on all images or on resamples.
 
-    real, fake: features [N, D]; weights: float64 [R, N], times that the i-th image of both is drawn -> float64 [R].
+    real: features [M, D]; fake: [N, D], each of 2 or more; drawn: times that each is drawn. Returns float64 [R]; of all
+    images R is 1.
     """
-    if real.shape != fake.shape or real.dim() != 2 or len(real) < 2:
-        raise ValueError(f"expected equal [N, D] with N of 2 or more, found {list(real.shape)} and {list(fake.shape)}")
+    if real.shape[1:] != fake.shape[1:] or real.dim() != 2 or min(len(real), len(fake)) < 2:
+        raise ValueError(f"expected [M, D] and [N, D] of 2 or more, found {list(real.shape)} and {list(fake.shape)}")
     x, y = real.double(), fake.double()
-    within = (_kernel(x, x) + _kernel(y, y)).fill_diagonal_(0)  # [N, N]
-    counts = weights.sum(1)  # [R]
-    pairs = counts.square() - weights.square().sum(1)  # of different images
-    return _weighted(within, weights) / pairs - 2 * _weighted(_kernel(x, y), weights) / counts.square()
+    one = Resamples(torch.ones(1, len(y), dtype=torch.float64), torch.ones(1, len(x), dtype=torch.float64))
+    photos, inputs = (drawn or one).photos, (drawn or one).inputs
+    cross = ((inputs @ _kernel(y, x)) * photos).sum(1) / (inputs.sum(1) * photos.sum(1))  # [R, N] [N, M] -> [R]
+    return _within(_kernel(x, x), photos) + _within(_kernel(y, y), inputs) - 2 * cross
+
+
+def _within(kernel: Tensor, weights: Tensor) -> Tensor:
+    """The mean over pairs of different images of one set. kernel: [N, N]; weights: [R, N] -> [R]."""
+    return weighted_kernel_distance(kernel.fill_diagonal_(0), weights)
 
 
 def _weighted(terms: Tensor, weights: Tensor) -> Tensor:

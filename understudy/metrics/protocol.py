@@ -1,8 +1,10 @@
 """The metrics by name. A name is a protocol: what is compared, by which network, after which resize, on which split.
 
-`judge` is this project's own network (understudy/metrics/judge.py), so its Frechet distance is no FID and compares
-only with others by the same judge; `noresize` says that photos enter it at the size at which they are stored. Photos
-are scored from arrays, rounded to 8 bits as a file would hold them, never through a lossy file.
+Each kind of data has a judge of its own, a network that this project trains (metrics/judge.py), and `JUDGES` names it:
+`segmenter` reads the label map back from a photo, `inverter` the input photo, and `classifier` tells which of two
+domains a photo is of. Its Frechet distance is no FID and compares only with others by the same judge; `noresize` says
+that photos enter it at the size at which they are stored. Photos are scored from arrays, rounded to 8 bits as a file
+would hold them, never through a lossy file.
 
 Metrics by Inception's features are named `fid_inception2015_RESIZE_REFERENCE` and `kid_inception2015_RESIZE_test`, and
 only with the published weights. Others of the same architecture are named by the first eight digits of their SHA-256,
@@ -15,14 +17,19 @@ so on), the size at which photos enter, and whether label maps are the prepared 
 """
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
+from understudy.data.terms import KINDS, Kind
+
+JUDGES: Mapping[Kind, str] = {"labels": "segmenter", "photos": "inverter", "unpaired": "classifier"}
 MIOU = "miou_segmenter_noresize_test"
 PIXEL_ACCURACY = "pixel_accuracy_segmenter_noresize_test"
-FRECHET = "frechet_distance_segmenter_noresize_test"
-KID = "kid_segmenter_noresize_test"
+L1_TO_INPUT = "l1_to_input_inverter_noresize_test"
+TARGET_SHARE = "target_share_classifier_noresize_test"
+FRECHET: Mapping[Kind, str] = {kind: f"frechet_distance_{judge}_noresize_test" for kind, judge in JUDGES.items()}
+KID: Mapping[Kind, str] = {kind: f"kid_{judge}_noresize_test" for kind, judge in JUDGES.items()}
 L1_TO_TEACHER = "l1_to_teacher_test"
 # Every resample of two images that holds a pair is those two again: an interval of no width. From four images on the
 # interval covers what it should (tests/understudy/metrics/test_kid.py).
@@ -63,15 +70,38 @@ class Metric:
         return max(self.images, self.images_per_dim * dims)
 
 
+# What the judge of a kind of data reads in a photo; first what it is trained for.
+READINGS: Mapping[Kind, tuple[Metric, ...]] = {
+    "labels": (
+        # Mean IoU of what the segmenter reads in the photo with the label map.
+        Metric(MIOU, "higher", largest=1),
+        # Share of pixels in which it reads what the label map says.
+        Metric(PIXEL_ACCURACY, "higher", largest=1),
+    ),
+    # Mean absolute difference of what the inverter reads in the photo to the input; from black to white is 1.
+    "photos": (Metric(L1_TO_INPUT, "lower", largest=1),),
+    # Share of photos that the classifier takes for photos of the target domain.
+    "unpaired": (Metric(TARGET_SHARE, "higher", largest=1),),
+}
+# All that it scores: its readings, and two distances of its features to those of the real photos.
+JUDGED: Mapping[Kind, tuple[Metric, ...]] = {
+    kind: (
+        *READINGS[kind],
+        Metric(FRECHET[kind], "lower", images_per_dim=2),
+        # Squared MMD. The unbiased estimate of a distance of zero falls below zero half of the time.
+        Metric(KID[kind], "lower", smallest=None, images=KID_IMAGES),
+    )
+    for kind in KINDS
+}
+# By what a judge in training is measured, on real images of the validation split: the best has the best.
+LEARNT: Mapping[Kind, Metric] = {
+    "labels": READINGS["labels"][0],
+    "photos": READINGS["photos"][0],
+    # Mean of the shares of inputs and of photos that it takes for what they are.
+    "unpaired": Metric("accuracy_classifier_noresize_test", "higher", largest=1),
+}
 SCORED = (
-    # Mean IoU of what the judge reads in the photo with the label map.
-    Metric(MIOU, "higher", largest=1),
-    # Share of pixels in which the judge reads what the label map says.
-    Metric(PIXEL_ACCURACY, "higher", largest=1),
-    # Frechet distance of the judge's features to those of the real photos.
-    Metric(FRECHET, "lower", images_per_dim=2),
-    # Squared MMD of the same features. The unbiased estimate of a distance of zero falls below zero half of the time.
-    Metric(KID, "lower", smallest=None, images=KID_IMAGES),
+    *(metric for kind in KINDS for metric in JUDGED[kind]),
     # Mean absolute difference to the teacher's photo; from black to white is 1.
     Metric(L1_TO_TEACHER, "lower"),
 )
@@ -146,8 +176,29 @@ def metric(name: str) -> Metric:
     return found
 
 
+def fits(name: str, kind: Kind) -> bool:
+    """Whether a metric can be had of data of this kind: all can, but those by another kind's judge.
+
+    A segmentation network of the user's reads label maps, as their judge does.
+    """
+    if by_segmentation(name):
+        return kind == "labels"
+    return not any(found.name == name for other in KINDS if other != kind for found in JUDGED[other])
+
+
+def on_validation(name: str) -> str:
+    """What a metric of the test split is called on the validation split, where training logs it."""
+    return name.removesuffix("_test") + "_val"
+
+
+def of_validation(name: str) -> Metric | None:
+    """The metric that `on_validation` gave that name, or None."""
+    known = (*SCORED, *LEARNT.values())
+    return next((found for found in known if on_validation(found.name) == name), None)
+
+
 def scored(names: Iterable[str]) -> list[Metric]:
-    """The metrics among `names` that are estimated from images: the judge's in the order above, then the others."""
+    """The metrics among `names` that are estimated from images: the judges' in the order above, then the others."""
     given = list(dict.fromkeys(names))
     judged = [found for found in SCORED if found.name in given]
     return judged + [metric(name) for name in given if by_named_network(name)]

@@ -25,7 +25,7 @@ class ClassRow:
 
 
 def classes(run: Run) -> list[ClassRow]:
-    """IoU with intervals by class, in the order of the data set."""
+    """IoU with intervals by class, in the order of the data set; empty for data without classes."""
     per_class = run.evaluation["per_class_iou"]
     colours = _colours(run)
     return [
@@ -35,7 +35,7 @@ def classes(run: Run) -> list[ClassRow]:
             tuple(estimate(per_class[model].get(name)) for model in SHOWN_WITH),
             interval_strip({model: per_class[model].get(name) for model in SHOWN_WITH}),
         )
-        for name in per_class["real"]
+        for name in per_class.get("real", ())
     ]
 
 

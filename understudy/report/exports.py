@@ -12,7 +12,7 @@ from understudy.report.gather import Run, part
 from understudy.report.tables import Table, estimate, label, reading, scale
 from understudy.verdict import PATH, Verdict
 
-TITLE = "Exported files: label map in, photo out"
+TITLE = "Exported files: image in, photo out"
 
 
 def exports(run: Run) -> Table | None:
@@ -55,7 +55,7 @@ def exports_table(
     notes = []
     if latency and latency.get("files") == files:
         rows.append(("median latency (ms)", *(f"{latency['models'][name]['median_ms']:.4g}" for name in models)))
-        notes.append(f"latency: from a label map to its photo, on this machine's CPU, {latency['threads']} threads")
+        notes.append(f"latency: from an input to its photo, on this machine's CPU, {latency['threads']} threads")
     if share := record["int8"]:
         notes.append(f"int8: {share['convolutions']} of {share['total']} convolutions, {share['macs']:.0%} of the MACs")
     judged = verdict.exports if verdict else {}

@@ -55,9 +55,10 @@
       select.replaceChildren(...names.map((name, index) => new Option(name, index)));
     }
     sides.left.value = column;
-    // The real photo is what a picture is measured by; the real photo itself is seen against the last column.
-    const real = names.indexOf("real photo");
-    sides.right.value = real >= 0 && column !== real ? real : names.length - 1;
+    // The real photo is what a picture is measured by, or its input where it has none; that itself is seen against the
+    // last column.
+    const reference = Math.max(names.indexOf("real photo"), 0);
+    sides.right.value = column === reference ? names.length - 1 : reference;
     slider.value = 50;
     viewer.showModal();
     show();

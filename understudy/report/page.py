@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from understudy.data.terms import INPUT_TITLES, PHOTO_TITLES
 from understudy.errors import UserError
 from understudy.files import write_text
 from understudy.gate import DATASET, EVALUATION, STUDENT, TEST_SPLIT
@@ -103,7 +104,10 @@ def _pictures(samples: "Samples", columns: Mapping[str, "Tensor"], notes: Sequen
     from understudy.report.pictures import data_uri, note
 
     rows = [
-        (name, [data_uri(cell, exact=title == "label map") for title, cell in zip(columns, row, strict=True)])
+        (
+            name,
+            [data_uri(cell, exact=title == INPUT_TITLES["labels"]) for title, cell in zip(columns, row, strict=True)],
+        )
         for name, row in zip(samples.names, cells(columns), strict=True)
     ]
     size = samples.info.size
@@ -111,7 +115,7 @@ def _pictures(samples: "Samples", columns: Mapping[str, "Tensor"], notes: Sequen
 
 
 def side_by_side(samples: "Samples", other: Other) -> Grid:
-    """Both students' pictures of the same label maps. Raises UserError when the other's files cannot be had."""
+    """Both students' pictures of the same inputs. Raises UserError when the other's files cannot be had."""
     from understudy.report.samples import translate
     from understudy.weights import load_generator
 
@@ -122,8 +126,9 @@ def side_by_side(samples: "Samples", other: Other) -> Grid:
         raise UserError(f"The student's pictures at {other.name} are not shown: {wrong}")
     arch, net = load_generator(*map(theirs.path, STUDENT))
     samples.info.require_fit(arch.input_channels, arch.encoding, f"the student at {other.name}")
-    columns = {title: samples.pictures[title] for title in ("label map", "real photo")}
-    columns[f"student, {other.name}"] = translate(arch, net, samples.maps, samples.info)[0]
+    titles = (INPUT_TITLES[samples.info.kind], PHOTO_TITLES[samples.info.kind])
+    columns = {title: samples.pictures[title] for title in titles}
+    columns[f"student, {other.name}"] = translate(arch, net, samples.inputs, samples.info)[0]
     if "student" in samples.pictures:
         columns["student, this run"] = samples.pictures["student"]
     return _pictures(samples, columns, ())

@@ -10,12 +10,11 @@ import torch
 from torch import Tensor
 
 from understudy.arch.base import Arch
-from understudy.data.prepared import DatasetInfo, encode_inputs, load_info, load_split, show_inputs, to_bytes
-from understudy.data.terms import INPUT_TITLES
+from understudy.data.prepared import DatasetInfo, encode_inputs, load_info, load_split, to_bytes
 from understudy.errors import UserError
+from understudy.examples import example_columns, examples
 from understudy.gate import DATASET, EVALUATION, TEST_SPLIT
 from understudy.graph import NETWORKS
-from understudy.grid import spread
 from understudy.models.generator import Generator
 from understudy.report.gather import Run
 from understudy.weights import load_generator
@@ -23,14 +22,14 @@ from understudy.weights import load_generator
 
 @dataclass(frozen=True)
 class Samples:
-    """names: of the n images. maps: uint8 [n, H, W], class indices. pictures: uint8 [n, 3, H, W] by column title.
+    """names: of the n images. inputs: as in `Split`, n of them. pictures: uint8 [n, 3, H, W] by column title.
 
     features: float [n, C, h, w] of the middle tap, by network. notes: which networks are not shown, and why.
     """
 
     info: DatasetInfo
     names: tuple[str, ...]
-    maps: Tensor
+    inputs: Tensor
     pictures: Mapping[str, Tensor]
     features: Mapping[str, Tensor]
     notes: list[str] = field(default_factory=list)
@@ -46,9 +45,10 @@ def draw_samples(run: Run) -> Samples:
         raise UserError(f"{wrong}, so its pictures are not shown; `dvc repro evaluate` evaluates this one")
     info = load_info(run.path(DATASET))
     pairs = load_split(run.path(TEST_SPLIT), info)
-    chosen = spread(len(pairs))
-    maps = pairs.inputs[chosen]
-    pictures, features = {INPUT_TITLES[info.kind]: show_inputs(maps, info), "real photo": pairs.photos[chosen]}, {}
+    chosen = examples(pairs)
+    inputs = pairs.inputs[chosen]
+    pictures: dict[str, Tensor] = example_columns(pairs, chosen, info)
+    features: dict[str, Tensor] = {}
     for name, stage in NETWORKS.items():
         files = [f"artifacts/{stage}/{file}" for file in ("arch.json", "weights.safetensors")]
         try:
@@ -57,17 +57,17 @@ def draw_samples(run: Run) -> Samples:
                 raise UserError(f"{wrong}; `dvc repro evaluate` evaluates this one")
             arch, net = load_generator(*map(run.path, files))
             info.require_fit(arch.input_channels, arch.encoding, files[0])
-            pictures[name], features[name] = translate(arch, net, maps, info)
+            pictures[name], features[name] = translate(arch, net, inputs, info)
         except UserError as error:
             notes.append(f"The {name} is not shown: {error}.")
-    return Samples(info, tuple(pairs.names[index] for index in chosen.tolist()), maps, pictures, features, notes)
+    return Samples(info, tuple(pairs.names[index] for index in chosen.tolist()), inputs, pictures, features, notes)
 
 
 @torch.inference_mode()
-def translate(arch: Arch, net: Generator, maps: Tensor, info: DatasetInfo) -> tuple[Tensor, Tensor]:
-    """Photos uint8 [n, 3, H, W] and features of the middle tap [n, C, h, w], for maps uint8 [n, H, W], in fp32."""
+def translate(arch: Arch, net: Generator, inputs: Tensor, info: DatasetInfo) -> tuple[Tensor, Tensor]:
+    """Photos uint8 [n, 3, H, W] and features of the middle tap [n, C, h, w], in fp32. inputs: as in `Split`."""
     photos, features = [], []
-    for one in maps.split(1):  # one at a time: large images need not fit in memory together
+    for one in inputs.split(1):  # one at a time: large images need not fit in memory together
         image, tapped = net.eval()(encode_inputs(one, arch.encoding, info), taps=(arch.middle,))
         photos.append(to_bytes(image))
         features.append(tapped[arch.middle])

@@ -6,10 +6,17 @@ from dataclasses import dataclass
 
 from understudy.files import sha256
 from understudy.gate import EVALUATION
-from understudy.metrics.protocol import FRECHET, MIOU
+from understudy.metrics.protocol import FRECHET, L1_TO_INPUT, MIOU, READINGS, TARGET_SHARE
 from understudy.report.gather import Run
 from understudy.report.tables import Table, label, tables
 from understudy.verdict import Verdict, ordered
+
+READ = {  # what each kind's judge reads
+    MIOU: "mIoU, higher is better",
+    L1_TO_INPUT: "L1 to the input, read back; lower is better",
+    TARGET_SHARE: "taken for the target domain, higher is better",
+}
+DISTANCE = "Fréchet distance, lower is better"
 
 
 @dataclass(frozen=True)
@@ -52,23 +59,19 @@ class Figure:
 
 def headline(run: Run) -> list[Figure]:
     """What a reader wants to know first: how much smaller, how good, how fast."""
-    models = run.evaluation["models"]
+    models, kind = run.evaluation["models"], run.evaluation["kind"]
     found = []
     for name, what in (("macs_true_g", "fewer multiply-accumulates"), ("params_m", "fewer parameters")):
         teacher, student = (models[model].get(name, {}).get("value") for model in ("teacher", "student"))
         if teacher and student:
             beside = f"{student:.3g} of {teacher:.3g} {name[-1].upper()}"
             found.append(Figure(f"{teacher / student:.1f}×", what, beside))
-    for name in (MIOU, FRECHET):
+    for name, what in ((READINGS[kind][0].name, READ[READINGS[kind][0].name]), (FRECHET[kind], DISTANCE)):
         if name in models["student"]:
             beside = ", ".join(f"{other} {models[other][name]['value']:.3f}" for other in ("teacher", "baseline")
                                if name in models[other])  # fmt: skip
-            found.append(Figure(f"{models['student'][name]['value']:.3f}", _named(name), beside))
+            found.append(Figure(f"{models['student'][name]['value']:.3f}", what, beside))
     return found
-
-
-def _named(name: str) -> str:
-    return {MIOU: "mIoU, higher is better", FRECHET: "Fréchet distance, lower is better"}[name]
 
 
 def evaluation_tables(run: Run) -> tuple[list[Table], Table]:

@@ -11,12 +11,13 @@ from pathlib import Path
 from typing import Any
 
 from understudy.graph import NETWORKS
-from understudy.metrics.protocol import MEASURED, by_named_network, metric, scored
+from understudy.metrics.protocol import JUDGES, MEASURED, by_named_network, metric, scored
 from understudy.verdict import Verdict, counts, ordered
 
 MODELS = tuple(NETWORKS)
 PAIRS = {"student - teacher": "student_minus_teacher", "student - baseline": "student_minus_baseline"}
-PROTOCOL = "_segmenter_noresize_test"  # what the names of the judged metrics share, said once above the table
+# What the names of the judged metrics share, said once above the table.
+PROTOCOLS = tuple(f"_{judge}_noresize_test" for judge in JUDGES.values())
 COSTS = {
     "macs_true_g": "MACs, true (G)",
     "macs_legacy_g": "MACs, legacy (G)",
@@ -77,15 +78,13 @@ def _quality(evaluation: Mapping[str, Any]) -> Table:
         (_scaled(name), *(estimate(models[model].get(name), scale(name)) for model in MODELS), _arrow(name))
         for name in names
     )
-    ceiling = ", ".join(
-        f"{label(name)} {estimate(entry)}"
-        for name, entry in models.get("real", {}).items()
-        if metric(name).better == "higher"
-    )
-    notes = [f"ceiling, real photos: {ceiling}"] if ceiling else []
+    best = ", ".join(f"{label(name)} {estimate(entry)}" for name, entry in models.get("real", {}).items())
+    notes = [f"real photos: {best}"] if best else []
     notes += [f"{model} collapsed: {message}" for model, message in evaluation["collapse"].items() if message]
     photos = f"{count:,} {evaluation['split']} photos of {evaluation['dataset']}"
-    protocol = "by the run's own judge, not resized" + (", or as named" if any(map(by_named_network, names)) else "")
+    protocol = f"by the run's own {JUDGES[evaluation['kind']]}, not resized" + (
+        ", or as named" if any(map(by_named_network, names)) else ""
+    )
     title = f"Quality on {photos}, {protocol}; 95 % intervals"
     return Table(title, ("", *MODELS, "better"), rows, tuple(notes))
 
@@ -163,7 +162,8 @@ def label(name: str) -> str:
     """
     if by_named_network(name):
         return name
-    return COSTS.get(name) or name.removesuffix(PROTOCOL).removesuffix("_test").replace("_", " ")
+    suffix = next((found for found in PROTOCOLS if name.endswith(found)), "_test")
+    return COSTS.get(name) or name.removesuffix(suffix).replace("_", " ")
 
 
 def scale(name: str) -> int:
@@ -207,7 +207,7 @@ def _markdown_text(text: str) -> str:
 
 def next_steps(root: Path) -> Iterator[str]:
     """Where to look after a run in `root`, the folder that holds artifacts/."""
-    yield f"{root / 'artifacts/evaluate/samples.png'}: label map, real photo and every model's, side by side"
+    yield f"{root / 'artifacts/evaluate/samples.png'}: inputs, real photos and every model's, side by side"
     yield f"{root / 'artifacts/prune/diff.txt'}, {root / 'artifacts/prune/widths.png'}: what was cut"
-    yield "dvc plots show: curves and IoU by class; dvc metrics show: every number"
+    yield "dvc plots show: curves, and IoU by class of label maps; dvc metrics show: every number"
     yield f"mlflow ui --backend-store-uri sqlite:///{root / 'mlflow.db'}: training runs and registered students"

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from understudy.errors import UserError
 from understudy.graph import NETWORKS
+from understudy.metrics.protocol import KID, L1_TO_INPUT, MIOU, TARGET_SHARE, on_validation
 from understudy.report.curves import Chart, Points, chart
 from understudy.report.gather import Run
 
@@ -16,7 +17,14 @@ LOSSES = {
     "relation": "Distillation: semantic relation",
     "feature": "Distillation: features",
 }
-VALIDATED = {"kid": "KID on the validation split, lower is better", "miou": "mIoU on the validation split"}
+READ = {
+    MIOU: "mIoU on the validation split",
+    L1_TO_INPUT: "L1 to the input, read back from the validation split's photos; lower is better",
+    TARGET_SHARE: "Share of the validation split taken for the target domain",
+}
+VALIDATED = {on_validation(name): "KID on the validation split, lower is better" for name in KID.values()} | {
+    on_validation(name): title for name, title in READ.items()
+}
 
 
 @dataclass(frozen=True)
@@ -37,8 +45,9 @@ def loss_charts(run: Run) -> Charts:
 def quality_charts(run: Run) -> Charts:
     """A chart for each validation metric, with a line for each network."""
     lines, notes = _lines(run, "validation.csv")
-    titles = {metric: VALIDATED.get(metric.partition("_")[0], metric.replace("_", " ")) for metric in lines}
-    return Charts([chart(titles[metric], found, marked=True) for metric, found in lines.items()], notes)
+    # Other columns repeat these for `dvc plots`.
+    shown = [chart(title, lines[metric], marked=True) for metric, title in VALIDATED.items() if metric in lines]
+    return Charts(shown, notes)
 
 
 def _lines(run: Run, file: str) -> tuple[dict[str, dict[str, Points]], list[str]]:

@@ -63,18 +63,25 @@ def write_records(path: Path, records: Iterable[Mapping[str, Any]]) -> None:
     write_text(path, "".join(json.dumps(record) + "\n" for record in records))
 
 
-def write_curve(log: Path, event: str, values: str, path: Path) -> None:
+def write_curve(log: Path, event: str, values: str, path: Path, again: Mapping[str, str] | None = None) -> None:
     """What the records of one event hold under `values`, by step, as a CSV table: what `dvc plots` draws.
 
+    again: further columns, by name, that repeat another: `dvc plots` finds no column whose name changes with the data.
     Without times: equal runs give equal files.
     """
     records = [record for record in read(log) if record["event"] == event]
-    names = list(dict.fromkeys(name for record in records for name in record[values]))
+    write_table(path, ((record["step"], record[values]) for record in records), again or {})
+
+
+def write_table(path: Path, rows: Iterable[tuple[int, Mapping[str, float]]], again: Mapping[str, str]) -> None:
+    """Values by step as a CSV table, atomically. again: as for `write_curve`."""
+    shown = [{"step": step, **values, **{new: values[old] for new, old in again.items()}} for step, values in rows]
+    names = dict.fromkeys(name for row in shown for name in row)
     with atomic(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as stream:
-        writer = csv.DictWriter(stream, ["step", *names], lineterminator="\n")
+        writer = csv.DictWriter(stream, names or ["step"], lineterminator="\n")
         writer.writeheader()
-        for record in records:
-            writer.writerow({"step": record["step"], **{k: f"{v:.6g}" for k, v in record[values].items()}})
+        for row in shown:
+            writer.writerow({name: value if name == "step" else f"{value:.6g}" for name, value in row.items()})
 
 
 def start_tracker(root: Path, stage: str, log: Path) -> None:

@@ -47,7 +47,7 @@ from understudy.train.partners import Partners
 from understudy.train.setting import Setting
 from understudy.train.state import State
 from understudy.train.update import Autocast, Batch
-from understudy.train.validation import SELECTION, Validation
+from understudy.train.validation import Validation
 
 DATA = ("prepare/dataset.json", "prepare/train.zip", "prepare/val.zip", RESULT)
 JUDGE = ("judge/judge.json", "judge/weights.safetensors")
@@ -151,7 +151,7 @@ class Session:
             schedule=setting.schedule,
             step=self.step,
             validate=lambda: self.validation.score(self.shipped),
-            selection=SELECTION,
+            selection=self.validation.selection,
             sample=lambda path: self.validation.draw(self.shipped, path),
         )
         best = loop.train(task, folder, self._start_log)
@@ -159,7 +159,8 @@ class Session:
         architecture.save(setting.arch, job.output(f"{job.stage}/arch.json"))
         save_weights(self.shipped, job.output(f"{job.stage}/weights.safetensors"))
         write_curve(folder / log.NAME, "step", "losses", job.output(f"{job.stage}/curves.csv"))
-        write_curve(folder / log.NAME, "validation", "metrics", job.output(f"{job.stage}/validation.csv"))
+        validated = job.output(f"{job.stage}/validation.csv")
+        write_curve(folder / log.NAME, "validation", "metrics", validated, self.validation.columns)
         self.validation.draw(self.shipped, job.output(f"{job.stage}/samples.png"))
         metrics = {"best_step": best.step, "determinism": determinism(self.device), **best.metrics}
         write_json(job.output(f"{job.stage}/metrics.json"), metrics)

@@ -4,7 +4,7 @@ import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 
 from understudy.graph import STAGES
-from understudy.metrics.protocol import METRICS
+from understudy.metrics.protocol import of_validation
 from understudy.watch.stages import Stage, Training, Validation
 
 NARROWEST = 40  # columns; a narrower window cuts lines off
@@ -98,8 +98,7 @@ def _bests(validations: Sequence[Validation]) -> list[str]:
     found = []
     names: Mapping[str, None] = dict.fromkeys(name for validation in validations for name in validation.metrics)
     for name in names:
-        # The validation split's metrics are the test split's, by another name.
-        metric = METRICS.get(name.removesuffix("_val") + "_test")
+        metric = of_validation(name)
         if metric is not None:
             scored = [validation for validation in validations if name in validation.metrics]
             choose = max if metric.better == "higher" else min

@@ -8,13 +8,19 @@ import sys
 import time
 from pathlib import Path
 
+import own_repository
 import pytest
+import torch
 import yaml
 
 from understudy.adapters.dvc import closure, is_code, stage_module, write_dependencies
+from understudy.data.terms import KINDS
 from understudy.errors import UserError
-from understudy.files import read_json
+from understudy.files import read_json, write_text
+from understudy.grid import write_grid
 from understudy.locks import held
+from understudy.metrics.protocol import KID, READINGS, on_validation
+from understudy.train.log import write_table
 
 SOURCES = {
     "stages/make.py": "import understudy.deep.one\nfrom understudy import two\nimport json, torch\n",
@@ -236,3 +242,27 @@ def test_a_run_that_fails_leaves_the_one_before_to_be_checked_out(repository):
     assert output.read_text() == "well"
     status = subprocess.run([*command, "status"], cwd=repository.root, env=repository.place, capture_output=True)
     assert b"up to date" in status.stdout
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", KINDS)
+def test_plots_find_their_columns_whatever_the_kind_of_the_data(kind, repo, tmp_path):
+    own_repository.done(tmp_path, "git", "init", "-q")
+    own_repository.done(tmp_path, "dvc", "init", "-q")
+    plots = yaml.safe_load((repo / "dvc.yaml").read_text())["plots"]
+    (tmp_path / "dvc.yaml").write_text(yaml.safe_dump({"plots": plots}))
+    kid, reading = (on_validation(name) for name in (KID[kind], READINGS[kind][0].name))
+    for stage in ("teacher", "distill", "baseline"):
+        rows = [(step, {kid: 1 / step, reading: step / 100}) for step in (10, 20)]
+        folder = tmp_path / "artifacts" / stage
+        write_table(folder / "validation.csv", rows, {"selection": kid, "reading": reading})
+        write_table(folder / "curves.csv", [(10, {"recon": 1.0, "alignment": 0.5})], {})
+    rows = "road,0.5,0.4,0.3,0.6\n" if kind == "labels" else ""
+    write_text(tmp_path / "artifacts/evaluate/classes.csv", f"class,teacher,student,baseline,real\n{rows}")
+    for name in ("prepare/samples.png", "prune/widths.png", "evaluate/samples.png"):
+        write_grid({"one": torch.zeros(1, 3, 8, 8, dtype=torch.uint8)}, tmp_path / "artifacts" / name)
+    shown = own_repository.run(tmp_path, "dvc", "plots", "show", "--out", "page")
+    assert shown.returncode == 0 and "could not" not in shown.stdout + shown.stderr
+    page = (tmp_path / "page/index.html").read_text()
+    assert "KID on the validation split" in page and "What the judge reads" in page
+    assert page.count("vega") >= 4 and ("road" in page) == (kind == "labels")

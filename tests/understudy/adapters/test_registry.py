@@ -15,13 +15,14 @@ from understudy.errors import DATA_FAILED, GATE_FAILED, UserError
 from understudy.export.record import FILES, RECORD, read_record
 from understudy.files import read_json, sha256, write_json
 from understudy.gate import DATASET, EVALUATION, JUDGE, STUDENT, TEST_SPLIT, judge, read_evaluation
-from understudy.metrics.protocol import FRECHET
+from understudy.metrics import protocol
 from understudy.params.gate import Gate
 from understudy.params.registry import Registry
 from understudy.tensors import save_weights
 from understudy.translator import Translator
 from understudy.verdict import PATH
 
+FRECHET = protocol.FRECHET["labels"]
 REGISTRY = Registry("street")
 SIZE = (24, 20)
 SERVE = """
@@ -67,7 +68,8 @@ def make_student(
     )
     (root / TEST_SPLIT).write_bytes(b"the test split")
     evaluation = {
-        "schema": 1,
+        "schema": 2,
+        "kind": "labels",
         "feature_dims": 8,
         "models": {"student": {FRECHET: {"value": frechet, "n": 100}}},
         "collapse": {"student": None},

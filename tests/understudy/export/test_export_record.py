@@ -6,11 +6,14 @@ from understudy.errors import DATA_FAILED, UserError
 from understudy.export.record import FILES, RECORD, read_record
 from understudy.files import sha256, write_json
 from understudy.gate import JUDGE, TEST_SPLIT, judge
-from understudy.metrics.protocol import FRECHET, MIOU
+from understudy.metrics import protocol
+from understudy.metrics.protocol import MIOU
 from understudy.params.export import Export
 from understudy.params.gate import Gate
 from understudy.params.loader import parse
 from understudy.verdict import read_verdict, report
+
+FRECHET = protocol.FRECHET["labels"]
 
 ABOUT = "e" * 64  # the evaluation's SHA-256
 POLICY = {
@@ -27,7 +30,8 @@ def scored(miou, file_mb):
 
 def evaluation():
     return {
-        "schema": 1,
+        "schema": 2,
+        "kind": "labels",
         "feature_dims": 8,
         "models": {"teacher": scored(0.5, 5.0), "student": scored(0.48, 0.9), "baseline": scored(0.3, 0.9)},
         "differences": {"student_minus_baseline": CLEAR},

@@ -3,15 +3,21 @@
 import pytest
 import torch
 
-from understudy.metrics.bootstrap import draw, interval
-from understudy.metrics.protocol import FRECHET, KID
+from understudy.metrics import protocol
+from understudy.metrics.bootstrap import draw, interval, resample
 from understudy.metrics.score import Observation, Scorer, difference
+
+FRECHET, KID = protocol.FRECHET["labels"], protocol.KID["labels"]
 
 NO_PIXELS = torch.ones(1, 1, 1, dtype=torch.int64)
 
 
 def observation(features: torch.Tensor) -> Observation:
     return Observation(features, NO_PIXELS.expand(len(features), 1, 1))
+
+
+def scorer_of(real: torch.Tensor, seed: int) -> Scorer:
+    return Scorer("labels", observation(real), resample("labels", len(real), len(real), 200, seed))
 
 
 def normal(generator: torch.Generator, count: int, dims: int) -> torch.Tensor:
@@ -47,7 +53,7 @@ def test_frechet_interval_covers_the_expected_value_and_without_correction_would
     estimates = []
     for trial in range(trials):
         real, fake = normal(generator, 100, 12), 1.2 * normal(generator, 100, 12) + 0.2
-        estimates.append(Scorer(observation(real), 200, seed=trial).score(observation(fake))[FRECHET])
+        estimates.append(scorer_of(real, trial).score(observation(fake))[FRECHET])
     expected = sum(estimate.value for estimate in estimates) / trials
     assert expected > 0.96 + 0.1  # the excess that every distance of 100 images has
     covered = [estimate.low <= expected <= estimate.high for estimate in estimates]
@@ -68,7 +74,7 @@ def test_frechet_and_kernel_distance_cover_the_truth_where_images_are_many():
     same = ((big[0] * big[1]).sum(1) / 2 + 1).pow(3).mean() + ((big[2] * big[3]).sum(1) / 2 + 1).pow(3).mean()
     truth = {FRECHET: 2 * 0.5**2, KID: (same - 2 * ((big[0] * big[2]).sum(1) / 2 + 1).pow(3).mean()).item()}
     for trial in range(trials):
-        scorer = Scorer(observation(normal(generator, 600, 2)), 200, seed=trial)
+        scorer = scorer_of(normal(generator, 600, 2), trial)
         scores = scorer.score(observation(normal(generator, 600, 2) + 0.5))
         for name in held:
             held[name] += scores[name].low <= truth[name] <= scores[name].high
@@ -79,7 +85,7 @@ def test_a_difference_has_a_narrower_interval_than_the_models_that_share_its_ima
     generator = torch.Generator().manual_seed(2)
     real = normal(generator, 200, 6)
     made = real + 0.5 * normal(generator, 200, 6)
-    scorer = Scorer(observation(real), 200, seed=0)
+    scorer = scorer_of(real, 0)
     one = scorer.score(observation(made + 0.30))[FRECHET]
     two = scorer.score(observation(made + 0.35))[FRECHET]
     between = difference(two, one)

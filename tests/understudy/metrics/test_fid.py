@@ -15,12 +15,12 @@ from random_inception import content, pictures, state_dict
 from torch import Tensor, nn
 
 from understudy.metrics import protocol
-from understudy.metrics.bootstrap import draw, interval
+from understudy.metrics.bootstrap import Resamples, draw, interval, resample
 from understudy.metrics.fid import InceptionScorer
 from understudy.metrics.frechet import Moments, frechet_distance
 from understudy.metrics.frechet_resampled import resampled_distances
 from understudy.metrics.inception import features, load_inception
-from understudy.metrics.kid import published_kernel_distance
+from understudy.metrics.kid import two_sample_kernel_distance
 from understudy.metrics.score import differences
 
 COUNT = 24
@@ -42,7 +42,7 @@ def distance(real: Tensor, fake: Tensor) -> float:
 
 
 def scorer(real: Tensor, train: Tensor | None = None, network: str = "inception2015") -> InceptionScorer:
-    return InceptionScorer(network, "bilinear299", real, train, resamples=60, seed=0)
+    return InceptionScorer(network, "bilinear299", real, train, resample("labels", len(real), len(real), 60, seed=0))
 
 
 @pytest.fixture(scope="module")
@@ -100,7 +100,9 @@ def test_antialiased_fid_and_kid_are_those_of_clean_fid(net, photos, monkeypatch
     statistics = [part for x in expected for part in (x.mean(0, dtype=np.float64), np.cov(x, rowvar=False))]
     fid = cleanfid.fid.frechet_distance(*statistics)
     kid = cleanfid.fid.kernel_distance(*(x.astype(np.float64) for x in expected), num_subsets=1)
-    scores = InceptionScorer("inception2015", "antialias299", real, None, 40, 0).score(fake, ["test"])
+    scores = InceptionScorer(
+        "inception2015", "antialias299", real, None, resample("labels", COUNT, COUNT, 40, 0)
+    ).score(fake, ["test"])
     assert scores["fid_inception2015_antialias299_test"].value == pytest.approx(fid, rel=1e-3)
     assert scores["kid_inception2015_antialias299_test"].value == pytest.approx(kid, rel=1e-3)
 
@@ -124,9 +126,10 @@ def test_kid_is_that_of_clean_fid_and_a_dropped_image_is_as_if_absent():
         cleanfid.fid.kernel_distance(real.numpy(), fake.numpy(), num_subsets=1),
         cleanfid.fid.kernel_distance(real[kept].numpy(), fake[kept].numpy(), num_subsets=1),
     ]
-    assert published_kernel_distance(real, fake, weights).tolist() == pytest.approx(expected, rel=1e-10)
-    with pytest.raises(ValueError, match="expected equal"):
-        published_kernel_distance(real, fake[1:], weights)
+    found = two_sample_kernel_distance(real, fake, Resamples(weights, weights))
+    assert found.tolist() == pytest.approx(expected, rel=1e-10)
+    with pytest.raises(ValueError, match=r"expected \[M, D\] and \[N, D\]"):
+        two_sample_kernel_distance(real, fake[:, 1:])
 
 
 @pytest.mark.parametrize("fixed", [0, 25])
@@ -134,12 +137,12 @@ def test_kid_is_that_of_clean_fid_and_a_dropped_image_is_as_if_absent():
 def test_distances_of_resamples_are_those_of_copied_images(dims, fixed):
     real, fake, others = (50 + normal(seed, count, dims) for seed, count in ((0, 20), (1, 20), (2, fixed)))
     weights = torch.cat([torch.ones(1, 20, dtype=torch.float64), draw(20, 3, seed=1)])
-    found = resampled_distances(real, fake, weights, others if fixed else None)
+    found = resampled_distances(real, fake, Resamples(weights, weights), others if fixed else None)
     for drawn, value in zip(weights, found.tolist(), strict=True):
         copies = torch.repeat_interleave(torch.arange(20), drawn.long())
         assert value == pytest.approx(distance(torch.cat([real[copies], others]), fake[copies]), rel=1e-5)
     with pytest.raises(ValueError, match="expected equal"):
-        resampled_distances(real, fake, weights[:, 1:])
+        resampled_distances(real, fake, Resamples(weights[:, 1:], weights))
 
 
 def test_a_set_against_itself_is_zero_and_order_does_not_matter():
@@ -193,7 +196,7 @@ def test_intervals_of_fewer_images_than_features_hold_what_they_promise():
             for own, spread, shift in ((real, 1, 0), (teacher, 1.1, 0.2), (student, 1.2, 0.25))
         )
         weights = torch.cat([torch.ones(1, count, dtype=torch.float64), draw(count, resamples, seed)])
-        first, second = (resampled_distances(real, fake, weights) for fake in (student, teacher))
+        first, second = (resampled_distances(real, fake, Resamples(weights, weights)) for fake in (student, teacher))
         for found, held, bounds in ((first, values, intervals), (first - second, differences_, between)):
             held.append(found[0].item())
             bounds.append(interval(found[0].item(), found[1:]))
@@ -209,7 +212,7 @@ def test_an_interval_of_a_thousand_images_takes_a_minute():
     real, fake = normal(0, 1000, 2048), normal(1, 1000, 2048)
     weights = draw(1000, 20, seed=0)
     started = time.process_time()
-    resampled_distances(real, fake, weights)
+    resampled_distances(real, fake, Resamples(weights, weights))
     assert time.process_time() - started < 5  # about 1 on one core; others may be using it
 
 

@@ -1,23 +1,20 @@
 """Training the judge: the parts by hand, and the whole on pictures that a judge can learn in seconds."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from torch.nn import functional as F
 
-from understudy.data.prepared import Split
+from understudy.data.prepared import DatasetInfo, Split
 from understudy.errors import UserError
-from understudy.metrics.judge_training import (
-    Progress,
-    augment,
-    class_weights,
-    one_cycle,
-    seconds_per_step,
-    train,
-    weighted_cross_entropy,
-)
+from understudy.metrics.augmentation import crop_labels, crop_photos, window
+from understudy.metrics.judge_training import Progress, one_cycle, seconds_per_step, train
+from understudy.metrics.lessons import class_weights, weighted_cross_entropy
 from understudy.params.judge import Judge
 from understudy.params.runtime import Runtime
 
+INFO = DatasetInfo("blobs", "labels", (24, 24), ("a", "b", "c"), ((0, 0, 0),) * 3, 2, "CC0", {"train": 1})
 FP32 = Runtime(device="cpu", precision="fp32")
 
 
@@ -69,7 +66,8 @@ def test_augmentation_keeps_photo_and_label_together():
     labels[:, 10:20, 15:40] = 1
     photos = labels[:, None].expand(-1, 3, -1, -1).float() * 2 - 1
     for seed in range(20):
-        changed, moved = augment(photos, labels, torch.Generator().manual_seed(seed))
+        part = window((32, 48), 0.7, torch.Generator().manual_seed(seed))
+        changed, moved = crop_photos(photos, part), crop_labels(labels, part)
         assert changed.shape == photos.shape
         assert moved.shape == labels.shape
         grey = changed.mean(1)
@@ -80,12 +78,23 @@ def test_augmentation_keeps_photo_and_label_together():
 def test_a_judge_that_diverges_is_an_error_and_never_saved():
     params = Judge(seed=5, width=2, steps=20, batch_size=2, learning_rate=1e30)
     with pytest.raises(UserError, match=r"judge: .*finite|judge: the loss is (nan|inf) at step \d+; lower"):
-        train(blobs(4, 0), blobs(2, 1), 3, 2, params, FP32, lambda _: None)
+        train(blobs(4, 0), blobs(2, 1), INFO, params, FP32, lambda _: None)
 
 
 def test_a_step_is_timed():
     params = Judge(seed=5, width=2, steps=20, batch_size=2, learning_rate=1e-3)
-    assert 0 < seconds_per_step(blobs(4, 0), 3, 2, params, FP32) < 5
+    assert 0 < seconds_per_step(blobs(4, 0), INFO, params, FP32) < 5
+
+
+def test_a_judge_learns_nothing_of_the_edges_of_instances():
+    def trained(split: Split, info: DatasetInfo) -> list[float]:
+        params = Judge(seed=5, width=2, steps=3, batch_size=4, learning_rate=0.004)
+        net, miou = train(split, split, info, params, FP32, lambda _: None)
+        return [miou, *(value.double().sum().item() for value in net.state_dict().values())]
+
+    plain = blobs(6, 0)
+    edged = replace(plain, inputs=torch.stack([plain.inputs, plain.inputs % 2], dim=1))
+    assert trained(plain, INFO) == trained(edged, replace(INFO, edges=True))
 
 
 @pytest.mark.slow
@@ -93,11 +102,11 @@ def test_learns_repeats_and_keeps_the_best():
     training, validation = blobs(48, 0), blobs(16, 1)
     params = Judge(seed=5, width=8, steps=60, batch_size=8, learning_rate=0.004)
     seen: list[Progress] = []
-    net, miou = train(training, validation, 3, 2, params, FP32, seen.append)
+    net, miou = train(training, validation, INFO, params, FP32, seen.append)
     assert miou > 0.9
-    assert miou == max(line.miou for line in seen if line.miou is not None)
+    assert miou == max(line.score for line in seen if line.score is not None)
     assert [line.step for line in seen] == list(range(1, 61))
-    assert seen[-1].miou is not None
+    assert seen[-1].score is not None
     assert seen[-1].loss < 0.5 * seen[0].loss
     assert not net.training
 
@@ -106,6 +115,6 @@ def test_learns_repeats_and_keeps_the_best():
 def test_the_same_seed_gives_the_same_judge():
     training, validation = blobs(12, 0), blobs(4, 1)
     params = Judge(seed=5, width=4, steps=5, batch_size=4, learning_rate=0.004)
-    (net, miou), (again, same) = (train(training, validation, 3, 2, params, FP32, lambda _: None) for _ in range(2))
+    (net, miou), (again, same) = (train(training, validation, INFO, params, FP32, lambda _: None) for _ in range(2))
     assert same == miou
     assert all(torch.equal(a, b) for a, b in zip(net.state_dict().values(), again.state_dict().values(), strict=True))

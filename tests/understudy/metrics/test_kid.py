@@ -5,8 +5,8 @@ import itertools
 import pytest
 import torch
 
-from understudy.metrics.bootstrap import draw, interval
-from understudy.metrics.kid import kernel_distance, pair_terms, published_kernel_distance, weighted_kernel_distance
+from understudy.metrics.bootstrap import Resamples, draw, interval
+from understudy.metrics.kid import kernel_distance, pair_terms, two_sample_kernel_distance, weighted_kernel_distance
 from understudy.metrics.protocol import KID_IMAGES
 
 
@@ -74,8 +74,8 @@ def test_the_fewest_images_have_an_interval_that_covers_what_is_expected(publish
         for seed in range(1, 301):
             x, y = own(seed, count)
             if published:
-                value = published_kernel_distance(x, y, torch.ones_like(weights[:1])).item()
-                low, high = interval(value, published_kernel_distance(x, y, weights))
+                value = two_sample_kernel_distance(x, y).item()
+                low, high = interval(value, two_sample_kernel_distance(x, y, Resamples(weights, weights)))
             else:
                 low, high = interval(kernel_distance(x, y), weighted_kernel_distance(pair_terms(x, y), weights))
             inside += low < expectation < high

@@ -16,6 +16,7 @@ from understudy.data.prepared import DatasetInfo, Split, load_info, load_split
 from understudy.data.source import Wanted
 from understudy.errors import UserError
 from understudy.metrics import protocol
+from understudy.metrics.bootstrap import resample
 from understudy.metrics.score import Observation, Scorer, differences
 from understudy.metrics.segmentation import confusion_matrices
 from understudy.metrics.segmentation_scoring import SegmentationScoring, to_labels
@@ -140,7 +141,8 @@ def test_intervals_and_differences_are_those_of_the_other_metrics_resamples(path
     features = torch.zeros(12, 8)
     seen = {name: Observation(features, confusion_matrices(labels, read, 3, None))
             for name, read in (("student", student), ("teacher", teacher))}  # fmt: skip
-    judged = {name: Scorer(seen["student"], 50, 7)._segmentation(observation) for name, observation in seen.items()}
+    resamples = resample("labels", 12, 12, 50, seed=7)
+    judged = {name: Scorer("labels", observation, resamples).score_real() for name, observation in seen.items()}
     for model in photos:
         for name, other in zip(scoring.names, judged[model].values(), strict=True):
             assert found[model][name].plain() == other.plain()

@@ -14,9 +14,12 @@ from understudy.arch.diff import diff
 from understudy.arch.inception import InceptionArch, inception
 from understudy.data.archive import write_archive
 from understudy.files import sha256, write_json, write_text
-from understudy.metrics.protocol import FRECHET, KID, MEASURED, MIOU
+from understudy.metrics import protocol
+from understudy.metrics.protocol import MEASURED, MIOU
 from understudy.models.initialise import init_normal
 from understudy.tensors import save_weights
+
+FRECHET, KID = protocol.FRECHET["labels"], protocol.KID["labels"]
 
 SIZE = (32, 48)  # the middle tap is 8 x 12
 HOSTILE = '<script>alert("class")</script>'  # a class of the data set
@@ -44,7 +47,8 @@ def finished_run(root: Path, output_weight: float = 100.0, seed: int = 0) -> Pat
         )
         write_text(
             root / f"artifacts/{stage}/validation.csv",
-            "step,kid_segmenter_noresize_val,miou_segmenter_noresize_val\n50,0.02,0.2\n100,0.01,0.4\n",
+            "step,kid_segmenter_noresize_val,miou_segmenter_noresize_val,selection,reading\n"
+            "50,0.02,0.2,0.02,0.2\n100,0.01,0.4,0.01,0.4\n",
         )
         write_json(root / f"artifacts/{stage}/metrics.json", {"determinism": "seeded", "best_step": 100})
     architecture.save(student, root / "artifacts/prune/arch.json")
@@ -104,7 +108,7 @@ def write_evaluation(root: Path, miou: float = 0.6) -> None:
                      **{metric.name: {"value": costs[name]} for metric in MEASURED}}
               for name, value in quality.items()}  # fmt: skip
     evaluation = {
-        "schema": 1, "dataset": "toy streets", "split": "test", "seed": 0, "determinism": "seeded",
+        "schema": 2, "dataset": "toy streets", "kind": "labels", "split": "test", "seed": 0, "determinism": "seeded",
         "models": {**models, "real": {MIOU: scored(0.7)}},
         "differences": {"student_minus_teacher": {MIOU: scored(miou - 0.61, 0.001)},
                         "student_minus_baseline": {MIOU: scored(miou - 0.5)}},

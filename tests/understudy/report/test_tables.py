@@ -1,8 +1,11 @@
 import pytest
 
-from understudy.metrics.protocol import FRECHET, KID, L1_TO_TEACHER, MEASURED, MIOU, PIXEL_ACCURACY
+from understudy.metrics import protocol
+from understudy.metrics.protocol import L1_TO_TEACHER, MEASURED, MIOU, PIXEL_ACCURACY
 from understudy.report.tables import Table, estimate, next_steps, reading, tables, verdict_table
 from understudy.verdict import Finding, Verdict
+
+FRECHET, KID = protocol.FRECHET["labels"], protocol.KID["labels"]
 
 
 def scored(value, half, n=1000):
@@ -27,8 +30,9 @@ def evaluation():
                      KID: scored(0.0021, 0.0004), L1_TO_TEACHER: scored(0.0702, 0.001)},
     }  # fmt: skip
     return {
-        "schema": 1,
+        "schema": 2,
         "dataset": "streets",
+        "kind": "labels",
         "split": "test",
         "files": {**TIMED, "artifacts/prepare/test.zip": "0" * 64},
         "models": {
@@ -67,7 +71,7 @@ def test_quality_names_every_model_the_ceiling_and_a_collapse():
     text = tables(evaluation(), LATENCY)[0].text()
     assert "1,000 test photos of streets" in text
     assert "0.612 [0.603, 0.621]" in text and "0.120 [0.086, 0.154]" in text and "12.1 [10.9, 13.3]" in text
-    assert "ceiling, real photos: miou 0.702 [0.694, 0.710]" in text
+    assert "real photos: miou 0.702 [0.694, 0.710]" in text
     assert "baseline collapsed: every photo is the same" in text and "teacher collapsed" not in text
     row = next(line for line in text.splitlines() if line.strip().startswith("l1 to teacher"))
     assert row.split()[3] == "-"  # no teacher is compared with itself

@@ -18,7 +18,8 @@ from understudy.data.edges import instance_edges, with_edges
 from understudy.data.prepared import load_info, load_split, show_inputs
 from understudy.errors import DATA_FAILED, UserError
 from understudy.files import read_json, write_json
-from understudy.metrics.judge import JudgeNet, save_judge
+from understudy.metrics.judge import save_judge
+from understudy.metrics.segmenter import Segmenter
 from understudy.models.discriminators import PatchDiscriminator
 from understudy.params.base import Base
 from understudy.params.loader import parse
@@ -31,7 +32,7 @@ from understudy.train import session as training
 from understudy.train.log import read
 from understudy.train.partners import Partners, save_partners
 from understudy.train.setting import seeded
-from understudy.train.validation import SELECTION, translate
+from understudy.train.validation import translate
 from understudy.weights import load_generator
 
 
@@ -75,7 +76,7 @@ def test_two_runs_are_the_same_and_leave_what_the_stage_promises(root):
         kept.unlink()
     assert contents[0] == contents[1]
     metrics = read_json(root / "artifacts/baseline/metrics.json")
-    assert metrics["best_step"] == 10 and SELECTION in metrics
+    assert metrics["best_step"] == 10 and "kid_segmenter_noresize_val" in metrics
     arch, kept = load_generator(*(root / "artifacts/baseline" / name for name in outputs[:2]))
     # The averaged weights are what was validated, and what is kept.
     assert arch == ARCH
@@ -117,7 +118,7 @@ def test_networks_see_edges_where_the_data_have_them(root):
     classes = edged[:, :3].argmax(1).numpy()
     assert np.array_equal(edged[:, 3].numpy(), np.stack([instance_edges(one) for one in classes]))
     session.run()
-    assert session.validation.score(session.state.generator.eval())[SELECTION] > -1
+    assert session.validation.selection in read_json(root / "artifacts/baseline/metrics.json")
 
 
 def add_edges(path: Path) -> None:
@@ -161,7 +162,7 @@ def test_networks_of_other_classes_are_named(root):
         baseline.session(job(root))
     write_json(path, info)
     write_json(root / "artifacts/check/result.json", {"data": mark(job(root))})
-    save_judge(JudgeNet(4, 4), root / "artifacts/judge")
+    save_judge(Segmenter(4, 4), root / "artifacts/judge")
     with pytest.raises(UserError, match=r"judge\.json: knows 4 classes, the data have 3"):
         baseline.session(job(root))
 
@@ -172,8 +173,8 @@ def test_a_perfect_translation_scores_best(root):
     pairs = load_split(root / "artifacts/prepare/val.zip", validation.info)
     flat = validation.score(lambda x: torch.zeros(len(x), 3, 32, 32))
     perfect = validation.score(lambda x: pairs.photos.float() / 127.5 - 1)
-    assert perfect[SELECTION] < flat[SELECTION]
-    assert set(perfect) == {SELECTION, "miou_segmenter_noresize_val"}
+    assert perfect[validation.selection] < flat[validation.selection]
+    assert set(perfect) == {"kid_segmenter_noresize_val", "miou_segmenter_noresize_val"}
 
 
 def test_translation_and_pictures_keep_order_and_range(root):

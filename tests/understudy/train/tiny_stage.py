@@ -13,7 +13,8 @@ from understudy.arch.inception import inception
 from understudy.data.checked import mark
 from understudy.data.manifest import write_manifest
 from understudy.files import write_json
-from understudy.metrics.judge import JudgeNet, save_judge
+from understudy.metrics.judge import save_judge
+from understudy.metrics.segmenter import Segmenter
 from understudy.models.discriminators import PatchDiscriminator
 from understudy.stage import Job
 from understudy.train.partners import Partners, save_partners
@@ -43,7 +44,7 @@ def write_inputs(root: Path) -> None:
         "palette": [[255, 0, 0], [0, 255, 0], [0, 0, 255]], "counts": COUNTS})  # fmt: skip
     write_manifest(made / "prepare/manifest.csv", [])
     write_json(made / "check/result.json", {"data": mark(Job("baseline", root, {}))})
-    save_judge(JudgeNet(3, 4), made / "judge")
+    save_judge(Segmenter(3, 4), made / "judge")
     architecture.save(ARCH, made / "prune/arch.json")
     save_partners(Partners(PatchDiscriminator(6, 4, "batch")), made / "teacher")
 

@@ -13,7 +13,7 @@ SUPERSAMPLING = 3
 
 
 def draw(seed: int, split: str, index: int, size: tuple[int, int]) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-    """Draw pair `index` of a split. Split are independent: none needs another to be drawn before it.
+    """Draw pair `index` of a split. Pairs are independent: none needs another to be drawn before it.
 
     seed: >= 0. split: train, val or test. size: height and width in pixels.
     Returns the photo uint8 [H, W, 3] and the label map uint8 [H, W] of `classes.Label`.

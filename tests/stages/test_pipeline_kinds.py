@@ -1,0 +1,72 @@
+"""The shrunk pipeline on photos: pairs of them, and two domains without pairs, with either student of a CycleGAN."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+from own_repository import commit, done
+from PIL import Image
+from shrunk import IMAGES, SIZE, make, ran
+
+from understudy.data.scenes.draw import draw
+from understudy.files import read_json
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
+
+STAGES = {"prepare", "check", "judge", "teacher", "prune", "distill", "baseline", "evaluate", "export", "gate"}
+
+
+def write_set(folder: Path, paired: bool) -> None:
+    """Drawn street scenes in folders A and B. A: the same scenes with red and blue exchanged, or other ones."""
+    for split, count in IMAGES.items():
+        for index in range(count):
+            for side, shift in (("A", 0 if paired else 100), ("B", 0)):
+                photo, _ = draw(5, split, index + shift, SIZE)
+                path = folder / f"{split}{side}" / f"{index + shift:03}.png"
+                path.parent.mkdir(parents=True, exist_ok=True)
+                Image.fromarray(np.ascontiguousarray(photo[:, :, ::-1]) if side == "A" else photo).save(path)
+
+
+@pytest.mark.parametrize(
+    ("kind", "directions", "judged"),
+    [
+        ("photos", "one", "l1_to_input_inverter_noresize_test"),
+        ("unpaired", "one", "target_share_classifier_noresize_test"),
+        ("unpaired", "both", "target_share_classifier_noresize_test"),
+    ],
+    ids=["photos", "one-direction", "both-directions"],
+)
+def test_photos_run_end_to_end(kind, directions, judged, repo, tmp_path):
+    objective = "cyclegan" if kind == "unpaired" else "pix2pix"
+    make(repo, tmp_path, objective=objective, norm="instance_affine", encoding="rgb")
+    write_set(tmp_path / "photos", paired=kind == "photos")
+    path = tmp_path / "params.yaml"
+    values = yaml.safe_load(path.read_text())
+    values["prepare"] |= {"source": "photos", "kind": kind, "direction": "AtoB", "load_size": [36, 36]}
+    values["check"] |= {"max_repeated": 1.0}
+    values["distill"]["cyclegan"] = {"directions": directions}
+    if kind == "unpaired":
+        values["teacher"]["lambda_recon"] = values["student"]["lambda_recon"] = 0.0
+    values["gate"] = {judged: {"min": 0.0}, "macs_legacy_g": values["gate"]["macs_legacy_g"]}
+    path.write_text(yaml.safe_dump(values))
+    commit(tmp_path, "photos")
+    assert ran(done(tmp_path, "dvc", "repro")) == STAGES
+    evaluation = read_json(tmp_path / "artifacts/evaluate/evaluation.json")
+    for model in ("teacher", "student", "baseline"):
+        assert judged in evaluation["models"][model]
+        assert "miou_segmenter_noresize_test" not in evaluation["models"][model]
+    columns = {
+        stage: set((tmp_path / f"artifacts/{stage}/curves.csv").read_text().splitlines()[0].split(","))
+        for stage in ("teacher", "distill", "baseline")
+    }
+    assert {"alignment", "relation", "output"} <= columns["distill"]
+    two_way = {"cycle", "cycle_reverse", "identity", "gan_reverse", "d_reverse"}
+    if kind == "unpaired":
+        assert two_way <= columns["teacher"] and two_way <= columns["baseline"]
+        assert (two_way <= columns["distill"]) == (directions == "both")
+        assert ("relation_reverse" in columns["distill"]) == (directions == "both")
+    partners = read_json(tmp_path / "artifacts/teacher/partners.json")
+    assert partners["two_way"] == (kind == "unpaired") and partners["trained"]
+    assert set(read_json(tmp_path / "artifacts/gate/verdict.json")["exports"]) == {"onnx", "int8"}
+    assert not ran(done(tmp_path, "dvc", "repro"))
