@@ -289,4 +289,6 @@ def test_cityscapes_as_prepared_is_compared_with_gtfine_over_nineteen_classes(tm
     right = sum(((ids == own) & (said == train)).sum() for own, train in TRAIN_IDS.items())
     expected = [np.mean(ious), right / scored.sum()]
     assert values(asked, info, photos, pairs)[::3] == pytest.approx(expected, rel=1e-12)
+    edged = dataclasses.replace(pairs, inputs=torch.stack([pairs.inputs, pairs.inputs % 2], dim=1))
+    assert values(asked, dataclasses.replace(info, edges=True), photos, edged) == values(asked, info, photos, pairs)
     assert ious[3] == 0 and 0.1 < expected[0] < 0.5
