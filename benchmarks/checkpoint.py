@@ -32,6 +32,7 @@ from understudy.params.student import Student
 from understudy.params.teacher import Teacher
 from understudy.runtime import autocast, device, seed_everything, threads
 from understudy.train import checkpoint, loop
+from understudy.train.forward import Forward
 from understudy.train.games import PIX2PIX
 from understudy.train.one_way import OneWay
 from understudy.train.state import State, update_average
@@ -74,7 +75,7 @@ def of_recipe(path: Path, folder: Path) -> list[tuple[str, int, Timing]]:
     params = load(path, (Base, Runtime, Prepare, Teacher, Prune, Student, Distill))
     seed_everything(params[Base].seed)
     place = device(params[Runtime])
-    precision = functools.partial(autocast, params[Runtime], place)
+    forward = Forward(functools.partial(autocast, params[Runtime], place))
     teacher, student = params[Teacher], params[Student]
     big, small = architectures(params)
     rows = []
@@ -86,7 +87,7 @@ def of_recipe(path: Path, folder: Path) -> list[tuple[str, int, Timing]]:
         batch = random_batch(arch, place, section.schedule.batch_size)
         weights = Weights(section.lambda_gan, section.lambda_recon)
         batch = Batch(*(part.contiguous(memory_format=torch.channels_last) for part in (batch.inputs, batch.photos)))
-        take = functools.partial(OneWay(PIX2PIX, weights, terms), state, batch, precision)
+        take = functools.partial(OneWay(PIX2PIX, weights, terms), state, batch, forward)
         rows.append((name, section.schedule.checkpoint_every, timed(state, take, section.schedule.ema_decay, folder)))
     return rows
 

@@ -9,7 +9,6 @@ Takes    about two minutes on two CPU cores
 """
 
 import argparse
-import contextlib
 import functools
 import statistics
 import time
@@ -41,10 +40,11 @@ from understudy.prune.scores import read_scores
 from understudy.prune.threshold import select
 from understudy.runtime import autocast, device, seed_everything, threads
 from understudy.train.distill import Distillation, adapters
+from understudy.train.forward import Forward
 from understudy.train.games import PIX2PIX
 from understudy.train.one_way import OneWay
 from understudy.train.state import State, update_average
-from understudy.train.update import Autocast, Batch, NoTerms, Terms, Weights
+from understudy.train.update import Batch, NoTerms, Terms, Weights
 
 CLASSES, IMAGES = 13, 1200  # of the embedded set
 RUNS = 12
@@ -61,7 +61,7 @@ def main() -> None:
     place = device(runtime)
     arch, student = architectures(params)
     batch_size = teacher.schedule.batch_size
-    ours = functools.partial(autocast, runtime, place)
+    ours = Forward(functools.partial(autocast, runtime, place))
     distillation = functools.partial(terms_of, arch, student, params[Distill], place)
     rate = matrix_rate(runtime)
     print(f"{place}, {threads()} threads, batch {batch_size} of {arch.size[0]}x{arch.size[1]}, {runtime.precision}")
@@ -104,7 +104,7 @@ def both(
     arch: Arch,
     params: Teacher,
     made_terms: Callable[[], Terms],
-    precision: Autocast,
+    forward: Forward,
     place: torch.device,
     batch_size: int,
 ) -> tuple[float, float]:
@@ -118,7 +118,7 @@ def both(
     terms = made_terms()
 
     def our_step() -> None:
-        OneWay(PIX2PIX, weights, terms)(fast, quick, precision)
+        OneWay(PIX2PIX, weights, terms)(fast, quick, forward)
         update_average(fast, params.schedule.ema_decay)
 
     times: dict[str, list[float]] = {"ours": [], "plain": []}
@@ -145,7 +145,7 @@ def plain_step(state: State, batch: Batch, weights: Weights, terms: Terms) -> No
     state.optimizer_g.zero_grad()
     loss = weights.gan * hinge_generator(state.discriminator(torch.cat([batch.inputs, fake], 1)))
     loss = loss + weights.recon * F.l1_loss(fake, batch.photos)
-    for term in terms(batch, fake, features, contextlib.nullcontext).values():
+    for term in terms(batch, fake, features, Forward()).values():
         loss = loss + term
     loss.backward()
     state.optimizer_g.step()

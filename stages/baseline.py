@@ -50,5 +50,9 @@ def run(job: Job) -> None:
     session(job).run()
 
 
+def shared_by(job: Job) -> int | None:
+    return job.params(Student).schedule.processes
+
+
 if __name__ == "__main__":
-    main("baseline", READS, plan, run)
+    main("baseline", READS, plan, run, shared_by=shared_by)

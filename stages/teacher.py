@@ -21,6 +21,7 @@ from understudy.params.base import Base
 from understudy.params.objective import Objective
 from understudy.params.runtime import Runtime
 from understudy.params.teacher import Teacher
+from understudy.processes import leads
 from understudy.stage import Job, Plan, main
 from understudy.train.games import game
 from understudy.train.partners import save_partners
@@ -57,8 +58,14 @@ def run(job: Job) -> None:
         return
     teacher = session(job)
     teacher.run()
-    save_partners(teacher.partners(), job.output("teacher"))
+    if leads():
+        save_partners(teacher.partners(), job.output("teacher"))
+
+
+def shared_by(job: Job) -> int | None:
+    params = job.params(Teacher)
+    return 1 if params.source else params.schedule.processes
 
 
 if __name__ == "__main__":
-    main("teacher", READS, plan, run)
+    main("teacher", READS, plan, run, shared_by=shared_by)

@@ -12,14 +12,14 @@ import signal
 import sys
 import traceback
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import FrameType
 from typing import Any, TypeVar
 
-from understudy import locks
-from understudy.errors import BAD_INPUT, INTERRUPTED, OK, PREEMPTED, UNEXPECTED, UserError
+from understudy import locks, processes
+from understudy.errors import BAD_INPUT, INTERRUPTED, LOST, OK, PREEMPTED, UNEXPECTED, UserError
 from understudy.files import remove_leftovers, write_json
 from understudy.orphans import Unread, end_with_parent
 from understudy.params.loader import load, section_name
@@ -66,14 +66,24 @@ class Job:
         return self.root / ".understudy" / self.stage
 
 
+def one_process(_: Job) -> int | None:
+    """Of stages whose work is not shared."""
+    return 1
+
+
 def main(
     stage: str,
     sections: tuple[type, ...],
     plan: Callable[[Job], Plan],
     run: Callable[[Job], None],
     argv: list[str] | None = None,
+    shared_by: Callable[[Job], int | None] = one_process,
 ) -> None:
-    """Run `python -m stages.STAGE [--params FILE] [--root DIR] [--dry-run]`, and exit with a code of errors.py."""
+    """Run `python -m stages.STAGE [--params FILE] [--root DIR] [--dry-run]`, and exit with a code of errors.py.
+
+    shared_by: how many processes do the work; None: as many as are started. Of several, `plan` and `run` are called in
+    each, and the first one alone holds the lock, prints and leaves a status.
+    """
     parser = argparse.ArgumentParser(prog=f"python -m stages.{stage}", description=sys.modules["__main__"].__doc__,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)  # fmt: skip
     parser.add_argument("--params", type=Path, help="parameter file (default: params.yaml in DIR)", metavar="FILE")
@@ -81,8 +91,13 @@ def main(
                         help="folder that holds artifacts/ (default: this one)")  # fmt: skip
     parser.add_argument("--dry-run", action="store_true", help="print the plan and stop")
     arguments = parser.parse_args(argv)
-    if "DVC_STAGE" in os.environ:  # set by DVC for what it runs; a stage that was started by hand may outlive its shell
+    if (starter := processes.starter()) is not None:
+        end_with_parent(starter)
+    elif "DVC_STAGE" in os.environ:  # set by DVC for what it runs; one that was started by hand may outlive its shell
         end_with_parent()
+    leads = processes.leads()
+    if not leads:
+        sys.stdout = Path(os.devnull).open("w")  # noqa: SIM115 - to the end
     scratch = arguments.root / ".understudy"
     status, lock = scratch / "status" / f"{stage}.json", scratch / stage / "lock"
     sys.stdout, sys.stderr = Unread(sys.stdout), Unread(sys.stderr)  # type: ignore[assignment]
@@ -93,11 +108,14 @@ def main(
 
         def work() -> None:
             job = Job(stage, arguments.root, load(arguments.params or arguments.root / "params.yaml", sections))
-            if not arguments.dry_run:
+            if (count := _processes_to_start(job, shared_by(job))) > 1:
+                sys.exit(processes.start(count, job.scratch))
+            writes = leads and not arguments.dry_run
+            if writes:
                 until_the_end.enter_context(_sole_writer(job, lock))
             _print_plan(job, plan(job))
             if not arguments.dry_run:
-                with _all_or_nothing(job):
+                with _all_or_nothing(job) if writes else nullcontext():
                     run(job)
 
         try:
@@ -105,16 +123,28 @@ def main(
             _ignore_signals()
         except _Stopped as stopped:  # while an outcome was on its way here
             code, reason = stopped.code, str(stopped)
-        if code:
+        # One that was only left behind by another has nothing to say: that one has, or whoever started both.
+        silent = code == LOST and (starter is not None or not leads)
+        if code and not silent:
             print(f"{stage}: {reason}", file=sys.stderr)
         # One that was kept out does not write over the status of the one that works.
-        if not arguments.dry_run and locks.holder(lock) in (None, os.getpid()):
+        if leads and not silent and not arguments.dry_run and locks.holder(lock) in (None, os.getpid()):
             try:
                 write_json(status, {"stage": stage, "code": code, "reason": reason})
             except UserError as error:  # of the disk that failed the stage; the exit code still tells
                 print(f"{stage}: {error}", file=sys.stderr)
                 code = code or error.code
     sys.exit(code)
+
+
+def _processes_to_start(job: Job, wanted: int | None) -> int:
+    """1 when this process does the work, alone or as one of those that were started."""
+    started = processes.size()
+    if wanted is None or wanted == started:
+        return 1
+    if started > 1:
+        raise UserError(f"{job.stage}: {started} processes were started, and by its parameters it runs in {wanted}")
+    return wanted
 
 
 def _outcome(work: Callable[[], None]) -> tuple[int, str]:

@@ -15,6 +15,7 @@ from understudy.models.discriminators import PatchDiscriminator
 from understudy.models.initialise import init_normal
 from understudy.params.runtime import Runtime
 from understudy.runtime import autocast, device, seed_everything
+from understudy.train.forward import Forward
 from understudy.train.games import PIX2PIX
 from understudy.train.one_way import OneWay
 from understudy.train.state import State, update_average
@@ -73,7 +74,7 @@ def trained(steps: int) -> tuple[list[float], dict[str, torch.Tensor]]:
     losses = []
     for _ in range(steps):
         done = OneWay(PIX2PIX, Weights(1.0, 100.0), NoTerms())(
-            state, batch, functools.partial(autocast, runtime, place)
+            state, batch, Forward(functools.partial(autocast, runtime, place))
         )
         update_average(state, 0.9)
         losses.append(done["recon"].item())

@@ -1,7 +1,6 @@
 """The recipes with the settings of papers: they cost what their headers say, and train, on networks made tiny."""
 
 import re
-from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 
@@ -21,6 +20,7 @@ from understudy.params.student import Student
 from understudy.params.teacher import Teacher, Unet
 from understudy.prune import uniform
 from understudy.train.cyclegan import MAIN, REVERSE
+from understudy.train.forward import Forward
 from understudy.train.games import game
 from understudy.train.partners import Partners
 from understudy.train.setting import Setting, Source, alone, taught, weights_of
@@ -83,7 +83,7 @@ def losses_of_a_step(setting: Setting, channels: int) -> set[str]:
     rates = setting.update.rates
     state = State.start(setting.generator, setting.discriminator, setting.adapters, 1e-4, setting.pools, rates)
     inputs, photos = torch.rand(2, channels, *SIZE) * 2 - 1, torch.rand(2, 3, *SIZE) * 2 - 1
-    losses = setting.update(state, Batch(inputs, photos), nullcontext)
+    losses = setting.update(state, Batch(inputs, photos), Forward())
     assert all(loss.isfinite() for loss in losses.values())
     return set(losses)
 

@@ -13,6 +13,7 @@ from torchvision.models import vgg19
 
 from understudy.errors import UserError
 from understudy.fetch import read_verified
+from understudy.losses.precision import widen
 from understudy.params.objective import Perceptual
 from understudy.state_dict import read_state
 
@@ -44,7 +45,7 @@ class VggDistance(nn.Module):
         with torch.no_grad():
             targets = self._see(real)
         distances = [
-            weight * F.l1_loss(ours.float(), theirs.float())
+            weight * F.l1_loss(widen(ours), widen(theirs))
             for weight, ours, theirs in zip(WEIGHTS, self._see(fake), targets, strict=True)
         ]
         return torch.stack(distances).sum()

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from understudy.data.prepared import DatasetInfo, load_split
 from understudy.fetch import read_verified
@@ -78,5 +79,16 @@ class InceptionScoring:
 
     def _see_split(self, archive: Path, info: DatasetInfo, how: Resize, cache: Path) -> Tensor:
         origin = {"photos": sha256(archive), "weights": self._asked.sha256, "resize": how,
-                  "device": str(self._device), "threads": str(threads()), "code": feature_code()}  # fmt: skip
-        return kept_features(cache, origin, lambda: self._see(load_split(archive, info).photos, how))
+                  "size": "x".join(map(str, info.size)), "device": str(self._device), "threads": str(threads()),
+                  "code": feature_code()}  # fmt: skip
+        return kept_features(
+            cache, origin, lambda: self._see(at_size(load_split(archive, info).photos, info.size), how)
+        )
+
+
+def at_size(photos: Tensor, size: tuple[int, int]) -> Tensor:
+    """Photos uint8 [N, 3, H, W] brought to the size of the test split: of a training split that is stored larger."""
+    if photos.shape[-2:] == size:
+        return photos
+    resized = [F.interpolate(part.float(), size, mode="bicubic", antialias=True) for part in photos.split(TIMED)]
+    return torch.cat([part.round().clamp(0, 255).to(torch.uint8) for part in resized])

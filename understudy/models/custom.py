@@ -10,7 +10,9 @@ from torch.nn import functional as F
 from understudy.arch.custom import WEIGHTED, CustomArch, Node
 from understudy.arch.layers import INPUT
 from understudy.errors import UserError
+from understudy.models.conv import Conv2d
 from understudy.models.generator import Generator, Keep
+from understudy.models.instance_norm import InstanceNorm2d
 
 Function = Callable[..., Tensor]
 
@@ -62,12 +64,12 @@ def _module(node: Node, cin: int, cout: int) -> nn.Module:
     if node.op == "batch_norm":
         return nn.BatchNorm2d(cout, eps=node.value or 0.0, affine=bool(of["affine"]))
     if node.op == "instance_norm":
-        return nn.InstanceNorm2d(cout, eps=node.value or 0.0, affine=bool(of["affine"]))
+        return InstanceNorm2d(cout, eps=node.value or 0.0, affine=bool(of["affine"]))
     window, bias = (of["kernel"], of["stride"], of["padding"]), bool(of["bias"])
     if node.op == "conv_transposed":
         return nn.ConvTranspose2d(cin, cout, *window, output_padding=of["output_padding"], bias=bias)
     groups = cin if node.op == "depthwise" else 1
-    return nn.Conv2d(cin, cout, *window, dilation=of["dilation"], groups=groups, bias=bias)
+    return Conv2d(cin, cout, *window, dilation=of["dilation"], groups=groups, bias=bias)
 
 
 def _function(node: Node) -> Function:

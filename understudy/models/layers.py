@@ -4,6 +4,8 @@ from torch import Tensor, nn
 
 from understudy.arch.base import Norm
 from understudy.arch.residual import Padding
+from understudy.models.conv import Conv2d
+from understudy.models.instance_norm import InstanceNorm2d
 
 
 def norm_layer(norm: Norm, channels: int, *, scales: bool = True) -> nn.Module:
@@ -13,7 +15,7 @@ def norm_layer(norm: Norm, channels: int, *, scales: bool = True) -> nn.Module:
     """
     if norm == "batch":
         return nn.BatchNorm2d(channels, affine=scales)
-    return nn.InstanceNorm2d(channels, affine=scales and norm == "instance_affine")
+    return InstanceNorm2d(channels, affine=scales and norm == "instance_affine")
 
 
 def convolution(
@@ -25,7 +27,7 @@ def convolution(
     part of the convolution, and so 1.5 times as fast on a CPU. The names of the weights are the same in either case.
     """
     mode = "zeros" if padding == "zero" or kernel == 1 else padding
-    return nn.Conv2d(cin, cout, kernel, stride, padding=kernel // 2, groups=groups, bias=bias, padding_mode=mode)
+    return Conv2d(cin, cout, kernel, stride, padding=kernel // 2, groups=groups, bias=bias, padding_mode=mode)
 
 
 class ConvNormRelu(nn.Module):

@@ -10,6 +10,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.utils.parametrizations import spectral_norm
 
+from understudy.models.conv import Conv2d
+from understudy.models.instance_norm import InstanceNorm2d
+
 SCALES = 2
 WIDTHS = (2, 4, 8)  # of the convolutions between the first and the last, in ndf
 KERNEL, PADDING, SLOPE = 4, 2, 0.2
@@ -24,18 +27,18 @@ class SpectralPatchDiscriminator(nn.Module):
 
     def __init__(self, input_channels: int, ndf: int) -> None:
         super().__init__()
-        first = nn.Conv2d(input_channels, ndf, KERNEL, 2, PADDING)
+        first = Conv2d(input_channels, ndf, KERNEL, 2, PADDING)
         self.layers = nn.ModuleList([nn.Sequential(first, nn.LeakyReLU(SLOPE))])
         cin = ndf
         for width, stride in zip(WIDTHS, (2, 2, 1), strict=True):
             layer: OrderedDict[str, nn.Module] = OrderedDict()
             # Without a bias, which the norm would take away again.
-            layer["conv"] = spectral_norm(nn.Conv2d(cin, width * ndf, KERNEL, stride, PADDING, bias=False))
-            layer["norm"] = nn.InstanceNorm2d(width * ndf)
+            layer["conv"] = spectral_norm(Conv2d(cin, width * ndf, KERNEL, stride, PADDING, bias=False))
+            layer["norm"] = InstanceNorm2d(width * ndf)
             layer["relu"] = nn.LeakyReLU(SLOPE)
             self.layers.append(nn.Sequential(layer))
             cin = width * ndf
-        self.layers.append(nn.Conv2d(cin, 1, KERNEL, 1, PADDING))
+        self.layers.append(Conv2d(cin, 1, KERNEL, 1, PADDING))
 
     def forward(self, x: Tensor) -> list[Tensor]:
         maps = []

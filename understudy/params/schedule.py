@@ -13,6 +13,9 @@ class Schedule:
     ema_decay: of the averaged weights, which are what is validated and kept; 0 keeps the raw ones.
     validate_every: steps between two scores on the validation split, by which the best checkpoint is chosen.
     checkpoint_every: steps between two checkpoints, from which a killed stage goes on.
+    processes: on this host, with a GPU each or all on the CPU, which share every batch equally; null: one.
+    micro_batch: images that a process runs its networks on at once; null: all of its share. Neither changes what is
+    computed, but in what order numbers are added.
     """
 
     constant_steps: int
@@ -22,10 +25,14 @@ class Schedule:
     ema_decay: float
     validate_every: int
     checkpoint_every: int
+    processes: int | None
+    micro_batch: int | None
 
     def __post_init__(self) -> None:
         for name in ("batch_size", "learning_rate", "validate_every", "checkpoint_every"):
             require(getattr(self, name) > 0, name, f"must be positive, found {getattr(self, name)}")
+        for name in ("processes", "micro_batch"):
+            require(getattr(self, name) is None or getattr(self, name) > 0, name, "must be positive, or null")
         require(self.constant_steps >= 0, "constant_steps", f"must not be negative, found {self.constant_steps}")
         require(self.decay_steps >= 0, "decay_steps", f"must not be negative, found {self.decay_steps}")
         require(self.steps > 0, "constant_steps", "constant_steps + decay_steps must be positive")

@@ -19,11 +19,15 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from understudy.arch.base import Arch
+from understudy.losses.precision import widen
 from understudy.params.objective import Cyclegan
+from understudy.train.division import BATCH_NORMS
+from understudy.train.exchange import gathered, share
+from understudy.train.forward import Forward
 from understudy.train.games import CYCLEGAN
 from understudy.train.pool import ImagePool
 from understudy.train.state import State
-from understudy.train.update import Autocast, Batch, NoTerms, Rates, Terms
+from understudy.train.update import Batch, NoTerms, Rates, Terms, judging, learn
 
 MAIN, REVERSE = "main", "reverse"
 
@@ -57,52 +61,53 @@ class CycleGan:
         assert isinstance(generator, nn.ModuleDict)
         return generator[MAIN]
 
-    def __call__(self, state: State, batch: Batch, autocast: Autocast) -> dict[str, Tensor]:
+    def __call__(self, state: State, batch: Batch, forward: Forward) -> dict[str, Tensor]:
         """The losses: `d` and `d_reverse` (when there are adversarial terms), then the generators' own."""
-        there, back = self._ways(batch)
-        players = state.generator
-        assert isinstance(players, nn.ModuleDict)
+        ways = self._ways(batch)
         fakes: dict[str, Tensor] = {}
+        with judging(state.discriminator):
+            losses = learn(state.optimizer_g, self._generator_losses(state, ways, fakes, forward))
+        critics = self._critic_step(state, ways, fakes, forward) if self.lambda_gan else {}
+        state.step += 1
+        return critics | losses
+
+    def _generator_losses(
+        self, state: State, ways: tuple["_Way", "_Way"], fakes: dict[str, Tensor], forward: Forward
+    ) -> dict[str, Tensor]:
+        """Of both directions. fakes: is given their translations."""
         losses: dict[str, Tensor] = {}
-        for way, other in ((there, back), (back, there)):
-            fake, features = _translate(players[way.name], way.batch.inputs, way.terms.taps, autocast)
+        for way, other in (ways, ways[::-1]):
+            net = _of(state.generator, way.name)
+            output = forward(net, way.batch.inputs, taps=way.terms.taps)
+            fake, features = output if way.terms.taps else (output, {})
             fakes[way.name] = fake
-            returned, _ = _translate(players[other.name], fake, (), autocast)
-            losses[f"cycle{way.suffix}"] = self.params.lambda_cycle * F.l1_loss(returned.float(), way.batch.inputs)
-            named = way.terms(way.batch, fake.float(), features, autocast)
+            returned = forward(_of(state.generator, other.name), fake)
+            losses[f"cycle{way.suffix}"] = self.params.lambda_cycle * F.l1_loss(widen(returned), way.batch.inputs)
+            named = way.terms(way.batch, widen(fake), features, forward)
             losses |= {f"{name}{way.suffix}": loss for name, loss in named.items()}
             if self.params.lambda_identity:
-                with _keeping_statistics(players[way.name]):
-                    same, _ = _translate(players[way.name], way.batch.photos, (), autocast)
+                with _keeping_statistics(net):
+                    same = forward(net, way.batch.photos)
                 weight = self.params.lambda_identity * self.params.lambda_cycle
-                losses[f"identity{way.suffix}"] = weight * F.l1_loss(same.float(), way.batch.photos)
+                losses[f"identity{way.suffix}"] = weight * F.l1_loss(widen(same), way.batch.photos)
         if self.lambda_gan:
-            state.discriminator.requires_grad_(False)
-            for way in (there, back):
+            for way in ways:
                 found = CYCLEGAN.generator_losses(_of(state.discriminator, way.name), way.batch, fakes[way.name],
-                                              self.lambda_gan, autocast)  # fmt: skip
+                                              self.lambda_gan, forward)  # fmt: skip
                 losses |= {f"{name}{way.suffix}": loss for name, loss in found.items()}
-            state.discriminator.requires_grad_(True)
-        state.optimizer_g.zero_grad(set_to_none=True)
-        torch.stack(list(losses.values())).sum().backward()
-        state.optimizer_g.step()
-        critics = self._critic_step(state, (there, back), fakes, autocast) if self.lambda_gan else {}
-        state.step += 1
-        return critics | {name: loss.detach() for name, loss in losses.items()}
+        return losses
 
     def _critic_step(
-        self, state: State, ways: tuple["_Way", "_Way"], fakes: Mapping[str, Tensor], autocast: Autocast
+        self, state: State, ways: tuple["_Way", "_Way"], fakes: Mapping[str, Tensor], forward: Forward
     ) -> dict[str, Tensor]:
         losses = {}
         for way in ways:
-            shown = _of(state.pools, way.name)(fakes[way.name].detach())
+            # Every process keeps the whole pool, so that what is shown does not depend on how many they are.
+            shown = share(_of(state.pools, way.name)(gathered(fakes[way.name].detach())))
             losses[f"d{way.suffix}"] = CYCLEGAN.critic_loss(
-                _of(state.discriminator, way.name), way.batch, shown, autocast
+                _of(state.discriminator, way.name), way.batch, shown, forward
             )
-        state.optimizer_d.zero_grad(set_to_none=True)
-        torch.stack(list(losses.values())).sum().backward()
-        state.optimizer_d.step()
-        return {name: loss.detach() for name, loss in losses.items()}
+        return learn(state.optimizer_d, losses)
 
     def _ways(self, batch: Batch) -> tuple["_Way", "_Way"]:
         return (
@@ -126,18 +131,10 @@ def _of(players: nn.Module, name: str) -> nn.Module:
     return players[name]
 
 
-def _translate(
-    net: nn.Module, images: Tensor, taps: tuple[str, ...], autocast: Autocast
-) -> tuple[Tensor, Mapping[str, Tensor]]:
-    with autocast():
-        output = net(images, taps=taps)
-    return output if taps else (output, {})
-
-
 @contextmanager
 def _keeping_statistics(net: nn.Module) -> Iterator[None]:
     """While it lasts, batch norms use a batch's statistics and do not keep them."""
-    norms = [part for part in net.modules() if isinstance(part, nn.BatchNorm2d)]
+    norms = [part for part in net.modules() if isinstance(part, BATCH_NORMS)]
     before = [norm.momentum for norm in norms]
     for norm in norms:
         norm.momentum = 0.0

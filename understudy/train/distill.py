@@ -13,9 +13,12 @@ from torch.nn import functional as F
 
 from understudy.losses.feature_distance import FeatureDistance
 from understudy.losses.kernel_alignment import alignment_loss
+from understudy.losses.precision import widen
 from understudy.losses.semantic_relation import relation_loss
 from understudy.params.distill import Distill
-from understudy.train.update import Autocast, Batch
+from understudy.train.exchange import gathered
+from understudy.train.forward import Forward
+from understudy.train.update import Batch
 
 
 class Distillation:
@@ -46,22 +49,22 @@ class Distillation:
         self.teacher.to(device)
 
     def __call__(
-        self, batch: Batch, fake: Tensor, features: Mapping[str, Tensor], autocast: Autocast
+        self, batch: Batch, fake: Tensor, features: Mapping[str, Tensor], forward: Forward
     ) -> dict[str, Tensor]:
         """Weighted losses by name. fake: [B, 3, H, W]; features: the student's, by tap, each [B, C, H', W']."""
         params = self.params
         if not (self.taps or params.output_weight):
             return {}
-        target, teacher = self._watch(batch, autocast)
+        target, teacher = self._watch(batch, forward)
         losses = {}
         if params.alignment.weight:
-            alignment = alignment_loss(
-                _pick(teacher, self.compared), _pick(features, self.compared), params.alignment.form
-            )
-            losses["alignment"] = params.alignment.weight * alignment
+            # Over all processes' images, as if one had them all: alignment is no mean over a batch.
+            theirs, ours = (_whole(_pick(maps, self.compared)) for maps in (teacher, features))
+            losses["alignment"] = params.alignment.weight * alignment_loss(theirs, ours, params.alignment.form)
         if params.relation.weight:
-            theirs, ours = teacher[self.middle], features[self.middle]
-            relation = relation_loss(theirs, ours, params.relation.norm, params.relation.centred)
+            relation = relation_loss(
+                teacher[self.middle], features[self.middle], params.relation.norm, params.relation.centred
+            )
             losses["relation"] = params.relation.weight * relation
         if params.output_weight:
             losses["output"] = params.output_weight * F.l1_loss(fake, target)
@@ -71,12 +74,11 @@ class Distillation:
         return losses
 
     @torch.no_grad()
-    def _watch(self, batch: Batch, autocast: Autocast) -> tuple[Tensor, Mapping[str, Tensor]]:
+    def _watch(self, batch: Batch, forward: Forward) -> tuple[Tensor, Mapping[str, Tensor]]:
         """The teacher's image [B, 3, H, W] and its features, without a gradient."""
-        with autocast():
-            output = self.teacher(batch.inputs, taps=self.taps)
+        output = forward(self.teacher, batch.inputs, taps=self.taps)
         image, features = output if self.taps else (output, {})
-        return image.float(), features
+        return widen(image), features
 
 
 def adapters(params: Distill, teacher_widths: Mapping[str, int], student_widths: Mapping[str, int]) -> nn.Module:
@@ -86,3 +88,8 @@ def adapters(params: Distill, teacher_widths: Mapping[str, int], student_widths:
 
 def _pick(features: Mapping[str, Tensor], taps: tuple[str, ...]) -> dict[str, Tensor]:
     return {tap: features[tap] for tap in taps}
+
+
+def _whole(features: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Of the whole batch, from this process's share of it."""
+    return {tap: gathered(values) for tap, values in features.items()}

@@ -23,11 +23,13 @@ from understudy.losses.adversarial import (
     least_squares_generator,
 )
 from understudy.losses.feature_matching import feature_matching
+from understudy.losses.precision import widen
 from understudy.models.discriminators import CriticNorm, PatchDiscriminator
 from understudy.models.initialise import init_normal, init_xavier
 from understudy.models.multi_scale import MultiScaleDiscriminator
 from understudy.params.objective import Objective
-from understudy.train.update import Autocast, Batch, Rates
+from understudy.train.forward import Forward
+from understudy.train.update import Batch, Rates
 
 if TYPE_CHECKING:
     from understudy.losses.perceptual import VggDistance
@@ -53,12 +55,12 @@ class Game(Protocol):
         """A discriminator of such a generator's images, with torch's default initial weights."""
         ...
 
-    def critic_loss(self, critic: nn.Module, batch: Batch, fake: Tensor, autocast: Autocast) -> Tensor:
+    def critic_loss(self, critic: nn.Module, batch: Batch, fake: Tensor, forward: Forward) -> Tensor:
         """A scalar. fake: detached, [B, 3, H, W], of batch.inputs."""
         ...
 
     def generator_losses(
-        self, critic: nn.Module, batch: Batch, fake: Tensor, weight: float, autocast: Autocast
+        self, critic: nn.Module, batch: Batch, fake: Tensor, weight: float, forward: Forward
     ) -> dict[str, Tensor]:
         """Weighted scalars by name. weight: of the adversarial one."""
         ...
@@ -95,20 +97,19 @@ class PatchGame:
         inputs = arch.input_channels if self.conditional else 0
         return PatchDiscriminator(inputs + arch.output_channels, ndf, norm)
 
-    def critic_loss(self, critic: nn.Module, batch: Batch, fake: Tensor, autocast: Autocast) -> Tensor:
+    def critic_loss(self, critic: nn.Module, batch: Batch, fake: Tensor, forward: Forward) -> Tensor:
         # Two passes and not one over both: batch statistics of real and of fake pairs stay apart, as in the papers'
         # code.
-        with autocast():
-            real_logits = critic(self._shown(batch, batch.photos))
-            fake_logits = critic(self._shown(batch, fake))
-        return 0.5 * self.losses.discriminator(real_logits.float(), fake_logits.float())
+        with forward.autocast():  # around both: a weight is cast to 16 bits once
+            real_logits = forward(critic, self._shown(batch, batch.photos))
+            fake_logits = forward(critic, self._shown(batch, fake))
+        return 0.5 * self.losses.discriminator(widen(real_logits), widen(fake_logits))
 
     def generator_losses(
-        self, critic: nn.Module, batch: Batch, fake: Tensor, weight: float, autocast: Autocast
+        self, critic: nn.Module, batch: Batch, fake: Tensor, weight: float, forward: Forward
     ) -> dict[str, Tensor]:
-        with autocast():
-            logits = critic(self._shown(batch, fake))
-        return {"gan": weight * self.losses.generator(logits.float())}
+        logits = forward(critic, self._shown(batch, fake))
+        return {"gan": weight * self.losses.generator(widen(logits))}
 
     def _shown(self, batch: Batch, image: Tensor) -> Tensor:
         """[B, C + 3, H, W], or the image alone."""
@@ -140,30 +141,28 @@ class ScalesGame:
     def critic(self, arch: Arch, ndf: int) -> MultiScaleDiscriminator:
         return MultiScaleDiscriminator(arch.input_channels + arch.output_channels, ndf)
 
-    def critic_loss(self, critic: nn.Module, batch: Batch, fake: Tensor, autocast: Autocast) -> Tensor:
-        real, made = self._maps(critic, batch, batch.photos, autocast), self._maps(critic, batch, fake, autocast)
+    def critic_loss(self, critic: nn.Module, batch: Batch, fake: Tensor, forward: Forward) -> Tensor:
+        real, made = self._maps(critic, batch, batch.photos, forward), self._maps(critic, batch, fake, forward)
         return hinge_discriminator_scales(_logits(real), _logits(made))
 
     def generator_losses(
-        self, critic: nn.Module, batch: Batch, fake: Tensor, weight: float, autocast: Autocast
+        self, critic: nn.Module, batch: Batch, fake: Tensor, weight: float, forward: Forward
     ) -> dict[str, Tensor]:
-        made = self._maps(critic, batch, fake, autocast)
+        made = self._maps(critic, batch, fake, forward)
         losses = {"gan": weight * hinge_generator_scales(_logits(made))}
         if self.lambda_feature:
             with torch.no_grad():
-                real = self._maps(critic, batch, batch.photos, autocast)
+                real = self._maps(critic, batch, batch.photos, forward)
             losses["feature_matching"] = self.lambda_feature * feature_matching(real, made)
         if self.perceptual is not None:
-            with autocast():
-                distance = self.perceptual(fake, batch.photos)
-            losses["perceptual"] = self.perceptual_weight * distance
+            losses["perceptual"] = self.perceptual_weight * forward.whole(self.perceptual, fake, batch.photos)
         return losses
 
     @staticmethod
-    def _maps(critic: nn.Module, batch: Batch, image: Tensor, autocast: Autocast) -> list[list[Tensor]]:
-        with autocast():
-            maps = critic(torch.cat([batch.inputs, image], dim=1))
-        return [[one.float() for one in scale] for scale in maps]
+    def _maps(critic: nn.Module, batch: Batch, image: Tensor, forward: Forward) -> list[list[Tensor]]:
+        # Whole: spectral norm takes one step of its power iteration in each pass.
+        maps = forward.whole(critic, torch.cat([batch.inputs, image], dim=1))
+        return [[widen(one) for one in scale] for scale in maps]
 
 
 def _logits(maps: list[list[Tensor]]) -> list[Tensor]:

@@ -13,10 +13,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from understudy import processes
 from understudy.errors import PREEMPTED, UserError
 from understudy.params.schedule import LOG_EVERY, Schedule
 from understudy.runtime import random_state, restore_random_state
 from understudy.train import checkpoint, log
+from understudy.train.exchange import averaged, one_says
 from understudy.train.log import Log
 from understudy.train.state import State, below, set_learning_rate, update_average
 
@@ -56,11 +58,14 @@ def train(task: Task, folder: Path, log_start: Callable[[Log], None]) -> Best:
 
     folder: scratch for checkpoint, log and samples. log_start: called once with the open log.
     SIGTERM, SIGINT and SIGHUP end training within a few steps with its state saved: UserError with code PREEMPTED.
+    Of several processes the first one writes and validates, and has the best weights, and all stop when one is told to.
     """
-    state, schedule = task.state, task.schedule
+    state, schedule, leads = task.state, task.schedule, processes.leads()
     best = _resume(task, folder)
-    records = Log(folder / log.NAME, resumed_at=state.step)
-    log_start(records)
+    records = None
+    if leads:
+        records = Log(folder / log.NAME, resumed_at=state.step)
+        log_start(records)
     progress = Progress(task.name, schedule, state.step)
     window: list[Mapping[str, Tensor]] = []
     with _Signals() as signals:
@@ -71,14 +76,15 @@ def train(task: Task, folder: Path, log_start: Callable[[Log], None]) -> Best:
             if state.step % LOG_EVERY == 0 or state.step == schedule.steps:
                 losses = _mean(window, task.name, state.step)
                 window.clear()
-                records.write("step", step=state.step, losses=losses, rate=progress.rate(state.step))
+                if records:
+                    records.write("step", step=state.step, losses=losses, rate=progress.rate(state.step))
                 progress.show(state.step, losses)
-            if state.step % schedule.validate_every == 0 or state.step == schedule.steps:
+            if records and (state.step % schedule.validate_every == 0 or state.step == schedule.steps):
                 best = _validate(task, records, folder, best)
             # Stopping waits for the end of a log record too, so that a restarted run averages over the same steps.
             ended = state.step == schedule.steps
-            stopping = signals.received and (state.step % LOG_EVERY == 0 or ended)
-            if stopping or ended or state.step % schedule.checkpoint_every == 0:
+            stopping = (state.step % LOG_EVERY == 0 or ended) and one_says(signals.received)
+            if leads and (stopping or ended or state.step % schedule.checkpoint_every == 0):
                 _save(task, folder, best)
             if stopping:
                 raise UserError(f"stopped at step {state.step} with its state saved; run it again to go on", PREEMPTED)
@@ -103,7 +109,7 @@ def _validate(task: Task, records: Log, folder: Path, best: Best) -> Best:
 
 
 def _mean(window: list[Mapping[str, Tensor]], name: str, step: int) -> dict[str, float]:
-    means = {key: float(torch.stack([losses[key].float() for losses in window]).mean()) for key in window[0]}
+    means = averaged({key: float(torch.stack([losses[key].float() for losses in window]).mean()) for key in window[0]})
     if bad := [key for key, value in means.items() if not math.isfinite(value)]:
         raise UserError(
             f"{name}: the loss {', '.join(bad)} is not finite at step {step}; lower the learning rate or its weight"
@@ -132,7 +138,11 @@ def content(
 
 def _resume(task: Task, folder: Path) -> Best:
     """Take up the last checkpoint, if there is one."""
+    if not processes.leads():
+        one_says(False)  # until the first has read it, and removed what is damaged
     saved = checkpoint.load(folder)
+    if processes.leads():
+        one_says(False)
     if saved is None:
         return Best()
     if saved.step == task.schedule.steps:
@@ -143,7 +153,8 @@ def _resume(task: Task, folder: Path) -> Best:
         print(f"{task.name}: going on from step {saved.step}", flush=True)
     restore_random_state(below(saved.tensors, "random"))
     notes = saved.notes
-    log.write_records(folder / log.NAME, notes["records"])
+    if processes.leads():
+        log.write_records(folder / log.NAME, notes["records"])
     weights = below(saved.tensors, "best")
     return Best(notes.get("best_score", float("inf")), notes["best_step"], notes["best_metrics"], weights)
 

@@ -11,9 +11,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from understudy.losses.precision import widen
+from understudy.train.forward import Forward
 from understudy.train.games import Game
 from understudy.train.state import State
-from understudy.train.update import Autocast, Batch, Rates, Terms, Weights
+from understudy.train.update import Batch, Rates, Terms, Weights, judging, learn
 
 
 @dataclass(frozen=True)
@@ -35,39 +37,29 @@ class OneWay:
     def shipped(self, generator: nn.Module) -> nn.Module:
         return generator
 
-    def __call__(self, state: State, batch: Batch, autocast: Autocast) -> dict[str, Tensor]:
+    def __call__(self, state: State, batch: Batch, forward: Forward) -> dict[str, Tensor]:
         """The losses: `d` (when there is an adversarial term), then the generator's own."""
-        with autocast():
-            output = state.generator(batch.inputs, taps=self.terms.taps)
+        output = forward(state.generator, batch.inputs, taps=self.terms.taps)
         fake, features = output if self.terms.taps else (output, {})
         d: dict[str, Tensor] = {}
         if self.weights.gan and self.game.critic_first:
-            d["d"] = self._critic_step(state, batch, fake.detach(), autocast)
-        losses = self._generator_step(state, batch, fake, features, autocast)
+            d = self._critic_step(state, batch, fake.detach(), forward)
+        with judging(state.discriminator):
+            losses = learn(state.optimizer_g, self._generator_losses(state, batch, fake, features, forward))
         if self.weights.gan and not self.game.critic_first:
-            d["d"] = self._critic_step(state, batch, fake.detach(), autocast)
+            d = self._critic_step(state, batch, fake.detach(), forward)
         state.step += 1
         return d | losses
 
-    def _critic_step(self, state: State, batch: Batch, fake: Tensor, autocast: Autocast) -> Tensor:
-        loss = self.game.critic_loss(state.discriminator, batch, fake, autocast)
-        state.optimizer_d.zero_grad(set_to_none=True)
-        loss.backward()
-        state.optimizer_d.step()
-        return loss.detach()
+    def _critic_step(self, state: State, batch: Batch, fake: Tensor, forward: Forward) -> dict[str, Tensor]:
+        return learn(state.optimizer_d, {"d": self.game.critic_loss(state.discriminator, batch, fake, forward)})
 
-    def _generator_step(
-        self, state: State, batch: Batch, fake: Tensor, features: Mapping[str, Tensor], autocast: Autocast
+    def _generator_losses(
+        self, state: State, batch: Batch, fake: Tensor, features: Mapping[str, Tensor], forward: Forward
     ) -> dict[str, Tensor]:
-        losses = dict(self.terms(batch, fake.float(), features, autocast))
+        losses = dict(self.terms(batch, widen(fake), features, forward))
         if self.weights.recon:
-            losses["recon"] = self.weights.recon * F.l1_loss(fake.float(), batch.photos)
+            losses["recon"] = self.weights.recon * F.l1_loss(widen(fake), batch.photos)
         if self.weights.gan:
-            # The discriminator judges here and does not learn: its weights must not collect a gradient.
-            state.discriminator.requires_grad_(False)
-            losses |= self.game.generator_losses(state.discriminator, batch, fake, self.weights.gan, autocast)
-            state.discriminator.requires_grad_(True)
-        state.optimizer_g.zero_grad(set_to_none=True)
-        torch.stack(list(losses.values())).sum().backward()
-        state.optimizer_g.step()
-        return {name: loss.detach() for name, loss in losses.items()}
+            losses |= self.game.generator_losses(state.discriminator, batch, fake, self.weights.gan, forward)
+        return losses

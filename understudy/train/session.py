@@ -28,6 +28,7 @@ from understudy.files import write_json
 from understudy.params.base import Base
 from understudy.params.objective import Objective
 from understudy.params.runtime import Runtime
+from understudy.processes import leads, size
 from understudy.runtime import (
     autocast,
     determinism,
@@ -42,11 +43,14 @@ from understudy.tensors import save_weights
 from understudy.train import checkpoint, log, loop
 from understudy.train.checkpoint import fingerprint
 from understudy.train.cyclegan import MAIN, REVERSE
+from understudy.train.division import require_divisible, synchronised
+from understudy.train.exchange import join, leave, require_same, share
+from understudy.train.forward import Autocast, Forward
 from understudy.train.log import Log, start_tracker, write_curve
 from understudy.train.partners import Partners
 from understudy.train.setting import Setting
 from understudy.train.state import State
-from understudy.train.update import Autocast, Batch
+from understudy.train.update import Batch
 from understudy.train.validation import Validation
 
 DATA = ("prepare/dataset.json", "prepare/train.zip", "prepare/val.zip", RESULT)
@@ -65,12 +69,16 @@ class Session:
         runtime = job.params(Runtime)
         self.device = device(runtime)
         self.autocast: Autocast = functools.partial(autocast, runtime, self.device)
+        self.forward = Forward(self.autocast, setting.schedule.micro_batch)
+        require_divisible(setting, self.device)
+        join(self.device)
         inputs = [job.input(name) for name in (*DATA, *JUDGE, *setting.inputs)]
         require_checked(job)
         sections = {section.__name__: asdict(values) for section, values in job.sections.items()}
         # A network of the user's own can change while no parameter does.
         chosen = {**sections, "device": self.device.type, "arch": asdict(setting.arch)}
         self.fingerprint = fingerprint(chosen, inputs)
+        require_same(self.fingerprint)
         setting.arch.require_batch(setting.schedule.batch_size)
         self.info = load_info(job.input("prepare/dataset.json"))
         self.info.require_fit(setting.arch.input_channels, setting.arch.encoding, f"{job.stage}'s generator")
@@ -79,8 +87,8 @@ class Session:
         self.photos, self.inputs = split.photos.to(self.device), split.inputs.to(self.device)
         place = functools.partial(nn.Module.to, device=self.device, memory_format=torch.channels_last)
         self.state = State.start(
-            place(setting.generator),
-            place(setting.discriminator),
+            synchronised(place(setting.generator)),
+            synchronised(place(setting.discriminator)),
             place(setting.adapters),
             setting.schedule.learning_rate,
             setting.pools.to(self.device),
@@ -90,7 +98,8 @@ class Session:
         self.validation = Validation(job, self.info, setting.arch.encoding, self.device, self.autocast)
 
     def batch(self, index: int) -> Batch:
-        """The batch of step `index` (from 0): the same for every network that trains with this seed and batch size."""
+        """This process's share of the batch of step `index` (from 0), which is the same for every network that trains
+        with this seed and batch size."""
         unpaired = self.info.kind == "unpaired"
         inputs = encode_inputs(self._drawn(self.inputs, index, "input"), self.setting.arch.encoding, self.info)
         photos = to_unit(self._drawn(self.photos, index, "photo" if unpaired else "input"))
@@ -98,14 +107,14 @@ class Session:
         return Batch(inputs.contiguous(memory_format=channels_last), photos.contiguous(memory_format=channels_last))
 
     def _drawn(self, images: Tensor, index: int, side: Side) -> Tensor:
-        """Images of a split as step `index` sees them: chosen, cut to size, mirrored. uint8 [B, ..., H, W]."""
+        """Images of a split as step `index` sees them: chosen, cut to size, mirrored. uint8 [share of B, ..., H, W]."""
         drawn = batch_indices(len(images), self.setting.schedule.batch_size, self.seed, index, side)
         chosen, flips = (part.to(self.device) for part in drawn)
-        return mirror(windows(images[chosen], self.info.size, self.seed, index, side), flips)
+        return share(mirror(windows(images[chosen], self.info.size, self.seed, index, side), flips))
 
     def step(self, index: int, state: State | None = None) -> Mapping[str, Tensor]:
         """Take one step, on the session's own state unless another is given."""
-        return self.setting.update(state or self.state, self.batch(index), self.autocast)
+        return self.setting.update(state or self.state, self.batch(index), self.forward)
 
     def plan(self) -> Plan:
         """What training would do, with the time it would take: a few steps are timed, on copies."""
@@ -118,7 +127,7 @@ class Session:
             "MACs": f"{counted.macs_true / 1e9:.4f} G true, {counted.macs_legacy / 1e9:.4f} G legacy",
             "parameters": f"{counted.params:,}",
             "steps": setting.schedule.steps,
-            "device": f"{self.device}, {threads()} threads",
+            "device": f"{self.device}, {threads()} threads" + (f", {size()} processes" if size() > 1 else ""),
             "expected time": f"{seconds * setting.schedule.steps / 60:.1f} min ({seconds:.3f} s a step, just timed)",
         }
 
@@ -142,7 +151,7 @@ class Session:
 
     def run(self) -> None:
         """Train, and write the stage's arch.json, weights.safetensors, curves.csv, validation.csv, samples.png and
-        metrics.json."""
+        metrics.json. Of several processes the first one writes."""
         setting, job = self.setting, self.job
         folder = job.scratch / self.fingerprint
         task = loop.Task(
@@ -155,7 +164,12 @@ class Session:
             sample=lambda path: self.validation.draw(self.shipped, path),
         )
         best = loop.train(task, folder, self._start_log)
+        leave()
+        if not leads():
+            return
         self.state.average.load_state_dict(best.weights)
+        if broken := [name for name, value in best.weights.items() if not value.isfinite().all()]:
+            raise UserError(f"{job.stage}: its weights are NaN or infinite in {broken[0]}; lower the learning rate")
         architecture.save(setting.arch, job.output(f"{job.stage}/arch.json"))
         save_weights(self.shipped, job.output(f"{job.stage}/weights.safetensors"))
         write_curve(folder / log.NAME, "step", "losses", job.output(f"{job.stage}/curves.csv"))

@@ -1,17 +1,18 @@
 """What a training repeats: an update of both players on one batch. Its parts, and what all families of it share."""
 
-from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 import torch
 from torch import Tensor, nn
 
+from understudy.train.exchange import average_gradients
+from understudy.train.forward import Forward
+
 if TYPE_CHECKING:
     from understudy.train.state import State
-
-Autocast = Callable[[], AbstractContextManager]
 
 
 @dataclass(frozen=True)
@@ -50,9 +51,9 @@ class Terms(Protocol):
         ...
 
     def __call__(
-        self, batch: Batch, fake: Tensor, features: Mapping[str, Tensor], autocast: Autocast
+        self, batch: Batch, fake: Tensor, features: Mapping[str, Tensor], forward: Forward
     ) -> dict[str, Tensor]:
-        """Weighted scalar losses by name. autocast: in what precision further networks run."""
+        """Weighted scalar losses by name. forward: how further networks run."""
         ...
 
 
@@ -65,7 +66,7 @@ class NoTerms:
         pass
 
     def __call__(
-        self, batch: Batch, fake: Tensor, features: Mapping[str, Tensor], autocast: Autocast
+        self, batch: Batch, fake: Tensor, features: Mapping[str, Tensor], forward: Forward
     ) -> dict[str, Tensor]:
         return {}
 
@@ -80,7 +81,7 @@ class Update(Protocol):
         """Move what is not trained, in place."""
         ...
 
-    def __call__(self, state: "State", batch: Batch, autocast: Autocast) -> dict[str, Tensor]:
+    def __call__(self, state: "State", batch: Batch, forward: Forward) -> dict[str, Tensor]:
         """Update both players once, at the learning rate that the optimisers hold, and count the step.
 
         Returns the losses by name, weighted as they were optimised and detached.
@@ -90,3 +91,28 @@ class Update(Protocol):
     def shipped(self, generator: nn.Module) -> nn.Module:
         """Of what is trained as the generator, the network that is validated, kept and shipped."""
         ...
+
+
+def learn(optimizer: torch.optim.Optimizer, losses: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Move what the optimiser holds, in all processes alike, to lower the sum of these scalars; the losses, detached.
+
+    They are of this process's share of the batch, and the optimiser's alone to learn from.
+    """
+    optimizer.zero_grad(set_to_none=True)
+    torch.stack(list(losses.values())).sum().backward()
+    average_gradients(optimizer)
+    optimizer.step()
+    return {name: loss.detach() for name, loss in losses.items()}
+
+
+@contextmanager
+def judging(critic: nn.Module) -> Iterator[None]:
+    """While it lasts the discriminator judges and does not learn: its weights collect no gradient.
+
+    It must last to the end of the backward pass, in which a batch in parts is run once more.
+    """
+    critic.requires_grad_(False)
+    try:
+        yield
+    finally:
+        critic.requires_grad_(True)

@@ -15,7 +15,7 @@ from understudy.metrics.kid import kernel_distance, two_sample_kernel_distance
 from understudy.metrics.protocol import KID, READINGS, on_validation
 from understudy.metrics.score import observe, observe_real
 from understudy.stage import Job
-from understudy.train.update import Autocast
+from understudy.train.forward import Autocast
 
 BATCH = 32  # images translated at once: a matter of memory alone
 

@@ -78,6 +78,8 @@ BAD = {
     "not a number": ("teacher.lambda_recon", float("nan"), "teacher.lambda_recon: must not be negative, found nan"),
     "no learning rate": ("student.schedule.learning_rate", 0.0, "student.schedule.learning_rate: must be positive"),
     "a decay of one": ("student.schedule.ema_decay", 1.0, r"student.schedule.ema_decay: must be in \[0, 1\)"),
+    "no process": ("teacher.schedule.processes", 0, "teacher.schedule.processes: must be positive, or null"),
+    "no image at once": ("student.schedule.micro_batch", -1, "student.schedule.micro_batch: must be positive, or null"),
     "between two records": ("student.schedule.validate_every", 15, r"student.schedule.validate_every: .* of 10"),
     "a negative weight": ("distill.output_weight", -1.0, "distill.output_weight: must not be negative"),
     "a negative nested weight": ("distill.alignment.weight", -1, "distill.alignment.weight: must not be negative"),

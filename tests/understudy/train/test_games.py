@@ -1,6 +1,5 @@
 """GauGAN's game: discriminators at two scales, feature matching, perceptual loss, two rates."""
 
-import contextlib
 import hashlib
 
 import pytest
@@ -17,6 +16,7 @@ from understudy.losses.perceptual import VggDistance
 from understudy.models.multi_scale import MultiScaleDiscriminator
 from understudy.params.objective import Cyclegan, Gaugan, Objective, Perceptual
 from understudy.params.schedule import Schedule
+from understudy.train.forward import Forward
 from understudy.train.games import CYCLEGAN, PIX2PIX, ScalesGame, game
 from understudy.train.one_way import OneWay
 from understudy.train.state import State, set_learning_rate
@@ -24,7 +24,7 @@ from understudy.train.update import Batch, NoTerms, Weights
 
 ARCH = inception(4, 3, 4, "batch", "zero", "onehot", 3, (32, 32))
 UNUSED = Cyclegan(10.0, 0.5, 50)
-fp32 = contextlib.nullcontext
+fp32 = Forward()
 
 
 @pytest.fixture
@@ -75,7 +75,7 @@ def test_the_generator_moves_first_and_the_discriminator_four_times_as_fast(batc
     seen = []
     for name, optimizer in (("g", state.optimizer_g), ("d", state.optimizer_d)):
         optimizer.register_step_pre_hook(lambda *_, name=name: seen.append(name))
-    set_learning_rate(state, Schedule(10, 0, 2, 2e-4, 0.0, 10, 10))
+    set_learning_rate(state, Schedule(10, 0, 2, 2e-4, 0.0, 10, 10, None, None))
     OneWay(ScalesGame(10.0), Weights(1.0, 0.0), NoTerms())(state, batch, fp32)
     assert seen == ["g", "d"]
     rates = [optimizer.param_groups[0]["lr"] for optimizer in (state.optimizer_g, state.optimizer_d)]

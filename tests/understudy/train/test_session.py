@@ -42,8 +42,8 @@ def root(tmp_path) -> Path:
     return tmp_path
 
 
-def job(root: Path, seed: int = 0, lambda_gan: float = 1.0) -> Job:
-    schedule = Schedule(10, 0, 2, 1e-3, 0.9, 10, 10)
+def job(root: Path, seed: int = 0, lambda_gan: float = 1.0, micro_batch: int | None = None) -> Job:
+    schedule = Schedule(10, 0, 2, 1e-3, 0.9, 10, 10, None, micro_batch)
     params = {Base: Base(seed), Runtime: Runtime("cpu", "fp32"), Student: Student(lambda_gan, 10.0, schedule),
               Objective: parse(Objective, OBJECTIVE, "objective")}  # fmt: skip
     return Job("baseline", root, params)
@@ -129,6 +129,16 @@ def add_edges(path: Path) -> None:
         for name, content in entries.items():
             pixels = np.asarray(Image.open(io.BytesIO(content)))
             archive.writestr(name, png(with_edges(pixels, pixels)) if name.startswith("input/") else content)
+
+
+def test_networks_run_on_as_many_images_at_once_as_the_schedule_says(tmp_path):
+    write_inputs(tmp_path, "instance_affine")
+    session = baseline.session(job(tmp_path, micro_batch=1))
+    seen: list[int] = []
+    for net in (session.state.generator, session.state.discriminator):
+        net.register_forward_pre_hook(lambda _, given: seen.append(len(given[0])))
+    session.step(0)
+    assert set(seen) == {1}
 
 
 def test_networks_draw_from_streams_of_their_own():

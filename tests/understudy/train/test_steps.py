@@ -1,6 +1,5 @@
 """One optimiser step: who moves first, who gets a gradient from whom, and what a weight of zero saves."""
 
-import contextlib
 import hashlib
 
 import pytest
@@ -15,10 +14,11 @@ from understudy.models.initialise import init_normal
 from understudy.params.distill import Alignment, Directions, Distill, Relation
 from understudy.params.schedule import Schedule
 from understudy.train.distill import Distillation, adapters
+from understudy.train.forward import Forward
 from understudy.train.games import PIX2PIX
 from understudy.train.one_way import OneWay
 from understudy.train.state import State, linear_decay, set_learning_rate, update_average
-from understudy.train.update import Autocast, Batch, NoTerms, Terms, Weights
+from understudy.train.update import Batch, NoTerms, Terms, Weights
 
 ARCH = inception(4, 3, 4, "batch", "zero", "onehot", 3, (32, 32))
 WIDE = inception(6, 3, 4, "batch", "zero", "onehot", 3, (32, 32))
@@ -26,7 +26,7 @@ BOTH = Weights(gan=1.0, recon=10.0)
 ONE = Directions("one")
 OFF = Distill("fresh", Alignment(0.0, "global_centred"), Relation(0.0, "l2", True), 0.0, 0.0, ONE)
 ALL = Distill("fresh", Alignment(1.0, "global_centred"), Relation(1.0, "l2", True), 5.0, 1.0, ONE)
-fp32 = contextlib.nullcontext
+fp32 = Forward()
 
 
 def network(arch: Arch = ARCH, seed: int = 0) -> nn.Module:
@@ -35,8 +35,8 @@ def network(arch: Arch = ARCH, seed: int = 0) -> nn.Module:
     return net
 
 
-def step(state: State, batch: Batch, weights: Weights, terms: Terms, autocast: Autocast) -> dict[str, torch.Tensor]:
-    return OneWay(PIX2PIX, weights, terms)(state, batch, autocast)
+def step(state: State, batch: Batch, weights: Weights, terms: Terms, forward: Forward) -> dict[str, torch.Tensor]:
+    return OneWay(PIX2PIX, weights, terms)(state, batch, forward)
 
 
 @pytest.fixture
@@ -222,7 +222,7 @@ def test_the_learning_rate_is_constant_and_then_falls_to_its_last_fraction():
 
 def test_both_optimisers_get_the_rate_of_the_next_step(state):
     state.step = 7
-    set_learning_rate(state, Schedule(5, 4, 2, 1e-3, 0.9, 10, 10))
+    set_learning_rate(state, Schedule(5, 4, 2, 1e-3, 0.9, 10, 10, None, None))
     for optimizer in (state.optimizer_g, state.optimizer_d):
         assert [group["lr"] for group in optimizer.param_groups] == [pytest.approx(1e-3 * 2 / 5)]
 

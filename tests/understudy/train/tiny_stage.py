@@ -3,12 +3,14 @@
 import io
 import zipfile
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import yaml
 from PIL import Image
 
 from understudy.arch import families as architecture
+from understudy.arch.base import Arch, Norm
 from understudy.arch.inception import inception
 from understudy.data.checked import mark
 from understudy.data.manifest import write_manifest
@@ -19,7 +21,12 @@ from understudy.models.discriminators import PatchDiscriminator
 from understudy.stage import Job
 from understudy.train.partners import Partners, save_partners
 
-ARCH = inception(4, 3, 4, "batch", "zero", "onehot", 3, (32, 32))
+
+def arch(norm: Norm) -> Arch:
+    return inception(4, 3, 4, norm, "zero", "onehot", 3, (32, 32))
+
+
+ARCH = arch("batch")
 COUNTS = {"train": 6, "val": 4, "test": 1}
 
 
@@ -29,8 +36,8 @@ def png(array: np.ndarray) -> bytes:
     return stream.getvalue()
 
 
-def write_inputs(root: Path) -> None:
-    """Make `root`/artifacts as prepare, check, judge, teacher and prune would leave it."""
+def write_inputs(root: Path, norm: Literal["batch", "instance_affine"] = "batch") -> None:
+    """Make `root`/artifacts as prepare, check, judge, teacher and prune would leave it. norm: of all networks."""
     made, random = root / "artifacts", np.random.default_rng(0)
     (made / "prepare").mkdir(parents=True)
     for split, count in COUNTS.items():
@@ -45,18 +52,19 @@ def write_inputs(root: Path) -> None:
     write_manifest(made / "prepare/manifest.csv", [])
     write_json(made / "check/result.json", {"data": mark(Job("baseline", root, {}))})
     save_judge(Segmenter(3, 4), made / "judge")
-    architecture.save(ARCH, made / "prune/arch.json")
-    save_partners(Partners(PatchDiscriminator(6, 4, "batch")), made / "teacher")
+    architecture.save(arch(norm), made / "prune/arch.json")
+    save_partners(Partners(PatchDiscriminator(6, 4, norm)), made / "teacher")
 
 
 OBJECTIVE = {"family": "pix2pix", "cyclegan": {"lambda_cycle": 10.0, "lambda_identity": 0.5, "pool_size": 50},
              "gaugan": {"lambda_feature": 10.0, "perceptual": None}}  # fmt: skip
 
 
-def write_params(root: Path, steps: int) -> None:
-    """`root`/params.yaml, with a checkpoint every 10 steps."""
+def write_params(root: Path, steps: int, **given: object) -> None:
+    """`root`/params.yaml, with a checkpoint every 10 steps. given: entries of the schedule to set beyond that."""
     schedule = {"constant_steps": steps, "decay_steps": 0, "batch_size": 2, "learning_rate": 1.0e-3, "ema_decay": 0.9,
-                "validate_every": 20, "checkpoint_every": 10}  # fmt: skip
+                "validate_every": 20, "checkpoint_every": 10, "processes": None, "micro_batch": None}  # fmt: skip
+    schedule |= given
     student = {"lambda_gan": 1.0, "lambda_recon": 10.0, "schedule": schedule}
     values = {"base": {"seed": 0}, "runtime": {"device": "cpu", "precision": "fp32"}, "objective": OBJECTIVE,
               "student": student}  # fmt: skip

@@ -3,7 +3,6 @@
 `python tiny_training.py FOLDER [STEPS] [SECONDS_A_STEP]`
 """
 
-import contextlib
 import functools
 import sys
 import time
@@ -18,6 +17,7 @@ from understudy.models.discriminators import PatchDiscriminator
 from understudy.models.initialise import init_normal
 from understudy.params.schedule import Schedule
 from understudy.train import loop
+from understudy.train.forward import Forward
 from understudy.train.games import PIX2PIX
 from understudy.train.log import Log
 from understudy.train.one_way import OneWay
@@ -58,7 +58,7 @@ def task(steps: int = 40, learning_rate: float = 1e-3, pause: float = 0.0, stop_
         time.sleep(pause)
         chosen, _ = batch_indices(len(inputs), 2, 3, index)
         batch = Batch(inputs[chosen], photos[chosen])
-        return OneWay(PIX2PIX, Weights(1.0, 10.0), NoTerms())(state, batch, contextlib.nullcontext)
+        return OneWay(PIX2PIX, Weights(1.0, 10.0), NoTerms())(state, batch, Forward())
 
     @torch.no_grad()
     def validate() -> dict[str, float]:
@@ -68,7 +68,7 @@ def task(steps: int = 40, learning_rate: float = 1e-3, pause: float = 0.0, stop_
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(str(state.step))
 
-    schedule = Schedule(steps // 2, steps - steps // 2, 2, learning_rate, 0.9, 20, 10)
+    schedule = Schedule(steps // 2, steps - steps // 2, 2, learning_rate, 0.9, 20, 10, None, None)
     return loop.Task("tiny", state, schedule, step, validate, SCORE, sample)
 
 
