@@ -7,6 +7,7 @@ import numpy as np
 from PIL import Image
 
 from understudy.data.edges import with_edges
+from understudy.data.layouts import cityscapes
 from understudy.data.pictures import BadImage, read_instances, read_label, read_photo
 from understudy.data.prepared import DatasetInfo
 from understudy.data.source import Classes
@@ -28,7 +29,8 @@ def translate_files(
 
     inputs: files, or folders all of whose images are taken: label maps or photos, as `info` has it of the data set that
     the network was trained with. translate: uint8 inputs as a `Translator` takes them, one at a time -> uint8 photos
-    [1, H, W, 3]. instances: a folder of instance maps of the label maps' names, where `info` has edges.
+    [1, H, W, 3]. instances: a folder of instance maps of the label maps' names (or Cityscapes' own), where `info` has
+    edges.
     Raises UserError that lists every bad input, before the first photo is written, or when instance maps are missing,
     or are given to a network that does not look at them.
     """
@@ -63,15 +65,22 @@ def read_input(path: Path, info: DatasetInfo, instances: Path | None = None) -> 
     labels = _read(path, lambda content: read_label(content, classes, LABEL_FORMATS)[0])
     if instances is None:
         return labels
-    found = sorted(file for file in instances.iterdir() if file.stem == path.stem and _is_image(file, LABEL_SUFFIXES))
+    name = _instances_of(path)
+    found = sorted(file for file in instances.iterdir() if file.stem == name and _is_image(file, LABEL_SUFFIXES))
     if len(found) != 1:
         names = " and ".join(file.name for file in found) or "none"
-        raise UserError(f"{path}: one instance map of its name is expected in {instances}, found {names}")
+        raise UserError(f"{path}: one instance map called {name} is expected in {instances}, found {names}")
     ids = _read(found[0], lambda content: read_instances(content, LABEL_FORMATS))
     if ids.shape != labels.shape:
         raise UserError("{}: is {} x {} pixels and its label map {} x {}".format(found[0], *ids.shape[::-1],
                                                                                  *labels.shape[::-1]))  # fmt: skip
     return with_edges(labels, ids)
+
+
+def _instances_of(path: Path) -> str:
+    """The name of a label map's instance map, without an extension: its own, but for Cityscapes' files."""
+    ending, other = (Path(file).stem for file in (cityscapes.LABEL, cityscapes.INSTANCE))
+    return path.stem.removesuffix(ending) + other if path.stem.endswith(ending) else path.stem
 
 
 def _read(path: Path, decode: Callable[[bytes], np.ndarray]) -> np.ndarray:

@@ -235,6 +235,14 @@ def test_label_maps_are_translated_with_the_edges_of_their_instance_maps(tmp_pat
     assert all(np.array_equal(np.asarray(Image.open(path)), expected) for path in written)
 
 
+def test_cityscapes_files_keep_their_names(tmp_path):
+    stored(label := tmp_path / "ulm_0_gtFine_labelIds.png", "grey")
+    Image.fromarray(IDS.astype(np.uint16)).save(tmp_path / "ulm_0_gtFine_instanceIds.png")
+    (written,) = translate_files([label], tmp_path / "out", EDGED, marked, tmp_path)
+    expected = np.where(instance_edges(IDS)[..., None] > 0, np.uint8(255), paint(LABELS))
+    assert np.array_equal(np.asarray(Image.open(written)), expected)
+
+
 def test_instance_maps_that_are_wrong_or_missing_are_listed_and_nothing_is_written(tmp_path):
     inputs, ids = folders(tmp_path, good=IDS.astype(np.uint8), gone=None, small=np.zeros((5, 6), np.uint8),
                           twice=IDS.astype(np.uint8), colour=paint(LABELS))  # fmt: skip
@@ -244,7 +252,7 @@ def test_instance_maps_that_are_wrong_or_missing_are_listed_and_nothing_is_writt
     lines = str(caught.value).splitlines()
     assert lines[0].startswith("4 bad input(s)") and len(lines) == 5
     for words in (
-        f"in/gone.png: one instance map of its name is expected in {ids}, found none",
+        f"in/gone.png: one instance map called gone is expected in {ids}, found none",
         "ids/small.png: is 6 x 5 pixels and its label map 7 x 5",
         "found twice.bmp and twice.png",
         "ids/colour.png: instance map of mode RGB",

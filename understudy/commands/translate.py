@@ -4,7 +4,8 @@ By the teacher, the student, the baseline or a registered model, from what its d
 Label maps are index images (grey or palette) or colour images in the data set's palette; photos
 are image files of any common format, turned upright as their EXIF data say. Any size will do.
 A network that was trained with the edges of instances (prepare.instances) takes the folder of their
-instance maps too: a grey or palette image of each label map's name, with an id for each pixel.
+instance maps too: grey or palette images, an id for each pixel, with the names of the label maps
+(of Cityscapes' files, *_instanceIds for *_labelIds).
 Photos are written as OUTPUT/NAME.png. One bad input, and nothing is written.
 """
 
