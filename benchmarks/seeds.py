@@ -103,14 +103,16 @@ def _done(path: Path, recipe: Path) -> bool:
 def settings(recipe: Path, sections: Sequence[str] = READ) -> str:
     """12 hexadecimal digits that stand for everything in a recipe that its results depend on: not the gate's bounds.
 
-    What is null is off, as if it were not there, and so is what another family uses: a new parameter that a recipe does
-    not use leaves its results valid.
+    What is null is off, as if it were not there, and so are instances that are not looked at and what another family
+    uses: a new parameter that a recipe does not use leaves its results valid.
     """
     values = _given({key: value for key, value in read(recipe).items() if key in sections})
     for section, families in FAMILIES.items():
         for family in families:
             if values.get(section, {}).get("family", family) != family:
                 values[section].pop(family, None)
+    if not values.get("prepare", {}).get("instances"):
+        values.get("prepare", {}).pop("instances", None)
     if values.get("objective", {}).get("family") != "cyclegan":
         values.get("distill", {}).pop("cyclegan", None)
     return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:12]

@@ -191,19 +191,19 @@ def _scores(job: Job, ready: Scene, pairs: Split, images: Mapping[str, Tensor]) 
 
 
 def calibration(job: Job, info: DatasetInfo) -> np.ndarray:
-    """Inputs of the training split to calibrate with, chosen by the seed: uint8 [N, H, W] or [N, H, W, 3]."""
+    """Inputs of the training split to calibrate with, chosen by the seed: uint8 [N, H, W, ...], as `as_files`."""
     inputs, seed = load_split(job.input("prepare/train.zip"), info).inputs, job.params(Base).seed
     order = torch.randperm(len(inputs), generator=torch.Generator().manual_seed(seed))
     return as_files(windows(inputs[order[: job.params(Export).calibration_images]], info.size, seed, step=0))
 
 
 def as_files(inputs: Tensor) -> np.ndarray:
-    """A split's inputs as a finished student takes them: uint8 [N, H, W] as they are, [N, 3, H, W] -> [N, H, W, 3]."""
+    """A split's inputs as a finished student takes them: uint8 [N, H, W] as they are, [N, C, H, W] -> [N, H, W, C]."""
     return (inputs if inputs.dim() == 3 else inputs.permute(0, 2, 3, 1).contiguous()).numpy()
 
 
 def _time(job: Job, own: Translator, translators: Mapping[str, "OnnxTranslator"], one: np.ndarray) -> None:
-    """Latency from one input, uint8 [1, H, W] or [1, H, W, 3], to its photo: torch's and the files' in one run."""
+    """Latency from one input, uint8 [1, H, W, ...], to its photo: torch's and the files' in one run."""
     runs = job.params(Evaluate).latency_runs
     times: dict[str, Any] = {"student": latency_ms(own, one, runs)}
     times |= {name: latency_ms(translator, one, runs) for name, translator in translators.items()}

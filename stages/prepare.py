@@ -38,6 +38,8 @@ def plan(job: Job) -> Plan:
         made["size"] = "{}; training images {} x {}".format(made["size"], *params.load_size)
     if source.kind == "labels":
         made["classes"] = ", ".join(source.classes.names)
+    if source.instances:
+        made["instances"] = "their edges, as one more channel of the input"
     seconds = expected_seconds(source, params.load_size or params.size)
     return {**made, "expected time": f"{seconds:.0f} s (by its first images, just timed)"}
 
@@ -52,7 +54,8 @@ def run(job: Job) -> None:
 def _source(job: Job) -> Source:
     """The source, fetched and opened once for plan and run."""
     params = job.params(Prepare)
-    return open_source(local_copy(params.source, job.scratch / "s3"), Wanted(params.kind, params.direction))
+    wanted = Wanted(params.kind, params.direction, params.instances)
+    return open_source(local_copy(params.source, job.scratch / "s3"), wanted)
 
 
 def _by_split(counts: Mapping[str, int]) -> str:

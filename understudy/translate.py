@@ -6,7 +6,9 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from understudy.data.pictures import BadImage, read_label, read_photo
+from understudy.data.edges import with_edges
+from understudy.data.layouts import cityscapes
+from understudy.data.pictures import BadImage, read_instances, read_label, read_photo
 from understudy.data.prepared import DatasetInfo
 from understudy.data.source import Classes
 from understudy.errors import UserError
@@ -20,46 +22,88 @@ PHOTO_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".p
 Translate = Callable[[np.ndarray], np.ndarray]
 
 
-def translate_files(inputs: Iterable[Path], output: Path, info: DatasetInfo, translate: Translate) -> Iterator[Path]:
+def translate_files(
+    inputs: Iterable[Path], output: Path, info: DatasetInfo, translate: Translate, instances: Path | None = None
+) -> Iterator[Path]:
     """Translate every input and yield each photo's path, `output`/NAME.png, once it is written.
 
     inputs: files, or folders all of whose images are taken: label maps or photos, as `info` has it of the data set that
-    the network was trained with. translate: uint8 class indices [1, H, W] or photos [1, H, W, 3] -> uint8 photos
-    [1, H, W, 3]. Raises UserError that lists every bad input, before the first photo is written.
+    the network was trained with. translate: uint8 inputs as a `Translator` takes them, one at a time -> uint8 photos
+    [1, H, W, 3]. instances: a folder of instance maps of the label maps' names (or Cityscapes' own), where `info` has
+    edges.
+    Raises UserError that lists every bad input, before the first photo is written, or when instance maps are missing,
+    or are given to a network that does not look at them.
     """
+    _require_instances(info, instances)
     files = _files(inputs, info)
     bad = _clashes(files, output)
     for path in files:
         try:
-            read_input(path, info)
+            read_input(path, info, instances)
         except UserError as error:
             bad.append(str(error))
     if bad:
         raise UserError("\n  ".join([f"{len(bad)} bad input(s); nothing was written:", *bad]))
     for path in files:
-        photo = translate(read_input(path, info)[None])[0]  # [H, W, ...] -> [1, H, W, ...] -> [H, W, 3]
+        photo = translate(read_input(path, info, instances)[None])[0]  # [H, W, ...] -> [1, H, W, ...] -> [H, W, 3]
         target = output / f"{path.stem}.png"
         with atomic(target) as temporary:
             Image.fromarray(photo).save(temporary)
         yield target
 
 
-def read_input(path: Path, info: DatasetInfo) -> np.ndarray:
-    """A label map as class indices, uint8 [H, W], or a photo, uint8 [H, W, 3], read as `prepare` reads one.
+def read_input(path: Path, info: DatasetInfo, instances: Path | None = None) -> np.ndarray:
+    """A label map as class indices, uint8 [H, W], or with the edges of its instances, uint8 [H, W, 2], or a photo,
+    uint8 [H, W, 3], read as `prepare` reads one.
 
-    Label maps may be of more formats than there. Raises UserError naming the file, and what in it is not an input.
+    Label maps may be of more formats than there. instances: the folder of instance maps, where `info` has edges.
+    Raises UserError naming the file, and what in it is not an input.
     """
+    if info.kind != "labels":
+        return _read(path, lambda content: np.asarray(read_photo(content)[0]))
+    classes = Classes(info.classes, info.palette, info.ignore, info.licence)
+    labels = _read(path, lambda content: read_label(content, classes, LABEL_FORMATS)[0])
+    if instances is None:
+        return labels
+    name = _instances_of(path)
+    found = sorted(file for file in instances.iterdir() if file.stem == name and _is_image(file, LABEL_SUFFIXES))
+    if len(found) != 1:
+        names = " and ".join(file.name for file in found) or "none"
+        raise UserError(f"{path}: one instance map called {name} is expected in {instances}, found {names}")
+    ids = _read(found[0], lambda content: read_instances(content, LABEL_FORMATS))
+    if ids.shape != labels.shape:
+        raise UserError("{}: is {} x {} pixels and its label map {} x {}".format(found[0], *ids.shape[::-1],
+                                                                                 *labels.shape[::-1]))  # fmt: skip
+    return with_edges(labels, ids)
+
+
+def _instances_of(path: Path) -> str:
+    """The name of a label map's instance map, without an extension: its own, but for Cityscapes' files."""
+    ending, other = (Path(file).stem for file in (cityscapes.LABEL, cityscapes.INSTANCE))
+    return path.stem.removesuffix(ending) + other if path.stem.endswith(ending) else path.stem
+
+
+def _read(path: Path, decode: Callable[[bytes], np.ndarray]) -> np.ndarray:
     try:
-        content = path.read_bytes()
-        if info.kind != "labels":
-            return np.asarray(read_photo(content)[0])
-        return read_label(content, Classes(info.classes, info.palette, info.ignore, info.licence), LABEL_FORMATS)[0]
+        return decode(path.read_bytes())
     except BadImage as error:
         raise UserError(f"{path}: {error}") from None
     except FileNotFoundError:
         raise UserError(f"{path}: no such file") from None
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({error.strerror})") from error
+
+
+def _require_instances(info: DatasetInfo, instances: Path | None) -> None:
+    if info.edges and instances is None:
+        raise UserError(
+            f"networks of {info.name} see where instances end: give --instances DIR, a folder of instance maps with "
+            "the names of the label maps"
+        )
+    if instances is not None and not info.edges:
+        raise UserError(f"--instances {instances}: networks of {info.name} do not look at instances; leave it out")
+    if instances is not None and not instances.is_dir():
+        raise UserError(f"--instances {instances}: no such folder")
 
 
 def _files(inputs: Iterable[Path], info: DatasetInfo) -> list[Path]:

@@ -39,10 +39,11 @@ class Translator:
     def __call__(self, inputs: np.ndarray) -> np.ndarray:
         """Translate label maps, or photos, as the kind of the data set has it.
 
-        inputs: uint8 [N, H, W], class indices below the data set's number of classes, or photos uint8 [N, H, W, 3]; any
-        H and W from 1 pixel up. Returns photos uint8 [N, H, W, 3]. A size that the network does not take is met by
-        repeating the lower and the right edge, and cutting that off again. Raises UserError on another shape or type,
-        or an unknown class.
+        inputs: uint8 [N, H, W], class indices below the data set's number of classes; uint8 [N, H, W, 2], class indices
+        and edges of instances (0 or 1: understudy/data/edges.py), where the data set has these; or photos uint8
+        [N, H, W, 3]. Any H and W from 1 pixel up. Returns photos uint8 [N, H, W, 3]. A size that the network does not
+        take is met by repeating the lower and the right edge, and cutting that off again. Raises UserError on another
+        shape or type, or an unknown class.
         """
         self._check(inputs)
         height, width = inputs.shape[1:3]
@@ -55,22 +56,25 @@ class Translator:
 
     def _translate(self, inputs: torch.Tensor) -> torch.Tensor:
         if inputs.dim() == 4:
-            inputs = inputs.permute(0, 3, 1, 2)  # [n, H', W', 3] -> [n, 3, H', W']
+            inputs = inputs.permute(0, 3, 1, 2)  # [n, H', W', C] -> [n, C, H', W']
         return to_bytes(self.net(encode_inputs(inputs, self.encoding, self.info)))  # -> [n, C, H', W'] -> [n, 3, ...]
 
     def _check(self, inputs: np.ndarray) -> None:
-        labels = self.info.kind == "labels"
-        what, shape = ("label maps", "(N, H, W)") if labels else ("photos", "(N, H, W, 3)")
-        shaped = inputs.ndim == 3 if labels else inputs.ndim == 4 and inputs.shape[3] == 3
-        if inputs.dtype != np.uint8 or not shaped or 0 in inputs.shape:
+        info, planes = self.info, self.info.planes
+        if inputs.dtype != np.uint8 or inputs.ndim < 3 or inputs.shape[3:] != planes or 0 in inputs.shape:
+            what = "photos" if info.kind != "labels" else "label maps with edges" if info.edges else "label maps"
+            shape = ", ".join(("N", "H", "W", *map(str, planes)))
             raise UserError(
-                f"{self.info.name} translates {what}: expected uint8 of shape {shape}, "
+                f"{info.name} translates {what}: expected uint8 of shape ({shape}), "
                 f"found {inputs.dtype} of shape {inputs.shape}"
             )
-        if labels and (largest := int(inputs.max())) >= self.info.num_classes:
-            raise UserError(
-                f"label maps: class {largest} is unknown; {self.info.name} has {self.info.num_classes} classes"
-            )
+        if info.kind != "labels":
+            return
+        classes = inputs[..., 0] if info.edges else inputs
+        if (largest := int(classes.max())) >= info.num_classes:
+            raise UserError(f"label maps: class {largest} is unknown; {info.name} has {info.num_classes} classes")
+        if info.edges and (largest := int(inputs[..., 1].max())) > 1:
+            raise UserError(f"edges: expected 0 and 1, found {largest}")
 
     def _fitting(self, side: int) -> int:
         """The smallest side from `side` up that the network takes."""

@@ -119,7 +119,8 @@ def test_what_another_family_uses_leaves_results_valid(tmp_path):
 
     same = settings(STREET_SCENES)
     assert digest("levels: 5", "levels: 6") == digest("lambda_cycle: 10.0", "lambda_cycle: 9.0") == same
-    assert digest("directions: one", "directions: both") == same
+    assert digest("directions: one", "directions: both") == digest("  instances: false\n", "") == same
+    assert digest("instances: false", "instances: true") != same
     assert digest("reduction: 6, padding", "reduction: 4, padding") != same
     assert digest("family: pix2pix", "family: gaugan") != same
 

@@ -22,14 +22,18 @@ def ran(output: str) -> set[str]:
 
 
 def shrink(
-    values: dict[str, Any], size: tuple[int, int] = SIZE, objective: str = "pix2pix", **teacher: object
+    values: dict[str, Any],
+    size: tuple[int, int] = SIZE,
+    objective: str = "pix2pix",
+    instances: bool = False,
+    **teacher: object,
 ) -> dict[str, Any]:
     """The shipped parameters, as small as every stage can still do its work with. teacher: fields to set of it."""
     schedule = {"constant_steps": 10, "decay_steps": 10, "batch_size": 4, "validate_every": 10, "checkpoint_every": 10}
     # Twenty steps must move a network far enough from its first, constant output.
     schedule |= {"learning_rate": 5.0e-3, "ema_decay": 0.0}
     values["runtime"] = {"device": "cpu", "precision": "fp32"}
-    values["prepare"]["size"] = list(size)
+    values["prepare"] |= {"size": list(size), "instances": instances}
     values["objective"]["family"] = objective
     values["check"] |= {
         "min_images": dict(IMAGES),
@@ -41,7 +45,7 @@ def shrink(
     values["teacher"] |= {"ngf": 12, "ndf": 8, **teacher}
     values["teacher"]["schedule"] |= schedule
     values["student"]["schedule"] |= schedule
-    macs = cost(teacher_arch(parse(Teacher, values["teacher"], "teacher"), CLASSES, size)).macs_legacy
+    macs = cost(teacher_arch(parse(Teacher, values["teacher"], "teacher"), CLASSES + instances, size)).macs_legacy
     values["prune"] |= {"macs_budget_g": round(macs / 4e9, 6), "convention": "legacy", "min_width": 4}
     values["evaluate"] |= {"resamples": 40, "latency_runs": 2}
     values["export"]["calibration_images"] = 8
@@ -54,14 +58,21 @@ def shrink(
     return values
 
 
-def make(repo: Path, root: Path, size: tuple[int, int] = SIZE, objective: str = "pix2pix", **teacher: object) -> None:
+def make(
+    repo: Path,
+    root: Path,
+    size: tuple[int, int] = SIZE,
+    objective: str = "pix2pix",
+    instances: bool = False,
+    **teacher: object,
+) -> None:
     """Copy this repository's files to `root`, with shrunk parameters and no output of any stage, and commit them.
 
     teacher: fields of the teacher's section to set beyond that.
     """
     copy_files(repo, root)
     shipped = yaml.safe_load((repo / "params.yaml").read_text())
-    (root / "params.yaml").write_text(yaml.safe_dump(shrink(shipped, size, objective, **teacher)))
+    (root / "params.yaml").write_text(yaml.safe_dump(shrink(shipped, size, objective, instances, **teacher)))
     description = root / yaml.safe_load((root / "params.yaml").read_text())["prepare"]["source"]
     drawn = yaml.safe_load(description.read_text()) | IMAGES
     description.write_text(yaml.safe_dump(drawn))

@@ -15,7 +15,14 @@ def stage(tmp_path: Path, root: str, *options: str, source: Path | None = None) 
     streets = tmp_path / "streets.yaml"
     streets.write_text("{drawn: street-scenes, seed: 1, train: 3, val: 2, test: 2, licence: CC0-1.0}")
     params = tmp_path / "params.yaml"
-    given = {"source": str(source or streets), "kind": "labels", "direction": None, "size": [32, 48], "load_size": None}
+    given = {
+        "source": str(source or streets),
+        "kind": "labels",
+        "direction": None,
+        "instances": False,
+        "size": [32, 48],
+        "load_size": None,
+    }
     params.write_text(yaml.safe_dump({"prepare": given}))
     command = [sys.executable, "-m", "stages.prepare", "--params", params, "--root", tmp_path / root, *options]
     return subprocess.run([str(part) for part in command], capture_output=True, text=True, check=False)

@@ -438,6 +438,23 @@ def test_translate_a_folder_of_photos(run, tmp_path, capsys):
     assert code == BAD_INPUT and "takes label maps, one-hot, and data set toy has photos" in err
 
 
+def test_translate_label_maps_with_instance_maps(run, tmp_path, capsys):
+    arch = replace(small_arch(), input_channels=4)
+    architecture.save(arch, run / "artifacts/distill/arch.json")
+    torch.manual_seed(0)
+    save_weights(architecture.build(arch), run / "artifacts/distill/weights.safetensors")
+    path = run / "artifacts/prepare/dataset.json"
+    write_json(path, {**read_json(path), "edges": True})
+    (tmp_path / "ids").mkdir()
+    for name in ("index.png", "colour.png"):
+        Image.fromarray((np.indices((18, 23)).sum(0) // 5).astype(np.uint16)).save(tmp_path / "ids" / name)
+    asked = ("translate", tmp_path / "maps", "--output", tmp_path / "out", "--with", "student", "--root", run)
+    code, _, err = understudy(capsys, *asked)
+    assert code == BAD_INPUT and err.count("\n") == 1 and "give --instances DIR" in err
+    code, out, _ = understudy(capsys, *asked, "--instances", tmp_path / "ids")
+    assert code == OK and "2 photo(s) by student" in out
+
+
 @pytest.mark.parametrize(
     ("model", "message"),
     [

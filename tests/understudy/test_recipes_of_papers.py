@@ -10,6 +10,7 @@ import torch
 
 from understudy.arch.teacher import teacher_arch
 from understudy.cost import cost
+from understudy.data.layouts.cityscapes import LABELS
 from understudy.params.active import load_all
 from understudy.params.distill import Distill
 from understudy.params.objective import Objective
@@ -44,6 +45,10 @@ def test_it_costs_what_its_header_says(path):
     stated = STATED.search(path.read_text(encoding="utf-8"))
     assert stated, "a header that states costs has both lines, in these words"
     params = load_all(path)
+    if params[Teacher].encoding == "rgb":
+        assert int(stated["channels"]) == 3
+    else:
+        assert int(stated["channels"]) == len(LABELS) + params[Prepare].instances
     teacher = teacher_arch(params[Teacher], int(stated["channels"]), params[Prepare].size)
     assert cost(teacher).macs_legacy / 1e9 == pytest.approx(float(stated["legacy"]), rel=0.005)
     assert cost(teacher).macs_true / 1e9 == pytest.approx(float(stated["true"]), rel=0.005)
@@ -63,6 +68,14 @@ def test_all_are_there():
     of_cat = {"horse2zebra", "zebra2horse", "cityscapes", "map2aerial", "gaugan-cityscapes-a", "gaugan-cityscapes-b"}
     of_srpkd = {"srpkd-horse2zebra-32", "srpkd-horse2zebra-16", "srpkd-cityscapes-unet-16"}
     assert {path.stem for path in OF_PAPERS} == of_cat | of_srpkd
+
+
+def test_gaugan_sees_what_the_paper_counts():
+    """35 labels and the instances' edges: the teacher's cost, to the last multiplication."""
+    for name in ("gaugan-cityscapes-a", "gaugan-cityscapes-b"):
+        params = load_all(REPO / f"recipes/{name}.yaml")
+        assert params[Prepare].instances and params[Teacher].encoding == "onehot"
+        assert cost(teacher_arch(params[Teacher], 36, params[Prepare].size)).macs_legacy == 109_773_614_880
 
 
 def losses_of_a_step(setting: Setting, channels: int) -> set[str]:

@@ -1,11 +1,13 @@
 import struct
 import zipfile
 import zlib
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from understudy.data.edges import instance_edges
 from understudy.data.prepared import DatasetInfo
 from understudy.errors import UserError
 from understudy.translate import read_input, translate_files
@@ -203,3 +205,69 @@ def test_every_bad_photo_is_listed_and_nothing_is_written(tmp_path):
     assert not (tmp_path / "out").exists()
     with pytest.raises(UserError, match=r"holds no photo \(\.jpg"):
         list(translate_files([tmp_path], tmp_path / "out", PHOTO_INFO, negative))
+
+
+EDGED = replace(INFO, edges=True)
+IDS = np.arange(35).reshape(5, 7) % 7 // 3 + 24000  # other regions than the classes'
+
+
+def marked(inputs):
+    """Stands for a network: label maps with edges uint8 [N, H, W, 2] -> the palette's colours, edges white."""
+    return np.where(inputs[..., 1:] > 0, np.uint8(255), paint(inputs[..., 0]))
+
+
+def folders(tmp_path, **maps):
+    """Folders of label maps and of instance maps, by name."""
+    for folder in ("in", "ids"):
+        (tmp_path / folder).mkdir()
+    for name, ids in maps.items():
+        stored(tmp_path / "in" / f"{name}.png", "rgb")
+        if ids is not None:
+            Image.fromarray(ids).save(tmp_path / "ids" / f"{name}.png")
+    return tmp_path / "in", tmp_path / "ids"
+
+
+def test_label_maps_are_translated_with_the_edges_of_their_instance_maps(tmp_path):
+    inputs, ids = folders(tmp_path, a=IDS.astype(np.uint16), b=(IDS - 24000).astype(np.uint8))
+    written = list(translate_files([inputs], tmp_path / "out", EDGED, marked, ids))
+    expected = np.where(instance_edges(IDS)[..., None] > 0, np.uint8(255), paint(LABELS))
+    assert 0 < instance_edges(IDS).sum() < 35 and len(written) == 2
+    assert all(np.array_equal(np.asarray(Image.open(path)), expected) for path in written)
+
+
+def test_cityscapes_files_keep_their_names(tmp_path):
+    stored(label := tmp_path / "ulm_0_gtFine_labelIds.png", "grey")
+    Image.fromarray(IDS.astype(np.uint16)).save(tmp_path / "ulm_0_gtFine_instanceIds.png")
+    (written,) = translate_files([label], tmp_path / "out", EDGED, marked, tmp_path)
+    expected = np.where(instance_edges(IDS)[..., None] > 0, np.uint8(255), paint(LABELS))
+    assert np.array_equal(np.asarray(Image.open(written)), expected)
+
+
+def test_instance_maps_that_are_wrong_or_missing_are_listed_and_nothing_is_written(tmp_path):
+    inputs, ids = folders(tmp_path, good=IDS.astype(np.uint8), gone=None, small=np.zeros((5, 6), np.uint8),
+                          twice=IDS.astype(np.uint8), colour=paint(LABELS))  # fmt: skip
+    Image.fromarray(np.zeros((5, 7), np.uint8)).save(ids / "twice.bmp")
+    with pytest.raises(UserError) as caught:
+        list(translate_files([inputs], tmp_path / "out", EDGED, marked, ids))
+    lines = str(caught.value).splitlines()
+    assert lines[0].startswith("4 bad input(s)") and len(lines) == 5
+    for words in (
+        f"in/gone.png: one instance map called gone is expected in {ids}, found none",
+        "ids/small.png: is 6 x 5 pixels and its label map 7 x 5",
+        "found twice.bmp and twice.png",
+        "ids/colour.png: instance map of mode RGB",
+    ):
+        assert any(words in line for line in lines), words
+    assert not (tmp_path / "out").exists()
+
+
+def test_instance_maps_are_given_to_those_who_look_at_them(tmp_path):
+    inputs, ids = folders(tmp_path, a=IDS.astype(np.uint8))
+    for info, given, words in (
+        (EDGED, None, "networks of toy see where instances end: give --instances DIR"),
+        (EDGED, tmp_path / "nowhere", "nowhere: no such folder"),
+        (INFO, ids, "networks of toy do not look at instances; leave it out"),
+        (PHOTO_INFO, ids, "networks of horses do not look at instances"),
+    ):
+        with pytest.raises(UserError, match=words):
+            list(translate_files([inputs], tmp_path / "out", info, marked, given))

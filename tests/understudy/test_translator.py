@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -5,6 +7,7 @@ import torch
 from understudy.arch import families as architecture
 from understudy.arch.inception import inception
 from understudy.arch.unet import unet
+from understudy.data.edges import with_edges
 from understudy.data.prepared import DatasetInfo, encode_inputs, to_bytes
 from understudy.errors import UserError
 from understudy.files import write_json
@@ -83,6 +86,49 @@ def test_pads_to_what_a_unet_takes():
 def test_refuses_what_is_no_label_map(given, named):
     with pytest.raises(UserError, match=named):
         Translator(network()[1], "onehot", INFO)(given)
+
+
+EDGED = replace(INFO, edges=True)
+
+
+def edged(*shape):
+    """Label maps with the edges of their own regions."""
+    return np.stack([with_edges(one, one) for one in labels(*shape)])
+
+
+def edged_network(encoding="onehot"):
+    torch.manual_seed(0)
+    return architecture.build(inception(4, 3, 4, "instance_affine", "reflect", encoding, 4, (24, 20))).eval()
+
+
+@pytest.mark.parametrize("encoding", ["onehot", "rgb"])
+def test_label_maps_enter_with_their_edges(encoding):
+    net, given = edged_network(encoding), edged(3, 24, 20)
+    inputs = torch.from_numpy(given).permute(0, 3, 1, 2)  # [N, H, W, 2] -> [N, 2, H, W]
+    with torch.no_grad():
+        expected = to_bytes(net(encode_inputs(inputs, encoding, EDGED))).permute(0, 2, 3, 1)
+    translator = Translator(net, encoding, EDGED)
+    np.testing.assert_array_equal(translator(given), expected)
+    blind = given.copy()
+    blind[..., 1] = 0
+    assert (translator(blind) != translator(given)).any()
+    small = edged(2, 25, 18)
+    padded = np.pad(small, ((0, 0), (0, 3), (0, 2), (0, 0)), mode="edge")
+    np.testing.assert_array_equal(translator(small), translator(padded)[:, :25, :18])
+
+
+@pytest.mark.parametrize(
+    ("given", "named"),
+    [
+        (labels(1, 24, 20), r"test translates label maps with edges: expected uint8 of shape \(N, H, W, 2\)"),
+        (photos(1, 24, 20), r"found uint8 of shape \(1, 24, 20, 3\)"),
+        (edged(1, 24, 20) + np.array([1, 0], np.uint8), "class 3 is unknown"),
+        (edged(1, 24, 20) * np.array([1, 255], np.uint8), "edges: expected 0 and 1, found 255"),
+    ],
+)
+def test_refuses_what_has_no_edges(given, named):
+    with pytest.raises(UserError, match=named):
+        Translator(edged_network(), "onehot", EDGED)(given)
 
 
 @pytest.mark.parametrize("given", [labels(1, 24, 20), photos(24, 20), photos(0, 24, 20), photos(1, 24, 20)[..., :2]])

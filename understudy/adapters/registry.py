@@ -226,13 +226,18 @@ def _release(package: str) -> str:
 
 
 def _example(dataset: dict[str, Any]) -> Any:
-    """Two inputs as stripes: label maps uint8 [2, H, W] with every class in them, or grey photos uint8 [2, H, W, 3]."""
+    """Two inputs as stripes: label maps uint8 [2, H, W] with every class in them, where networks see edges with an edge
+    around each, uint8 [2, H, W, 2]; or grey photos uint8 [2, H, W, 3]."""
     import numpy as np
+
+    from understudy.data.edges import with_edges
 
     height, width = dataset["size"]
     stripes = (np.arange(width) * (len(dataset["classes"]) or 256) // width).astype(np.uint8)  # [W]
     maps = np.broadcast_to(stripes, (2, height, width))  # [W] -> [2, H, W]
-    return maps.copy() if dataset["kind"] == "labels" else np.repeat(maps[..., None], 3, axis=3)  # -> [2, H, W, 3]
+    if dataset["kind"] != "labels":
+        return np.repeat(maps[..., None], 3, axis=3)  # [2, H, W] -> [2, H, W, 3]
+    return np.stack([with_edges(one, one) for one in maps]) if dataset.get("edges") else maps.copy()
 
 
 def _tag(store: Store, model: str, version: str, tags: dict[str, str]) -> None:

@@ -3,6 +3,9 @@
 By the teacher, the student, the baseline or a registered model, from what its data set translates.
 Label maps are index images (grey or palette) or colour images in the data set's palette; photos
 are image files of any common format, turned upright as their EXIF data say. Any size will do.
+A network that was trained with the edges of instances (prepare.instances) takes the folder of their
+instance maps too: grey or palette images, an id for each pixel, with the names of the label maps
+(of Cityscapes' files, *_instanceIds for *_labelIds).
 Photos are written as OUTPUT/NAME.png. One bad input, and nothing is written.
 """
 
@@ -24,6 +27,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--output", type=Path, required=True, metavar="DIR", help="folder for the photos")
     parser.add_argument("--with", dest="model", required=True, metavar="MODEL",
                         help="teacher, student, baseline, or a registered one: models:/NAME@champion")  # fmt: skip
+    parser.add_argument("--instances", type=Path, metavar="DIR", help="folder of the label maps' instance maps")
     parser.add_argument("--root", type=Path, default=Path(), help="folder that holds artifacts/ (default: this one)")
 
 
@@ -35,7 +39,8 @@ def run(arguments: argparse.Namespace) -> int:
 
     translator = _translator(arguments.model, arguments.root)
     count = 0
-    for path in translate_files(arguments.inputs, arguments.output, translator.info, translator):
+    info = translator.info
+    for path in translate_files(arguments.inputs, arguments.output, info, translator, arguments.instances):
         print(path, flush=True)
         count += 1
     print(f"{count} photo(s) by {arguments.model} in {arguments.output}")

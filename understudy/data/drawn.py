@@ -9,8 +9,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+from understudy.data.edges import with_edges
 from understudy.data.scenes.classes import NAMES, PALETTE
-from understudy.data.scenes.draw import draw
+from understudy.data.scenes.draw import draw, draw_instances
 from understudy.data.source import Classes, Example, Item, Picture, Wanted
 from understudy.data.terms import SIDES, SPLITS, Kind
 from understudy.errors import UserError
@@ -46,16 +47,18 @@ class DrawnSet:
     problems: list[str] = field(default_factory=list)
     layout: str = "drawn"
     kind: Kind = "labels"
+    instances: bool = False
 
     @classmethod
     def describe(cls, path: Path, wanted: Wanted) -> "DrawnSet":
         """Read a description. Raises UserError naming the file and the key, or when no label maps are wanted."""
         description = parse(_Description, read(path), str(path))
-        if wanted != Wanted("labels", None):
+        if (wanted.kind, wanted.direction) != ("labels", None):
             raise UserError(
                 f"{path}: draws label maps with their photos; set prepare.kind to labels and prepare.direction to null"
             )
-        return cls(description.drawn, Classes(NAMES, PALETTE, None, description.licence), description)
+        classes = Classes(NAMES, PALETTE, None, description.licence)
+        return cls(description.drawn, classes, description, instances=wanted.instances)
 
     def items(self, split: str) -> tuple[Item, ...]:
         """`SPLIT-00000` and so on."""
@@ -67,20 +70,24 @@ class DrawnSet:
 
     def read(self, split: str, item: Item, size: tuple[int, int]) -> Example:
         """Draw one pair here."""
-        return _pair(self.description.seed, split, size, self.items(split).index(item))
+        return _pair(self.description.seed, split, size, self.instances, self.items(split).index(item))
 
     def load(self, split: str, size: tuple[int, int]) -> Iterator[Example]:
         """Draw the pairs of a split at `size` (height, width), on all cores: pairs know nothing of one another."""
-        one = functools.partial(_pair, self.description.seed, split, size)
+        one = functools.partial(_pair, self.description.seed, split, size, self.instances)
         # Not forked: a fork of a process that runs threads may inherit a lock that nobody will release.
         with ProcessPoolExecutor(self.workers, mp_context=multiprocessing.get_context("spawn")) as pool:
             yield from pool.map(one, range(len(self.items(split))), chunksize=CHUNK)
 
 
-def _pair(seed: int, split: str, size: tuple[int, int], index: int) -> Example:
-    photo, label = draw(seed, split, index, size)
+def _pair(seed: int, split: str, size: tuple[int, int], instances: bool, index: int) -> Example:
+    if instances:
+        photo, label, ids = draw_instances(seed, split, index, size)
+        pixels = with_edges(label, ids)
+    else:
+        photo, pixels = draw(seed, split, index, size)
     name = _name(split, index)
-    return {"input": Picture(name, label, size, "L"), "photo": Picture(name, photo, size, "RGB")}
+    return {"input": Picture(name, pixels, size, "L"), "photo": Picture(name, photo, size, "RGB")}
 
 
 def _name(split: str, index: int) -> str:

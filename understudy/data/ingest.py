@@ -9,11 +9,13 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from understudy.data.container import Chosen, Unreadable, open_container
+from understudy.data.edges import with_edges
 from understudy.data.layouts.detect import detect
 from understudy.data.layouts.tree import ImageFile
-from understudy.data.pictures import BadImage, half, read_label, read_lossy_label, read_photo
+from understudy.data.pictures import BadImage, half, read_instances, read_label, read_lossy_label, read_photo
 from understudy.data.source import BadItem, Example, Item, Picture, Wanted
 from understudy.data.terms import Side
+from understudy.errors import UserError
 
 
 class FileSet:
@@ -32,9 +34,15 @@ class FileSet:
         if folders:
             self._files = Chosen(self._files, path, folders)
         layout, tree = detect(path, self._files)
+        if wanted.instances and not layout.instances:
+            raise UserError(
+                f"prepare.instances: true, and the layout of {tree.source} ({layout.shape}) has no place for instance "
+                "maps; set it to false, or bring the set into a layout that has (docs/add-a-dataset.md)"
+            )
         found = layout.list(tree, wanted)
         self._root, self._items = tree.root, found.items
-        self.name, self.kind = name or path.name.split(".")[0] or path.name, wanted.kind
+        self.name = name or path.name.split(".")[0] or path.name
+        self.kind, self.instances = wanted.kind, wanted.instances
         self.layout, self.classes = found.layout, found.classes
         if licence:
             self.classes = replace(self.classes, licence=licence)
@@ -62,6 +70,12 @@ class FileSet:
                 found[side] = self._label(file) if side == "input" and self.kind == "labels" else self._photo(file)
             except (Unreadable, BadImage) as error:
                 problems.append(f"{file.path}: {error}")
+        ids = None
+        if instances := next((file.instances for file in files.values() if file.instances), None):
+            try:
+                ids = Image.fromarray(read_instances(self._files.read(instances)))
+            except (Unreadable, BadImage) as error:
+                problems.append(f"{instances}: {error}")
         if problems:
             raise BadItem(*dict.fromkeys(problems))  # both halves of one file have one reason
         sizes = {side: image.size for side, (image, _) in found.items()}
@@ -71,8 +85,14 @@ class FileSet:
                 f"{files['input'].path}: is {width} x {height} pixels and its photo "
                 "{} x {} (width x height, upright)".format(*sizes["photo"])
             )
+        pixels = {side: _resized(image, size) for side, (image, _) in found.items()}
+        if ids is not None:
+            if ids.size != found["input"][0].size:
+                sides = (*ids.size, *found["input"][0].size)
+                raise BadItem("{}: is {} x {} pixels and its label map {} x {}".format(instances, *sides))
+            pixels["input"] = with_edges(pixels["input"], _resized(ids, size))
         return {
-            side: Picture(files[side].path.removeprefix(self._root), _resized(image, size), image.size[::-1], mode)
+            side: Picture(files[side].path.removeprefix(self._root), pixels[side], image.size[::-1], mode)
             for side, (image, mode) in found.items()
         }
 
@@ -88,13 +108,15 @@ class FileSet:
         return Image.fromarray(read[0]), read[1]
 
 
-def _resized(image: Image.Image, size: tuple[int, int]) -> NDArray[np.uint8]:
-    """An RGB photo or class indices at `size`: uint8 [H, W, 3] or [H, W].
+def _resized(image: Image.Image, size: tuple[int, int]) -> NDArray:
+    """An RGB photo, class indices (L) or instance ids (I) at `size`: uint8 [H, W, 3] or [H, W], or int32 [H, W].
 
     Photos with the bicubic filter, as in the papers; Pillow's weighs every source pixel, so that nothing aliases. A
-    class index cannot be averaged.
+    class index cannot be averaged, nor can an id.
     """
     target = (size[1], size[0])
     if image.size == target:
         return np.asarray(image)
-    return np.asarray(image.resize(target, Image.Resampling.NEAREST if image.mode == "L" else Image.Resampling.BICUBIC))
+    return np.asarray(
+        image.resize(target, Image.Resampling.BICUBIC if image.mode == "RGB" else Image.Resampling.NEAREST)
+    )

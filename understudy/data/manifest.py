@@ -23,7 +23,8 @@ class Row:
 
     name: of its pair, or its own. path: from the set's own folder on; the name where it was drawn. side: whether it is
     an input or a photo to be made. width, height: as stored. source_width, source_height, source_mode, label_mode: as
-    the files came, modes in Pillow's terms. photo_sha256, label_sha256: of the decoded pixels as stored. brightness,
+    the files came, modes in Pillow's terms. photo_sha256, label_sha256: of the decoded pixels as stored, a label map's
+    with its edges where it has them. brightness,
     red, green, blue: means of the photo, and contrast its standard deviation, in [0, 1]. dhash: difference hash, 16 hex
     digits. classes: ids that occur in the label map, separated by spaces. What is about a label map is empty where
     there is none.
@@ -57,7 +58,7 @@ _FLOATS = {"brightness", "red", "green", "blue", "contrast"}
 
 def describe(name: str, split: str, example: Example, licence: str) -> list[Row]:
     """The rows of an item as it is stored."""
-    label = next((picture for picture in example.values() if picture.pixels.ndim == 2), None)
+    label = next((picture for picture in example.values() if picture.labels is not None), None)
     return [
         _row(name, split, side, picture, label, licence) for side, picture in example.items() if picture is not label
     ]
@@ -65,6 +66,7 @@ def describe(name: str, split: str, example: Example, licence: str) -> list[Row]
 
 def _row(name: str, split: str, side: Side, picture: Picture, label: Picture | None, licence: str) -> Row:
     photo = picture.pixels
+    classes = None if label is None else label.labels
     unit = photo.astype(np.float64) / 255
     red, green, blue = (round(float(value), 6) for value in unit.mean(axis=(0, 1)))
     return Row(
@@ -75,7 +77,7 @@ def _row(name: str, split: str, side: Side, picture: Picture, label: Picture | N
         label_sha256=hashlib.sha256(label.pixels.tobytes()).hexdigest() if label else "",
         brightness=round(float(unit.mean()), 6), red=red, green=green, blue=blue,
         contrast=round(float(unit.std()), 6), dhash=difference_hash(photo),
-        classes=" ".join(map(str, np.unique(label.pixels))) if label else "", licence=licence,
+        classes="" if classes is None else " ".join(map(str, np.unique(classes))), licence=licence,
     )  # fmt: skip
 
 

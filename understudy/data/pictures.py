@@ -72,6 +72,17 @@ def read_label(
     return values.astype(np.uint8), mode
 
 
+def read_instances(content: bytes, formats: tuple[str, ...] = LABEL_FORMATS) -> NDArray[np.int32]:
+    """An image file of one of `formats` -> instance ids [H, W]. Raises BadImage.
+
+    Greyscale of 8 or 16 bits, or palette indices: only where the ids change is ever looked at, not what they are.
+    """
+    image = _open(content, formats)
+    if image.mode not in ("P", "L", "1") and not image.mode.startswith("I"):
+        raise BadImage(f"instance map of mode {image.mode}; greyscale or palette expected, an id for each pixel")
+    return np.asarray(image).astype(np.int32)
+
+
 def read_lossy_label(content: bytes, classes: Classes, side: Half | None) -> tuple[NDArray[np.uint8], str]:
     """A colour image, or one half of it, in any format -> (class indices uint8 [H, W]; the mode it was stored in).
 

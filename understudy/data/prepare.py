@@ -14,7 +14,7 @@ from understudy.data.archive import write_archive
 from understudy.data.drawn import DrawnSet
 from understudy.data.ingest import FileSet
 from understudy.data.manifest import Row, describe, write_manifest
-from understudy.data.prepared import SCHEMA
+from understudy.data.prepared import EDGES_DARKER, SCHEMA
 from understudy.data.published import is_published, open_published
 from understudy.data.source import BadItem, Classes, Item, Source, Wanted
 from understudy.data.terms import SIDES, SPLITS, Side
@@ -90,6 +90,7 @@ def prepare(
             "classes": list(source.classes.names),
             "palette": [list(colour) for colour in source.classes.palette],
             "ignore": source.classes.ignore,
+            "edges": source.instances,
             "licence": source.classes.licence,
             "counts": counts(source, "input"),
             "photo_counts": counts(source, "photo") if source.kind == "unpaired" else None,
@@ -124,18 +125,27 @@ def _spread(items: Sequence[Item], side: Side) -> set[Item]:
 
 
 def contact_sheet(pictures: Mapping[Side, Sequence[NDArray[np.uint8]]], classes: Classes) -> NDArray[np.uint8]:
-    """A row of inputs, label maps in the palette's colours, above a row of photos: uint8 [2H, n W, 3].
+    """A row of inputs, label maps in the palette's colours with dark edges, above a row of photos: uint8 [2H, n W, 3].
 
     pictures: by side, of one size; of pairs in the same order. Without pairs a row may be shorter: the rest is white.
     """
     colours = np.array(classes.palette, np.uint8)
     rows = []
     for side in SIDES:
-        coloured = [colours[pixels] if pixels.ndim == 2 else pixels for pixels in pictures[side]]  # each [H, W, 3]
+        coloured = [_coloured(pixels, colours) for pixels in pictures[side]]
         rows.append(np.concatenate(coloured, axis=1))  # [H, n W, 3]
     width = max(row.shape[1] for row in rows)
     padded = [np.pad(row, ((0, 0), (0, width - row.shape[1]), (0, 0)), constant_values=255) for row in rows]
     return np.concatenate(padded)
+
+
+def _coloured(pixels: NDArray[np.uint8], colours: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """A photo [H, W, 3] as it is, class indices [H, W] and classes with edges [H, W, 2] in colours [H, W, 3]."""
+    if pixels.ndim == 2:
+        return colours[pixels]
+    if pixels.shape[2] == 3:
+        return pixels
+    return colours[pixels[..., 0]] // np.where(pixels[..., 1:], EDGES_DARKER, 1).astype(np.uint8)
 
 
 def _png(pixels: NDArray[np.uint8]) -> bytes:

@@ -22,6 +22,7 @@ from understudy.errors import UserError
 from understudy.files import read_json
 
 SCHEMA = 2  # 1 knew label maps alone
+EDGES_DARKER = 3  # by how much, where an edge is shown in the colour of its class
 
 
 @dataclass(frozen=True)
@@ -32,7 +33,7 @@ class DatasetInfo:
     classes, palette: a name and an RGB colour (0-255) by class index; none where inputs are photos.
     ignore: the class that metrics leave out, or None. counts: inputs by split; photo_counts: photos, where
     they are no pairs and may be more or fewer, else None. load_size: of the training split, where it is stored larger
-    and steps see windows of `size`, else None.
+    and steps see windows of `size`, else None. edges: whether label maps come with the edges of instances (edges.py).
     """
 
     name: str
@@ -45,6 +46,7 @@ class DatasetInfo:
     counts: Mapping[str, int]
     photo_counts: Mapping[str, int] | None = None
     load_size: tuple[int, int] | None = None
+    edges: bool = False
 
     def count(self, split: str, side: Side) -> int:
         """Images of one side."""
@@ -63,9 +65,14 @@ class DatasetInfo:
     def num_classes(self) -> int:
         return len(self.classes)
 
+    @property
+    def planes(self) -> tuple[int, ...]:
+        """What an input has for each pixel: () a class; (2,) a class and whether it is an edge; (3,) a colour."""
+        return (3,) if self.kind != "labels" else (2,) if self.edges else ()
+
     def input_channels(self, encoding: Encoding) -> int:
-        """Channels of an encoded input."""
-        return self.num_classes if encoding == "onehot" else 3
+        """Channels of an encoded input; the edges of instances are the last of them."""
+        return (self.num_classes if encoding == "onehot" else 3) + self.edges
 
     def require_fit(self, channels: int, encoding: Encoding, where: object) -> None:
         """Raise UserError, naming `where`, when a network with so many input channels cannot take these inputs."""
@@ -99,9 +106,16 @@ def load_info(path: Path) -> DatasetInfo:
             counts=dict(value["counts"]),
             photo_counts=dict(value["photo_counts"]) if value.get("photo_counts") else None,
             load_size=_height_width(value["load_size"]) if value.get("load_size") else None,
+            edges=_true_or_false(value.get("edges", False)),
         )
     except (KeyError, TypeError, ValueError) as error:
         raise UserError(f"{path}: not a data set description ({error!r}); run `dvc repro prepare`") from None
+
+
+def _true_or_false(value: Any) -> bool:
+    if not isinstance(value, bool):
+        raise TypeError(f"expected true or false, found {value!r}")
+    return value
 
 
 def _height_width(value: Any) -> tuple[int, int]:
@@ -111,7 +125,8 @@ def _height_width(value: Any) -> tuple[int, int]:
 
 @dataclass(frozen=True)
 class Split:
-    """One split. inputs: what is translated, uint8 [N, H, W], class indices, or [N, 3, H, W], photos.
+    """One split. inputs: what is translated, uint8: class indices [N, H, W]; class indices and edges (0 or 1)
+    [N, 2, H, W]; or photos [N, 3, H, W].
 
     photos: of the target domain, uint8 [M, 3, H, W]; of pairs M = N, in the same order. names: of the inputs, as in the
     manifest.
@@ -127,7 +142,7 @@ class Split:
 
 def load_split(path: Path, info: DatasetInfo) -> Split:
     """Decode a prepared split, sorted by name. Raises UserError when the archive is missing or damaged."""
-    mode = "L" if info.kind == "labels" else "RGB"
+    mode = {(): "L", (2,): "LA", (3,): "RGB"}[info.planes]
     try:
         with zipfile.ZipFile(path) as archive:
             entries = sorted(archive.namelist())
@@ -135,7 +150,7 @@ def load_split(path: Path, info: DatasetInfo) -> Split:
             targets = [entry.removeprefix("photo/") for entry in entries if entry.startswith("photo/")]
             if info.kind != "unpaired" and (alone := sorted(set(names) ^ set(targets))):
                 raise ValueError(f"{alone[0]} is no pair")
-            inputs = [_decode(archive, f"input/{name}", mode) for name in names]  # each [H, W] or [H, W, 3]
+            inputs = [_decode(archive, f"input/{name}", mode) for name in names]  # each [H, W, ...]
             photos = [_decode(archive, f"photo/{name}", "RGB") for name in targets]  # each [H, W, 3]
             if len({image.shape[:2] for image in (*inputs, *photos)}) > 1:
                 raise ValueError("its images are not of one size")
@@ -150,7 +165,7 @@ def load_split(path: Path, info: DatasetInfo) -> Split:
 
 
 def _stack(images: list[np.ndarray]) -> Tensor:
-    """Images [H, W] -> [N, H, W], or [H, W, 3] -> [N, 3, H, W]."""
+    """Images [H, W] -> [N, H, W], or [H, W, C] -> [N, C, H, W]."""
     stacked = torch.from_numpy(np.stack(images))
     return stacked if stacked.dim() == 3 else stacked.permute(0, 3, 1, 2).contiguous()
 
@@ -172,32 +187,40 @@ def to_bytes(images: Tensor) -> Tensor:
     return ((images.float() + 1) * 127.5).round().clamp(0, 255).to(torch.uint8)
 
 
+def class_plane(inputs: Tensor) -> Tensor:
+    """Class indices [N, H, W] of label maps, with edges [N, 2, H, W] or without; photos [N, 3, H, W] as they are."""
+    return inputs[:, 0] if inputs.dim() == 4 and inputs.shape[1] == 2 else inputs
+
+
 def encode_inputs(inputs: Tensor, encoding: Encoding, info: DatasetInfo) -> Tensor:
     """What a network sees: float32 [N, C, H, W].
 
-    inputs: class indices uint8 [N, H, W], which become one-hot in {0, 1} or the palette's colours in [-1, 1]; or photos
-    uint8 [N, 3, H, W], in [-1, 1].
+    inputs: as in `Split`. Class indices become one-hot in {0, 1} or the palette's colours in [-1, 1]; edges follow as
+    one more channel in {0, 1}; photos are in [-1, 1].
     """
-    if inputs.dim() == 4:
+    if info.kind != "labels":
         return to_unit(inputs)
+    labels = class_plane(inputs)  # [N, H, W]
     if encoding == "onehot":
-        return F.one_hot(inputs.long(), info.num_classes).permute(0, 3, 1, 2).float()  # [N, H, W, C] -> [N, C, H, W]
-    palette = to_unit(torch.tensor(info.palette, dtype=torch.uint8, device=inputs.device))  # [K, 3]
-    return palette[inputs.long()].permute(0, 3, 1, 2)  # [N, H, W, 3] -> [N, 3, H, W]
+        encoded = F.one_hot(labels.long(), info.num_classes).permute(0, 3, 1, 2).float()  # [N, H, W, C] -> [N, C, H, W]
+    else:
+        palette = to_unit(torch.tensor(info.palette, dtype=torch.uint8, device=inputs.device))  # [K, 3]
+        encoded = palette[labels.long()].permute(0, 3, 1, 2)  # [N, H, W, 3] -> [N, 3, H, W]
+    return torch.cat([encoded, inputs[:, 1:].float()], dim=1) if info.edges else encoded
 
 
 def show_inputs(inputs: Tensor, info: DatasetInfo) -> Tensor:
-    """Inputs as pictures uint8 [N, 3, H, W]: label maps in the palette's colours, photos as they are."""
-    if inputs.dim() == 4:
+    """Inputs as pictures uint8 [N, 3, H, W]: label maps in the palette's colours, edges dark; photos as they are."""
+    if info.kind != "labels":
         return inputs
     palette = torch.tensor(info.palette, dtype=torch.uint8)
-    return palette[inputs.long()].permute(0, 3, 1, 2)  # [N, H, W, 3] -> [N, 3, H, W]
+    shown = palette[class_plane(inputs).long()].permute(0, 3, 1, 2)  # [N, H, W, 3] -> [N, 3, H, W]
+    return torch.where(inputs[:, 1:] > 0, shown // EDGES_DARKER, shown) if info.edges else shown
 
 
 def blank_inputs(info: DatasetInfo, count: int) -> Tensor:
     """Inputs as in `Split`, all of zeros, to time a network with."""
-    shape = info.size if info.kind == "labels" else (3, *info.size)
-    return torch.zeros(count, *shape, dtype=torch.uint8)
+    return torch.zeros(count, *info.planes, *info.size, dtype=torch.uint8)
 
 
 def batch_indices(count: int, batch_size: int, seed: int, step: int, side: Side = "input") -> tuple[Tensor, Tensor]:

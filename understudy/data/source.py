@@ -12,10 +12,11 @@ from understudy.data.terms import Direction, Kind, Side
 
 @dataclass(frozen=True)
 class Wanted:
-    """What a run asks of a set: `prepare.kind` and `prepare.direction`."""
+    """What a run asks of a set: `prepare.kind`, `prepare.direction` and `prepare.instances`."""
 
     kind: Kind
     direction: Direction | None
+    instances: bool = False
 
 
 @dataclass(frozen=True)
@@ -39,7 +40,7 @@ class Picture:
     """An image at the size that was asked for.
 
     path: from the set's own folder on, or the item's name where there is no file.
-    pixels: uint8 [H, W, 3], or class indices uint8 [H, W].
+    pixels: uint8 [H, W, 3], or class indices uint8 [H, W], or classes and edges uint8 [H, W, 2] (edges.py).
     source_size: height and width before it was resized. mode: Pillow's name for how the file's pixels were stored.
     """
 
@@ -47,6 +48,13 @@ class Picture:
     pixels: NDArray[np.uint8]
     source_size: tuple[int, int]
     mode: str
+
+    @property
+    def labels(self) -> NDArray[np.uint8] | None:
+        """Class indices [H, W] of a label map, None of a photo."""
+        if self.pixels.ndim == 2:
+            return self.pixels
+        return self.pixels[..., 0] if self.pixels.shape[2] == 2 else None
 
 
 Example = Mapping[Side, Picture]  # an item, read: its pictures by side
@@ -66,7 +74,8 @@ class Classes:
 class Source(Protocol):
     """A data set that can be prepared. problems: what is wrong with its files before any is opened.
 
-    layout: how its files lie, and what each split was made of. workers: how many items `load` reads at a time.
+    instances: whether its label maps come with the edges of instances. layout: how its files lie, and what each split
+    was made of. workers: how many items `load` reads at a time.
     """
 
     @property
@@ -74,6 +83,9 @@ class Source(Protocol):
 
     @property
     def kind(self) -> Kind: ...
+
+    @property
+    def instances(self) -> bool: ...
 
     @property
     def layout(self) -> str: ...

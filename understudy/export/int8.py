@@ -25,7 +25,7 @@ CONVOLUTIONS = ("Conv", "ConvTranspose")
 class _Calibration(CalibrationDataReader):
     def __init__(self, name: str, inputs: np.ndarray) -> None:
         self.name = name
-        self.batches: Iterator[np.ndarray] = iter(inputs[:, None])  # each [1, H, W] or [1, H, W, 3]
+        self.batches: Iterator[np.ndarray] = iter(inputs[:, None])  # each [1, H, W, ...]
 
     def get_next(self) -> dict[str, np.ndarray] | None:
         batch = next(self.batches, None)
@@ -35,7 +35,7 @@ class _Calibration(CalibrationDataReader):
 def write_int8(source: Path, inputs: np.ndarray, path: Path) -> None:
     """Write the int8 form of `source`, a file by `write_onnx`: the same file and inputs give the same bytes.
 
-    inputs: to calibrate with, label maps uint8 [N, H, W] or photos uint8 [N, H, W, 3], as the file takes them.
+    inputs: to calibrate with, uint8 [N, H, W, ...], as the file takes them.
     """
     logging.getLogger().setLevel(logging.ERROR)  # it advises a preparation that the exporter has done already
     model = onnx.load(source)

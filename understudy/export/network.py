@@ -1,4 +1,8 @@
-"""A finished student as one ONNX file: label maps or photos in, photos out, with nothing to do before or after."""
+"""A finished student as one ONNX file: label maps or photos in, photos out, with nothing to do before or after.
+
+Where it was trained with the edges of instances they enter with the label map: instance ids are no part of what the
+pipeline keeps, and a file is measured on what it keeps.
+"""
 
 import json
 import logging
@@ -15,7 +19,8 @@ from understudy.data.prepared import DatasetInfo, Encoding, encode_inputs, to_by
 from understudy.files import atomic
 from understudy.models.generator import Generator
 
-LABELS, PHOTOS, OUTPUT = "labels", "inputs", "photos"  # the input's name, by what is translated, and the output's
+# The input's name, by what is translated, and the output's.
+LABELS, EDGED, PHOTOS, OUTPUT = "labels", "labels_edges", "inputs", "photos"
 OPSET = 20
 EXAMPLE = (2, 32, 48)  # N, H and W to trace with: a size of 1, or two alike, would be taken for fixed
 
@@ -33,7 +38,7 @@ class Translation(nn.Module):
         height, width = inputs.shape[-2:]
         vertical = inputs.dim() - 2
         padded = inputs.index_select(vertical, self._rows(height)).index_select(vertical + 1, self._rows(width))
-        encoded = encode_inputs(padded, self.encoding, self.info)  # [N, H', W'] or [N, 3, H', W'] -> [N, C, H', W']
+        encoded = encode_inputs(padded, self.encoding, self.info)  # [N, ..., H', W'] -> [N, C, H', W']
         # Not net(encoded): its check of the size, which padding makes true, would be a condition on the file's input.
         photos = to_bytes(self.net.translate(encoded, lambda _name, _feature: None))  # [N, 3, H', W']
         return photos[:, :, :height, :width].permute(0, 2, 3, 1)  # [N, H, W, 3]
@@ -52,6 +57,13 @@ class LabelsToPhotos(Translation):
         return self.translated(labels)
 
 
+class EdgedLabelsToPhotos(Translation):
+    """uint8 [N, H, W, 2], class indices and edges of instances, 0 or 1 -> uint8 [N, H, W, 3]. Nothing is refused."""
+
+    def forward(self, labels_edges: Tensor) -> Tensor:
+        return self.translated(labels_edges.permute(0, 3, 1, 2))  # [N, H, W, 2] -> [N, 2, H, W]
+
+
 class PhotosToPhotos(Translation):
     """uint8 [N, H, W, 3] -> uint8 [N, H, W, 3]."""
 
@@ -66,9 +78,9 @@ def write_onnx(net: Generator, arch: Arch, info: DatasetInfo, weights_sha256: st
     """
     dynamic = torch.export.Dim.DYNAMIC
     labels = info.kind == "labels"
-    whole = (LabelsToPhotos if labels else PhotosToPhotos)(net, arch.encoding, info).eval()
-    name, shape = (LABELS, EXAMPLE) if labels else (PHOTOS, (*EXAMPLE, 3))
-    example = torch.zeros(shape, dtype=torch.uint8)
+    network, name = _translation(info)
+    whole = network(net, arch.encoding, info).eval()
+    example = torch.zeros(*EXAMPLE, *info.planes, dtype=torch.uint8)
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of the exporter's own code
@@ -90,6 +102,13 @@ def write_onnx(net: Generator, arch: Arch, info: DatasetInfo, weights_sha256: st
     write_model(program.model_proto, described, path)
 
 
+def _translation(info: DatasetInfo) -> tuple[type[Translation], str]:
+    """What is exported for a data set, and the name of its input."""
+    if info.kind != "labels":
+        return PhotosToPhotos, PHOTOS
+    return (EdgedLabelsToPhotos, EDGED) if info.edges else (LabelsToPhotos, LABELS)
+
+
 def write_model(model: onnx.ModelProto, described: dict[str, str], path: Path) -> None:
     """Write a model with its description, and without what the tools note of their own files and run."""
     graph = model.graph
@@ -99,7 +118,7 @@ def write_model(model: onnx.ModelProto, described: dict[str, str], path: Path) -
     del graph.value_info[:]  # shapes between the nodes, which a runtime finds by itself: a fifth of a small file
     model.producer_name, model.producer_version = "understudy", ""
     for dimension, name in zip(graph.input[0].type.tensor_type.shape.dim, ("N", "H", "W"), strict=False):
-        dimension.dim_param = name  # of photos, the three colours are left
+        dimension.dim_param = name  # what comes for each pixel is left
     onnx.helper.set_model_props(model, {**described, "onnx": version("onnx")})
     onnx.checker.check_model(model)
     with atomic(path) as temporary:

@@ -11,7 +11,8 @@ BATCH = 16  # images translated at once: a matter of memory alone
 
 
 class OnnxTranslator:
-    """Label maps uint8 [N, H, W] or photos uint8 [N, H, W, 3], as the file has it -> photos uint8 [N, H, W, 3].
+    """Label maps uint8 [N, H, W], with edges [N, H, W, 2], or photos uint8 [N, H, W, 3], as the file has it -> photos
+    uint8 [N, H, W, 3].
 
     Raises UserError naming a file that cannot be loaded.
     """

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from understudy import runtime as machine
-from understudy.data.prepared import DatasetInfo, Split, to_unit
+from understudy.data.prepared import DatasetInfo, Split, class_plane, to_unit
 from understudy.errors import UserError
 from understudy.metrics.judge import build_judge
 from understudy.metrics.judge_net import JudgeNet, average
@@ -150,7 +150,7 @@ def _read(net: JudgeNet, photos: Tensor, inputs: Tensor, batch_size: int, runtim
     """The sum of what the judge reads in photos uint8 [N, 3, H, W] of these inputs."""
     device = next(net.parameters()).device
     readings = []
-    for some, truth in zip(photos.split(batch_size), inputs.split(batch_size), strict=True):
+    for some, truth in zip(photos.split(batch_size), class_plane(inputs).split(batch_size), strict=True):
         with machine.autocast(runtime, device):
             output = net(to_unit(some).to(device))
         readings.append(net.read(output, truth).sum(0))

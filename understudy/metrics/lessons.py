@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from understudy.data.prepared import DatasetInfo, Split, batch_indices, mirror, to_unit, windows
+from understudy.data.prepared import DatasetInfo, Split, batch_indices, class_plane, mirror, to_unit, windows
 from understudy.data.terms import Kind, Side
 from understudy.metrics.augmentation import blur_or_noise, crop_labels, crop_photos, recolour, window
 
@@ -44,14 +44,15 @@ class Segmenting:
 
     def __init__(self, split: Split, info: DatasetInfo, batch_size: int, seed: int) -> None:
         self.split, self.size, self.batch_size, self.seed = split, info.size, batch_size, seed
-        self.weights = class_weights(split.inputs, info.num_classes, info.ignore)
+        self.labels = class_plane(split.inputs)
+        self.weights = class_weights(self.labels, info.num_classes, info.ignore)
         self.generator = torch.Generator().manual_seed(seed)
 
     def batch(self, index: int) -> tuple[Tensor, Tensor]:
         """Targets: uint8 [B, H, W], class indices."""
         indices, flips = batch_indices(len(self.split), self.batch_size, self.seed, index)
         photos, labels = (windows(mirror(images[indices], flips), self.size, self.seed, index)
-                          for images in (self.split.photos, self.split.inputs))  # fmt: skip
+                          for images in (self.split.photos, self.labels))  # fmt: skip
         part = window(self.size, SMALLEST_CROP, self.generator)
         photos = recolour(crop_photos(to_unit(photos), part), CONTRAST, BRIGHTNESS, COLOUR, self.generator)
         return photos, crop_labels(labels, part)

@@ -9,7 +9,7 @@ from PIL import Image
 from torch import Tensor
 
 from understudy.data.pictures import BadImage, read_label
-from understudy.data.prepared import DatasetInfo, Split
+from understudy.data.prepared import DatasetInfo, Split, class_plane
 from understudy.data.source import Classes
 from understudy.errors import UserError
 from understudy.params.evaluate import Originals
@@ -35,6 +35,7 @@ def original_labels(asked: Originals, split: Split, info: DatasetInfo) -> Callab
     if missing := sorted(wanted - set(found)):
         raise UserError(f"{KEY}: {folder}: holds no {missing[0]}, at any depth ({len(missing)} of {len(wanted)} are "
                         "missing); folder and suffix say where the set's own label maps lie")  # fmt: skip
+    prepared = class_plane(split.inputs)
     paths = [found[f"{name}{asked.suffix}"] for name in split.names]
     classes = Classes(info.classes, info.palette, info.ignore, info.licence)
 
@@ -45,7 +46,7 @@ def original_labels(asked: Originals, split: Split, info: DatasetInfo) -> Callab
         except (OSError, BadImage) as error:
             raise UserError(f"{KEY}: {path}: {error}") from error
         reduced = Image.fromarray(label).resize((info.size[1], info.size[0]), Image.Resampling.NEAREST)
-        if not np.array_equal(np.asarray(reduced), split.inputs[index].numpy()):
+        if not np.array_equal(np.asarray(reduced), prepared[index].numpy()):
             raise UserError(f"{KEY}: {path}: brought to {info.size[0]} x {info.size[1]} it is not the prepared label "
                             f"map of {split.names[index]}; name the files that prepare.source has")  # fmt: skip
         return torch.from_numpy(label)

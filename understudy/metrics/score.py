@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from understudy.data.prepared import Split, to_unit
+from understudy.data.prepared import Split, class_plane, to_unit
 from understudy.data.terms import Kind
 from understudy.metrics import protocol
 from understudy.metrics.bootstrap import Resamples, interval
@@ -61,7 +61,7 @@ def observe(judge: JudgeNet, photos: Tensor, inputs: Tensor | None, batch_size: 
     """
     if judge.training:
         raise ValueError("the judge is in training mode; call judge.eval() first")
-    given = photos if inputs is None else inputs
+    given = photos if inputs is None else class_plane(inputs)
     sized = given if judge.kind == "labels" else given[:, 0]  # [N, H, W]
     if photos.dtype != torch.uint8 or sized.shape != photos[:, 0].shape:
         raise ValueError(f"expected uint8 [N, 3, H, W] and as many inputs, found {photos.dtype} {list(photos.shape)} "

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from understudy.data.prepared import DatasetInfo, Split
+from understudy.data.prepared import DatasetInfo, Split, class_plane
 from understudy.errors import UserError
 from understudy.metrics.bootstrap import draw
 from understudy.metrics.original_labels import original_labels
@@ -71,7 +71,9 @@ class SegmentationScoring:
         print(f"evaluate: scoring by {asked.network}: {self._scored} classes; left out: {', '.join(others) or 'none'}",
               flush=True)  # fmt: skip
         labels: Callable[[int], Tensor] = (
-            split.inputs.__getitem__ if asked.originals is None else original_labels(asked.originals, split, info)
+            class_plane(split.inputs).__getitem__
+            if asked.originals is None
+            else original_labels(asked.originals, split, info)
         )
         weights = draw(len(split), resamples, seed)  # [R, N]
         return {

@@ -37,12 +37,18 @@ np.save(sys.argv[2], model.predict(np.load(sys.argv[1])))
 
 
 def make_student(
-    root: Path, seed: int, frechet: float, bound: dict, judge_sha256: str = "a" * 64, kind: str = "labels"
+    root: Path,
+    seed: int,
+    frechet: float,
+    bound: dict,
+    judge_sha256: str = "a" * 64,
+    kind: str = "labels",
+    edges: bool = False,
 ) -> Gate:
     """A tiny student, as the stages leave it, with an evaluation and a verdict that speak of it; and its policy."""
     torch.manual_seed(seed)
     labels = kind == "labels"
-    arch = resnet(4, 3, "instance_affine", "reflect", "onehot" if labels else "rgb", 3, SIZE)
+    arch = resnet(4, 3, "instance_affine", "reflect", "onehot" if labels else "rgb", 3 + edges, SIZE)
     architecture.save(arch, root / STUDENT[0])
     save_weights(architecture.build(arch), root / STUDENT[1])
     write_json(
@@ -51,6 +57,7 @@ def make_student(
             "schema": 2,
             "name": "stripes",
             "kind": kind,
+            "edges": edges,
             "size": SIZE,
             "classes": ["sky", "road", "car"] if labels else [],
             "palette": [[0, 0, 255], [90, 90, 90], [255, 0, 0]] if labels else [],
@@ -94,15 +101,18 @@ def test_refusals_come_before_the_store_is_touched(tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kind", ["labels", "unpaired"])
-def test_promoted_student_serves_the_same_pixels_without_the_repository(kind, root):
-    gate = make_student(root, 0, frechet=0.5, bound={"max": 1.0, "max_worse_than_champion": 0.1}, kind=kind)
+@pytest.mark.parametrize(
+    ("kind", "planes"), [("labels", ()), ("labels", (2,)), ("unpaired", (3,))], ids=["labels", "edges", "photos"]
+)
+def test_promoted_student_serves_the_same_pixels_without_the_repository(kind, planes, root):
+    bound = {"max": 1.0, "max_worse_than_champion": 0.1}
+    gate = make_student(root, 0, frechet=0.5, bound=bound, kind=kind, edges=planes == (2,))
     promotion = promote(root, REGISTRY, gate)
     assert (promotion.version, promotion.registered, promotion.replaced) == ("1", True, None)
     assert "no champion yet" in promotion.notes[0]
 
-    shape = (3, 30, 21) if kind == "labels" else (3, 30, 21, 3)
-    inputs = np.random.default_rng(0).integers(0, 3 if kind == "labels" else 256, shape, dtype=np.uint8)
+    most = 256 if kind == "unpaired" else [3, 2] if planes else 3
+    inputs = np.random.default_rng(0).integers(0, most, (3, 30, 21, *planes), dtype=np.uint8)
     expected = Translator.load(root / STUDENT[0], root / STUDENT[1], root / DATASET)(inputs)
     assert expected.shape == (3, 30, 21, 3)
     np.testing.assert_array_equal(load_translator(root, "models:/street@champion")(inputs), expected)
@@ -124,8 +134,7 @@ def test_promoted_student_serves_the_same_pixels_without_the_repository(kind, ro
     done = subprocess.run(command, cwd=elsewhere, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert str(Path(__file__).parents[3] / "understudy") not in done.stdout
-    deep = (3,) * (kind != "labels")
-    assert done.stdout.splitlines()[1:] == [f"{(-1, -1, -1, *deep)} {(2, *SIZE, *deep)}", f"{(2, *SIZE, 3)}"]
+    assert done.stdout.splitlines()[1:] == [f"{(-1, -1, -1, *planes)} {(2, *SIZE, *planes)}", f"{(2, *SIZE, 3)}"]
     np.testing.assert_array_equal(np.load(elsewhere / "photos.npy"), expected)
 
 

@@ -12,6 +12,8 @@ from PIL import Image
 from understudy.data.prepared import (
     DatasetInfo,  # fmt: skip
     batch_indices,
+    blank_inputs,
+    class_plane,
     encode_inputs,
     load_info,
     load_split,
@@ -141,6 +143,41 @@ def test_rgb_paints_each_pixel_in_the_palette():
     assert encoded[0, :, 1, 0].tolist() == [-1, -1, -1]
 
 
+def test_edges_are_the_last_channel_of_what_a_network_sees():
+    edged = replace(INFO, edges=True)
+    labels = torch.tensor([[[0, 1], [2, 1]]], dtype=torch.uint8)
+    inputs = torch.stack([labels, torch.tensor([[[1, 0], [0, 1]]], dtype=torch.uint8)], dim=1)  # [1, 2, 2, 2]
+    assert torch.equal(class_plane(inputs), labels) and torch.equal(class_plane(labels), labels)
+    for encoding, channels in (("onehot", 4), ("rgb", 4)):
+        encoded = encode_inputs(inputs, encoding, edged)
+        assert encoded.shape == (1, channels, 2, 2) and edged.input_channels(encoding) == channels
+        assert encoded.dtype == torch.float32 and encoded[0, -1].tolist() == [[1, 0], [0, 1]]
+        assert torch.equal(encoded[:, :-1], encode_inputs(labels, encoding, INFO))
+    edged.require_fit(4, "onehot", "arch.json")
+    with pytest.raises(UserError, match="takes 3 input channels, data set tiny gives 4"):
+        edged.require_fit(3, "onehot", "arch.json")
+
+
+def test_blank_inputs_are_as_those_of_a_split():
+    photos = replace(INFO, kind="unpaired", classes=(), palette=(), ignore=None)
+    for info, shape, encoding in (
+        (INFO, (5, 4, 6), "onehot"),
+        (replace(INFO, edges=True), (5, 2, 4, 6), "onehot"),
+        (photos, (5, 3, 4, 6), "rgb"),
+    ):
+        inputs = blank_inputs(info, 5)
+        assert inputs.dtype == torch.uint8 and inputs.shape == shape
+        assert encode_inputs(inputs, encoding, info).shape == (5, info.input_channels(encoding), 4, 6)
+
+
+def test_classes_and_edges_are_cut_and_mirrored_alike():
+    places = torch.arange(30 * 26, dtype=torch.int32).view(30, 26).repeat(9, 1, 1)
+    both = torch.stack([places, -places], dim=1)  # [9, 2, 30, 26]
+    seen = mirror(windows(both, (24, 24), 1, 7), torch.arange(9) % 2 == 0)
+    assert torch.equal(seen[:, 0], -seen[:, 1])
+    assert torch.equal(seen[:, 0], mirror(windows(places, (24, 24), 1, 7), torch.arange(9) % 2 == 0))
+
+
 def test_a_batch_is_a_pure_function_of_seed_and_step():
     later = batch_indices(10, 4, 0, 7)
     for step in range(7):
@@ -237,6 +274,7 @@ def test_a_description_is_read_or_named(tmp_path):
     assert larger.count_text("test") == "3 inputs, 5 photos"
     for spoilt, message in (
         ({**value, "load_size": [4]}, "not a data set description"),
+        ({**value, "edges": 1}, "not a data set description.*true or false"),
         ([], "not a data set description"),
         ({**value, "schema": 1}, "schema 1, this version reads 2"),
         ({**value, "kind": "sounds"}, "not a data set description.*sounds"),

@@ -184,7 +184,14 @@ def test_the_description_is_checked(server: Server, tmp_path: Path, changes: dic
 
 def test_the_stage_takes_such_a_description(server: Server, tmp_path: Path) -> None:
     path = describe(server, tmp_path / "tiny.yaml", address=(tmp_path / "set.zip").as_uri())
-    prepare = {"source": str(path), "kind": "unpaired", "direction": "BtoA", "size": [24, 24], "load_size": None}
+    prepare = {
+        "source": str(path),
+        "kind": "unpaired",
+        "direction": "BtoA",
+        "instances": False,
+        "size": [24, 24],
+        "load_size": None,
+    }
     (tmp_path / "params.yaml").write_text(yaml.safe_dump({"prepare": prepare}))
     command = [sys.executable, "-m", "stages.prepare", "--root", str(tmp_path), "--dry-run"]
     done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=REPO)

@@ -39,7 +39,14 @@ def environment(server: Server, home: Path) -> dict[str, str]:
 
 def write_params(root: Path, source: str) -> None:
     root.mkdir(exist_ok=True)
-    prepare = {"source": source, "kind": "labels", "direction": None, "size": [24, 32], "load_size": None}
+    prepare = {
+        "source": source,
+        "kind": "labels",
+        "direction": None,
+        "instances": False,
+        "size": [24, 32],
+        "load_size": None,
+    }
     (root / "params.yaml").write_text(yaml.safe_dump({"prepare": prepare}))
 
 

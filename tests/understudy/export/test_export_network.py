@@ -27,6 +27,8 @@ SIZE = (32, 32)
 PALETTE = ((255, 0, 0), (0, 255, 0), (10, 20, 255))
 INFO = DatasetInfo("tiny", "labels", SIZE, ("a", "b", "c"), PALETTE, None, "CC0", {})
 PHOTOS = replace(INFO, kind="unpaired", classes=(), palette=())
+EDGED = replace(INFO, edges=True)
+INFOS = {"labels": INFO, "edges": EDGED, "photos": PHOTOS}
 SHAPES = [EXAMPLE, (1, 32, 32), (3, 64, 48), (2, 37, 21), (1, 1, 5)]  # the last three need padding or another size
 WIDE = (1, 64, 150)  # at a stride of 64 the example is as a single pixel to the first block, and this is not
 # Without understudy, torch or this repository on the path: what someone who got the file alone would write.
@@ -41,18 +43,18 @@ assert not {"torch", "understudy"} & set(sys.modules)
 """
 
 
-def student(family, norm, encoding, padding="reflect"):
+def student(family, norm, encoding, padding="reflect", channels=3):
     """An architecture, and a network of it in which norms matter: neither scales nor running statistics are trivial."""
     if family == "unet":
-        arch = unet(4, 4, norm, encoding, 3, SIZE)
+        arch = unet(4, 4, norm, encoding, channels, SIZE)
     elif family == "spade":
-        arch = spade(2, 2, encoding, 3, (64, 64))
+        arch = spade(2, 2, encoding, channels, (64, 64))
     elif family == "gaugan":
-        arch = gaugan(1, encoding, 3, (64, 64))
+        arch = gaugan(1, encoding, channels, (64, 64))
     elif family == "resnet":
-        arch = resnet(4, 3, norm, padding, encoding, 3, SIZE)
+        arch = resnet(4, 3, norm, padding, encoding, channels, SIZE)
     else:
-        arch = inception(4, 3, 4, norm, padding, encoding, 3, SIZE)
+        arch = inception(4, 3, 4, norm, padding, encoding, channels, SIZE)
     torch.manual_seed(0)
     net = architecture.build(arch).eval()
     for name, tensor in net.state_dict().items():
@@ -68,7 +70,9 @@ def maps(shape, seed=0):
 
 
 def inputs(info, shape, seed=0):
-    """What a data set translates: label maps [N, H, W] or photos [N, H, W, 3]."""
+    """What a data set translates: label maps [N, H, W], with edges [N, H, W, 2], or photos [N, H, W, 3]."""
+    if info.edges:
+        return np.stack([maps(shape, seed), maps(shape, seed + 1) // 2], axis=-1)
     if info.kind == "labels":
         return maps(shape, seed)
     return np.random.default_rng(seed).integers(0, 256, (*shape, 3), dtype=np.uint8)
@@ -81,12 +85,13 @@ def inputs(info, shape, seed=0):
     *((family, norm, "rgb", "photos")
       for family, norm in (("inception", "instance_affine"), ("resnet", "instance"), ("unet", "batch"))),
     *((family, "batch", encoding, "labels") for family in ("spade", "gaugan") for encoding in ("onehot", "rgb")),
+    ("spade", "batch", "onehot", "edges"), ("resnet", "instance", "rgb", "edges"),
 ], ids="-".join)  # fmt: skip
 def exported(request, tmp_path_factory):
     """Description of the data set, architecture, network and its file."""
     *family, kind = request.param
-    info = INFO if kind == "labels" else PHOTOS
-    arch, net = student(*family)
+    info = INFOS[kind]
+    arch, net = student(*family, channels=info.input_channels(family[2]))
     path = tmp_path_factory.mktemp("exported") / "student.onnx"
     write_onnx(net, arch, info, "0" * 64, path)
     return info, arch, net, path
@@ -109,9 +114,8 @@ def test_the_file_says_what_it_takes(exported):
     model = onnx.load(path)
     (given,) = model.graph.input
     sizes = [dimension.dim_param or dimension.dim_value for dimension in given.type.tensor_type.shape.dim]
-    assert (given.name, sizes) == (
-        ("labels", ["N", "H", "W"]) if info.kind == "labels" else ("inputs", ["N", "H", "W", 3])
-    )
+    name = "inputs" if info.kind != "labels" else "labels_edges" if info.edges else "labels"
+    assert (given.name, sizes) == (name, ["N", "H", "W", *info.planes])
     assert ("classes" in description(model)) == ("palette" in description(model)) == (info.kind == "labels")
 
 

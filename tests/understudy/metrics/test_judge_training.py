@@ -1,5 +1,7 @@
 """Training the judge: the parts by hand, and the whole on pictures that a judge can learn in seconds."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from torch.nn import functional as F
@@ -82,6 +84,17 @@ def test_a_judge_that_diverges_is_an_error_and_never_saved():
 def test_a_step_is_timed():
     params = Judge(seed=5, width=2, steps=20, batch_size=2, learning_rate=1e-3)
     assert 0 < seconds_per_step(blobs(4, 0), INFO, params, FP32) < 5
+
+
+def test_a_judge_learns_nothing_of_the_edges_of_instances():
+    def trained(split: Split, info: DatasetInfo) -> list[float]:
+        params = Judge(seed=5, width=2, steps=3, batch_size=4, learning_rate=0.004)
+        net, miou = train(split, split, info, params, FP32, lambda _: None)
+        return [miou, *(value.double().sum().item() for value in net.state_dict().values())]
+
+    plain = blobs(6, 0)
+    edged = replace(plain, inputs=torch.stack([plain.inputs, plain.inputs % 2], dim=1))
+    assert trained(plain, INFO) == trained(edged, replace(INFO, edges=True))
 
 
 @pytest.mark.slow

@@ -53,6 +53,13 @@ def test_observation_does_not_depend_on_batches_and_counts_every_pixel(judge, ph
     assert whole.readings[:, 3].sum() == whole.readings[:, :, 3].sum() == 0
 
 
+def test_edges_of_instances_are_not_scored(judge, photos):
+    labels = torch.randint(0, 4, (30, 16, 16), generator=generator(2), dtype=torch.uint8)
+    edges = torch.randint(0, 2, (30, 16, 16), generator=generator(3), dtype=torch.uint8)
+    plain, edged = (observe(judge, photos, inputs) for inputs in (labels, torch.stack([labels, edges], dim=1)))
+    assert torch.equal(plain.readings, edged.readings) and torch.equal(plain.features, edged.features)
+
+
 def test_observation_refuses_a_judge_in_training_and_floats(judge, photos):
     labels = torch.zeros(30, 16, 16, dtype=torch.uint8)
     with pytest.raises(ValueError, match="expected uint8"):

@@ -65,6 +65,14 @@ def test_perfect_photos_score_one_whatever_they_show_where_labels_are_ignored(pa
     assert values(made.asked(path), INFO, pairs.photos, pairs) == [1, 1, 1, 1]
 
 
+def test_edges_of_instances_are_not_scored(path, labels):
+    pairs = split(labels)
+    edged = dataclasses.replace(pairs, inputs=torch.stack([labels, labels % 2], dim=1))
+    photos = drawn(labels.flip(1))
+    info = sized((4, 4), edges=True)
+    assert values(made.asked(path), info, photos, edged) == values(made.asked(path), INFO, photos, pairs)
+
+
 def test_a_score_computed_by_hand(path):
     """One image: a a b b / a v b c. Read: a b b b / a b b b."""
     pairs = split(torch.tensor([[[1, 1, 2, 2], [1, 0, 2, 3]]], dtype=torch.uint8))
@@ -281,4 +289,6 @@ def test_cityscapes_as_prepared_is_compared_with_gtfine_over_nineteen_classes(tm
     right = sum(((ids == own) & (said == train)).sum() for own, train in TRAIN_IDS.items())
     expected = [np.mean(ious), right / scored.sum()]
     assert values(asked, info, photos, pairs)[::3] == pytest.approx(expected, rel=1e-12)
+    edged = dataclasses.replace(pairs, inputs=torch.stack([pairs.inputs, pairs.inputs % 2], dim=1))
+    assert values(asked, dataclasses.replace(info, edges=True), photos, edged) == values(asked, info, photos, pairs)
     assert ious[3] == 0 and 0.1 < expected[0] < 0.5

@@ -1,18 +1,26 @@
 """A stage's training from its artifacts, and its scores on the validation split."""
 
+import dataclasses
+import io
+import zipfile
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
-from tiny_stage import ARCH, OBJECTIVE, write_inputs
+from PIL import Image
+from tiny_stage import ARCH, OBJECTIVE, png, write_inputs
 
 from stages import baseline
+from understudy.arch import families as architecture
 from understudy.data.checked import mark
+from understudy.data.edges import instance_edges, with_edges
 from understudy.data.prepared import load_info, load_split, show_inputs
 from understudy.errors import DATA_FAILED, UserError
 from understudy.files import read_json, write_json
 from understudy.metrics.judge import save_judge
 from understudy.metrics.segmenter import Segmenter
+from understudy.models.discriminators import PatchDiscriminator
 from understudy.params.base import Base
 from understudy.params.loader import parse
 from understudy.params.objective import Objective
@@ -22,6 +30,7 @@ from understudy.params.student import Student
 from understudy.stage import Job
 from understudy.train import session as training
 from understudy.train.log import read
+from understudy.train.partners import Partners, save_partners
 from understudy.train.setting import seeded
 from understudy.train.validation import translate
 from understudy.weights import load_generator
@@ -89,6 +98,37 @@ def test_a_batch_is_the_same_for_every_network_of_a_seed(root):
     batch = some.batch(0)
     assert batch.inputs.shape == (2, 3, 32, 32) and batch.photos.min() >= -1 and batch.photos.max() <= 1
     assert batch.inputs.is_contiguous(memory_format=torch.channels_last)
+
+
+def test_networks_see_edges_where_the_data_have_them(root):
+    """The same pairs with and without edges: the same label maps in the same order, and one channel more."""
+    plain = baseline.session(job(root)).batch(3).inputs
+    prepared = root / "artifacts/prepare"
+    write_json(prepared / "dataset.json", read_json(prepared / "dataset.json") | {"edges": True})
+    for split in ("train", "val", "test"):
+        add_edges(prepared / f"{split}.zip")
+    write_json(root / "artifacts/check/result.json", {"data": mark(job(root))})
+    architecture.save(dataclasses.replace(ARCH, input_channels=4), root / "artifacts/prune/arch.json")
+    discriminator = PatchDiscriminator(7, 4, "batch")
+    save_partners(Partners(discriminator), root / "artifacts/teacher")
+    session = baseline.session(job(root))
+    edged = session.batch(3).inputs
+    assert edged.shape == (2, 4, 32, 32) and torch.equal(edged[:, :3], plain)
+    # Edges are where the class changes, mirrored with it.
+    classes = edged[:, :3].argmax(1).numpy()
+    assert np.array_equal(edged[:, 3].numpy(), np.stack([instance_edges(one) for one in classes]))
+    session.run()
+    assert session.validation.selection in read_json(root / "artifacts/baseline/metrics.json")
+
+
+def add_edges(path: Path) -> None:
+    """Rewrite a split's label maps with the edges of their own regions."""
+    with zipfile.ZipFile(path) as archive:
+        entries = {name: archive.read(name) for name in archive.namelist()}
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, content in entries.items():
+            pixels = np.asarray(Image.open(io.BytesIO(content)))
+            archive.writestr(name, png(with_edges(pixels, pixels)) if name.startswith("input/") else content)
 
 
 def test_networks_run_on_as_many_images_at_once_as_the_schedule_says(tmp_path):

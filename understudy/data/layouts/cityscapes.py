@@ -11,13 +11,23 @@ the id decides. License plates have the id -1 there, which no pixel can have: th
 from collections.abc import Iterable
 
 from understudy.data.layouts.splits import short
-from understudy.data.layouts.tree import ImageFile, Layout, Listing, Tree, by_name, match, pairs_of, require_labels
+from understudy.data.layouts.tree import (
+    ImageFile,
+    Layout,
+    Listing,
+    Tree,
+    by_name,
+    match,
+    pairs_of,
+    require_labels,
+    with_instances,
+)
 from understudy.data.source import Classes, Wanted
 from understudy.errors import UserError
 
 HELD_OUT = ("bochum", "krefeld", "ulm")
 LICENCE = "Cityscapes (non-commercial research)"
-PHOTO, LABEL = "_leftImg8bit.png", "_gtFine_labelIds.png"
+PHOTO, LABEL, INSTANCE = "_leftImg8bit.png", "_gtFine_labelIds.png", "_gtFine_instanceIds.png"
 LABELS: dict[str, tuple[int, int, int]] = {
     "unlabeled": (0, 0, 0),
     "ego vehicle": (0, 0, 0),
@@ -66,11 +76,15 @@ def _list(tree: Tree, wanted: Wanted) -> Listing:
     if described := tree.described():
         raise UserError(f"prepare.source: {tree.source}: {described}: Cityscapes has its own classes; remove it")
     problems: list[str] = []
-    official = {}
-    for split in ("train", "val"):
-        labels = _named(tree, f"gtFine/{split}/", LABEL, problems)
-        photos = _named(tree, f"leftImg8bit/{split}/", PHOTO, problems)
-        official[split] = match(labels, photos, "label map", problems)
+    photos, labels = (
+        {split: _named(tree, f"{folder}/{split}/", suffix, problems) for split in ("train", "val")}
+        for folder, suffix in (("leftImg8bit", PHOTO), ("gtFine", LABEL))
+    )
+    files = {split: _files(paths) for split, paths in labels.items()}
+    if wanted.instances:
+        ids = {split: _named(tree, f"gtFine/{split}/", INSTANCE, problems) for split in labels}
+        files = with_instances(tree, files, ids, f"gtFine/{{split}}/CITY/*{INSTANCE}", problems)
+    official = {split: match(files[split], _files(photos[split]), "label map", problems) for split in files}
     held_out = {name: files for name, files in official["train"].items() if _city(files["photo"].path) in HELD_OUT}
     rest = {name: files for name, files in official["train"].items() if name not in held_out}
     pairs = {"train": rest, "val": held_out, "test": official["val"]}
@@ -82,15 +96,18 @@ def _list(tree: Tree, wanted: Wanted) -> Listing:
     return Listing(layout, classes, pairs_of(pairs), problems)
 
 
-def _named(tree: Tree, folder: str, suffix: str, problems: list[str]) -> dict[str, ImageFile]:
-    """The files of one kind in the cities' folders."""
+def _named(tree: Tree, folder: str, suffix: str, problems: list[str]) -> dict[str, str]:
+    """The paths of one kind of file in the cities' folders, by name."""
     start = tree.root + folder
-    found = [path for path in tree.paths if path.startswith(start) and path.endswith(suffix)]
-    return {name: ImageFile(path) for name, path in by_name(found, problems, suffix).items()}
+    return by_name([path for path in tree.paths if path.startswith(start) and path.endswith(suffix)], problems, suffix)
+
+
+def _files(names: dict[str, str]) -> dict[str, ImageFile]:
+    return {name: ImageFile(path) for name, path in names.items()}
 
 
 def _city(path: str) -> str:
     return path.split("/")[-2]
 
 
-CITYSCAPES = Layout("leftImg8bit/{split}/CITY/ and gtFine/{split}/CITY/ (Cityscapes)", _fits, _list)
+CITYSCAPES = Layout("leftImg8bit/{split}/CITY/ and gtFine/{split}/CITY/ (Cityscapes)", _fits, _list, instances=True)

@@ -14,6 +14,7 @@ from understudy.data.layouts.tree import (
     match,
     pairs_of,
     require_labels,
+    with_instances,
 )
 from understudy.data.source import Wanted
 from understudy.data.terms import SPLITS, Side
@@ -21,13 +22,15 @@ from understudy.data.terms import SPLITS, Side
 LOSSY = (".jpg", ".jpeg", ".webp")
 
 
-def beside(photo: str, label: str, two_splits: bool) -> Layout:
+def beside(photo: str, label: str, two_splits: bool, instance: str = "") -> Layout:
     """A layout of photos and label maps by its two folders, in which {split} stands for a split.
 
-    two_splits: whether such sets come with two splits, of which three are made.
+    two_splits: whether such sets come with two splits, of which three are made. instance: the folder of instance maps,
+    where such sets may have one.
     """
     shape = f"{photo} and {label}"
-    return Layout(shape, partial(_fits, (photo, label)), partial(_labels, shape, photo, label, two_splits))
+    listed = partial(_labels, shape, photo, label, instance, two_splits)
+    return Layout(shape, partial(_fits, (photo, label)), listed, instances=bool(instance))
 
 
 def by_side(folder: str) -> Layout:
@@ -45,13 +48,14 @@ def _fits(folders: Iterable[str], paths: Iterable[str]) -> bool:
     return any(path.startswith(starts) for path in paths)
 
 
-def _labels(shape: str, photo: str, label: str, two_splits: bool, tree: Tree, wanted: Wanted) -> Listing:
+def _labels(shape: str, photo: str, label: str, instance: str, two_splits: bool, tree: Tree, wanted: Wanted) -> Listing:
     require_labels(tree, wanted, shape)
     classes, problems = tree.classes(), list[str]()
-    photos, labels = (_named(tree, folder, problems) for folder in (photo, label))
-    pairs = {
-        split: match(_files(labels[split]), _files(photos[split]), "label map", problems) for split in SPLITS
-    }  # fmt: skip
+    photos, named = (_named(tree, folder, problems) for folder in (photo, label))
+    labels = {split: _files(names) for split, names in named.items()}
+    if wanted.instances:
+        labels = with_instances(tree, labels, _named(tree, instance, problems), instance, problems)
+    pairs = {split: match(labels[split], _files(photos[split]), "label map", problems) for split in SPLITS}
     done = ""
     if two_splits:
         pairs, done = completed(pairs)
@@ -103,8 +107,8 @@ def _directly_in(folder: str, paths: Iterable[str], problems: list[str]) -> list
     return [path for path in found if "/" not in path[len(folder) :]]
 
 
-OWN = beside("{split}/photo/", "{split}/label/", two_splits=False)
+OWN = beside("{split}/photo/", "{split}/label/", two_splits=False, instance="{split}/instance/")
 LABEL_FOLDERS = beside("images/{split}/", "labels/{split}/", two_splits=True)
-PIX2PIXHD = beside("{split}_img/", "{split}_label/", two_splits=True)
+PIX2PIXHD = beside("{split}_img/", "{split}_label/", two_splits=True, instance="{split}_inst/")
 SPLIT_SIDE = by_side("{split}{side}/")
 SIDE_SPLIT = by_side("{side}/{split}/")

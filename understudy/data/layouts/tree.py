@@ -2,7 +2,7 @@
 
 import unicodedata
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
 from understudy.data.classes import CLASSES, parse_classes
@@ -56,11 +56,13 @@ class ImageFile:
     """An image: a whole file, or one half of it. half: A is the left one, B the right one.
 
     lossy: of a label map, whether its classes are told by colours that a lossy format has changed a little.
+    instances: of a label map, the path of its instance map.
     """
 
     path: str
     half: Half | None = None
     lossy: bool = False
+    instances: str | None = None
 
 
 Files = Mapping[Side, ImageFile]  # of an item, by side
@@ -84,12 +86,14 @@ class Layout:
     """A way for images to lie in folders. shape: how it looks, for messages.
 
     fits: whether files of these paths, from the set's own folder on, lie so. list: what they are; raises UserError when
-    something is missing without which that cannot be told, or when it is not what is wanted.
+    something is missing without which that cannot be told, or when it is not what is wanted. instances: whether it has
+    a place for instance maps.
     """
 
     shape: str
     fits: Callable[[Iterable[str]], bool]
     list: Callable[[Tree, Wanted], Listing]
+    instances: bool = False
 
 
 def require_labels(tree: Tree, wanted: Wanted, shape: str) -> None:
@@ -123,6 +127,32 @@ def by_name(paths: Iterable[str], problems: list[str], suffix: str | None = None
         else:
             found[name] = path
     return dict(sorted(found.items()))
+
+
+def with_instances(
+    tree: Tree,
+    labels: Mapping[str, Mapping[str, ImageFile]],
+    instances: Mapping[str, Mapping[str, str]],
+    where: str,
+    problems: list[str],
+) -> dict[str, dict[str, ImageFile]]:
+    """Label maps, each with the instance map of its name. Files that stay alone are added to the problems.
+
+    labels, instances: files and paths by split and name. where: what the second look like, for the UserError when there
+    is none at all.
+    """
+    if not any(instances.values()):
+        raise UserError(
+            f"prepare.instances: true, and {tree.source} has no instance map, {tree.root}{where}; set it to false, or "
+            "put one beside each label map, of the same name"
+        )
+    found: dict[str, dict[str, ImageFile]] = {}
+    for split, files in labels.items():
+        ids = instances[split]
+        problems += [f"{ids[name]}: has no label map" for name in sorted(set(ids) - set(files))]
+        problems += [f"{files[name].path}: has no instance map" for name in sorted(set(files) - set(ids))]
+        found[split] = {name: replace(file, instances=ids.get(name)) for name, file in files.items()}
+    return found
 
 
 def match(

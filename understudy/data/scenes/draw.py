@@ -4,6 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from understudy.data.scenes import layout, weather
+from understudy.data.scenes.classes import Label
 from understudy.data.scenes.paint import paint
 from understudy.data.scenes.view import Camera, Canvas
 from understudy.data.terms import SPLITS
@@ -17,6 +18,24 @@ def draw(seed: int, split: str, index: int, size: tuple[int, int]) -> tuple[NDAr
     seed: >= 0. split: train, val or test. size: height and width in pixels.
     Returns the photo uint8 [H, W, 3] and the label map uint8 [H, W] of `classes.Label`.
     """
+    canvas, photo = _painted(seed, split, index, size)
+    return photo, _majority(canvas.label)
+
+
+def draw_instances(
+    seed: int, split: str, index: int, size: tuple[int, int]
+) -> tuple[NDArray[np.uint8], NDArray[np.uint8], NDArray[np.uint16]]:
+    """The same photo and label map, and instance ids uint16 [H, W]: of each car and each person one of its own, of all
+    else the class, as Cityscapes has them."""
+    canvas, photo = _painted(seed, split, index, size)
+    label = _majority(canvas.label)
+    nearest = _samples(canvas.thing).max(axis=0)  # [sH, sW] -> [H, W]; things are painted from far to near
+    apart = np.isin(label, (Label.CAR, Label.PEDESTRIAN))
+    return photo, label, np.where(apart, len(Label) + nearest, label).astype(np.uint16)
+
+
+def _painted(seed: int, split: str, index: int, size: tuple[int, int]) -> tuple[Canvas, NDArray[np.uint8]]:
+    """The canvas of a pair, and its photo uint8 [H, W, 3]."""
     rng = np.random.default_rng([seed, SPLITS.index(split), index])
     kind = weather.sample_kind(rng)
     air = weather.sample(rng, kind)
@@ -32,7 +51,7 @@ def draw(seed: int, split: str, index: int, size: tuple[int, int]) -> tuple[NDAr
     paint(canvas, street, air, rng)
     light = weather.through_air(canvas.light, canvas.depth, air)
     light = _samples(light).mean(axis=0)  # [sH, sW, 3] -> [H, W, 3]
-    return weather.photograph(light, air, rng), _majority(canvas.label)
+    return canvas, weather.photograph(light, air, rng)
 
 
 def _samples(image: NDArray) -> NDArray:

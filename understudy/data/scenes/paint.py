@@ -11,6 +11,8 @@ from understudy.data.scenes.shadow import Shadows
 from understudy.data.scenes.view import Array, Canvas
 from understudy.data.scenes.weather import Weather
 
+TOLD_APART = (layout.Car, layout.Person)  # each is an instance: of trees and poles nobody could say where one ends
+
 
 def paint(canvas: Canvas, street: layout.Street, weather: Weather, rng: np.random.Generator) -> None:
     """Fill an empty canvas."""
@@ -26,7 +28,8 @@ def paint(canvas: Canvas, street: layout.Street, weather: Weather, rng: np.rando
                 _building(canvas, side, lot, weather, shadows)
             else:
                 _garden(canvas, side, lot, things, weather, shadows)
-    for thing in things:
+    for number, thing in enumerate(things, start=1):
+        canvas.painting = number if isinstance(thing, TOLD_APART) else 0
         _thing(canvas, thing, weather, shadows)
     if weather.wet:
         _mirror_in_road(canvas, weather)

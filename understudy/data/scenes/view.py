@@ -41,13 +41,19 @@ class Patch:
 
 
 class Canvas:
-    """Linear light [H, W, 3], label [H, W] and depth in metres [H, W], painted from far to near."""
+    """Linear light [H, W, 3], label [H, W], depth in metres [H, W] and thing [H, W], painted from far to near.
+
+    thing: which of the things that are told apart is seen there, from 1; 0 for all else. painting: which one is being
+    painted.
+    """
 
     def __init__(self, camera: Camera, height: int, width: int) -> None:
         self.camera = camera
         self.light = np.zeros((height, width, 3), np.float32)
         self.label = np.zeros((height, width), np.uint8)
         self.depth = np.full((height, width), 1e4, np.float32)
+        self.thing = np.zeros((height, width), np.uint16)
+        self.painting = 0
         # The slope of the ray through each row and column: metres down, or to the right, for each metre ahead.
         self.down = ((np.arange(height) + 0.5 - camera.horizon) / camera.focal).astype(np.float32)  # [H]
         self.right = ((np.arange(width) + 0.5 - camera.centre) / camera.focal).astype(np.float32)  # [W]
@@ -89,6 +95,7 @@ class Canvas:
         np.copyto(self.light[place], light, where=inside[..., None])
         np.copyto(self.label[place], np.asarray(label, np.uint8), where=inside)
         np.copyto(self.depth[place], patch.depth, where=inside)
+        np.copyto(self.thing[place], np.uint16(self.painting), where=inside)
 
     def _rows(self, y: tuple[float, float], z: tuple[float, float]) -> slice:
         """The rows between which heights `y` fall at depths `z`."""
