@@ -21,6 +21,7 @@ from understudy.grid import write_grid
 from understudy.locks import held
 from understudy.metrics.protocol import KID, READINGS, on_validation
 from understudy.train.log import write_table
+from understudy.train.session import CURVES
 
 SOURCES = {
     "stages/make.py": "import understudy.deep.one\nfrom understudy import two\nimport json, torch\n",
@@ -255,8 +256,9 @@ def test_plots_find_their_columns_whatever_the_kind_of_the_data(kind, repo, tmp_
     for stage in ("teacher", "distill", "baseline"):
         rows = [(step, {kid: 1 / step, reading: step / 100}) for step in (10, 20)]
         folder = tmp_path / "artifacts" / stage
-        write_table(folder / "validation.csv", rows, {"selection": kid, "reading": reading})
-        write_table(folder / "curves.csv", [(10, {"recon": 1.0, "alignment": 0.5})], {})
+        write_table(folder / "validation.csv", rows, {"selection": (kid,), "reading": (reading,)})
+        losses = {"cycle": 1.0, "output": 0.5} if kind == "unpaired" else {"recon": 1.0, "alignment": 0.5}
+        write_table(folder / "curves.csv", [(10, losses)], CURVES)
     rows = "road,0.5,0.4,0.3,0.6\n" if kind == "labels" else ""
     write_text(tmp_path / "artifacts/evaluate/classes.csv", f"class,teacher,student,baseline,real\n{rows}")
     for name in ("prepare/samples.png", "prune/widths.png", "evaluate/samples.png"):
