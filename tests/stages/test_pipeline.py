@@ -101,7 +101,7 @@ def test_what_dvc_shows(command, shown, clone, first):
         done(clone, "dvc", *command.split())
         page = (clone / "plots-of-test/index.html").read_text()
         shutil.rmtree(clone / "plots-of-test")
-        assert "L1 to the photo (weighted)" in page and "widths.png" in page
+        assert "L1 to the photo; without pairs" in page and "widths.png" in page
     else:
         assert shown in done(clone, "dvc", *command.split())
 
