@@ -30,10 +30,11 @@ def session(job: Job) -> Session:
     """The training, ready to start."""
     objective, params = job.params(Objective), job.params(Student)
     paths = {name: job.input(name) for name in INPUTS}
+    critic = read_description(paths["teacher/partners.json"]).critic
     setting = alone(
         objective,
         architecture.load(paths["prune/arch.json"]),
-        read_description(paths["teacher/partners.json"]).critic.build,
+        lambda _: critic.build(),
         weights_of(objective, params.lambda_gan, params.lambda_recon, "student"),
         params.schedule,
         job.params(Base).seed,

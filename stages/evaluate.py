@@ -134,9 +134,7 @@ def run(job: Job) -> None:
         scores[name][L1_TO_TEACHER] = scorer.l1_to_teacher(photos[name], photos["teacher"])
     real_scores = scorer.score_real()
     if ready.segmentation is not None:
-        by_segmentation = ready.segmentation.score(
-            photos | {"real": pairs.photos}, pairs, params.resamples, job.params(Base).seed
-        )
+        by_segmentation = ready.segmentation.score(photos | {"real": pairs.photos}, pairs, drawn.inputs)
         real_scores |= by_segmentation.pop("real")
         for name, found in by_segmentation.items():
             scores[name] |= found

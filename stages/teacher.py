@@ -23,7 +23,6 @@ from understudy.params.runtime import Runtime
 from understudy.params.teacher import Teacher
 from understudy.processes import leads
 from understudy.stage import Job, Plan, main
-from understudy.train.games import game
 from understudy.train.partners import save_partners
 from understudy.train.session import Session
 from understudy.train.setting import alone, weights_of
@@ -40,7 +39,7 @@ def session(job: Job) -> Session:
     setting = alone(
         objective,
         arch,
-        lambda: game(objective).critic(arch, params.ndf),
+        lambda playing: playing.critic(arch, params.ndf),
         weights_of(objective, params.lambda_gan, params.lambda_recon, "teacher"),
         params.schedule,
         job.params(Base).seed,

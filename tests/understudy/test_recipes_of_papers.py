@@ -21,7 +21,6 @@ from understudy.params.teacher import Teacher, Unet
 from understudy.prune import uniform
 from understudy.train.cyclegan import MAIN, REVERSE
 from understudy.train.forward import Forward
-from understudy.train.games import game
 from understudy.train.partners import Partners
 from understudy.train.setting import Setting, Source, alone, taught, weights_of
 from understudy.train.state import State
@@ -97,7 +96,7 @@ def test_its_teacher_and_its_student_learn_from_what_the_paper_says(path):
     channels = 3 if teacher.encoding == "rgb" else 5
     arch = teacher_arch(teacher, channels, SIZE)
     recon = weights_of(objective, teacher.lambda_gan, teacher.lambda_recon, "teacher")
-    whole = alone(objective, arch, lambda: game(objective).critic(arch, teacher.ndf), recon, teacher.schedule, 0)
+    whole = alone(objective, arch, lambda playing: playing.critic(arch, teacher.ndf), recon, teacher.schedule, 0)
     own = {"pix2pix": {"d", "gan", "recon"}, "gaugan": {"d", "gan", "feature_matching"}}
     taught_alone = losses_of_a_step(whole, channels)
     assert objective.family == "cyclegan" or taught_alone == own[objective.family]

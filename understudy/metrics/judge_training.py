@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from understudy import runtime as machine
+from understudy.averaging import trail
 from understudy.data.prepared import DatasetInfo, Split, class_plane, to_unit
 from understudy.errors import UserError
 from understudy.metrics.judge import build_judge
@@ -71,7 +72,7 @@ class Training:
             raise UserError(f"judge: the loss is {value} at step {index + 1}; lower judge.learning_rate")
         loss.backward()
         self.optimizer.step()
-        update_average(self.average, self.net, min(AVERAGING, (1 + index) / (10 + index)))
+        trail(self.average, self.net, 1 - min(AVERAGING, (1 + index) / (10 + index)))
         return value
 
 
@@ -124,16 +125,6 @@ def one_cycle(step: int, steps: int) -> float:
     if step < rise:
         return (step + 1) / rise
     return (1 + math.cos(math.pi * (step - rise + 1) / (steps - rise + 1))) / 2
-
-
-@torch.no_grad()
-def update_average(average: JudgeNet, net: JudgeNet, decay: float) -> None:
-    """Move the averaged weights and running statistics towards the network's."""
-    for mean, value in zip(average.state_dict().values(), net.state_dict().values(), strict=True):
-        if mean.is_floating_point():
-            mean.lerp_(value, 1 - decay)
-        else:  # the count of batches that normalisation has seen
-            mean.copy_(value)
 
 
 @torch.no_grad()

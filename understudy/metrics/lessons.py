@@ -15,7 +15,7 @@ from torch.nn import functional as F
 
 from understudy.data.prepared import DatasetInfo, Split, batch_indices, class_plane, mirror, to_unit, windows
 from understudy.data.terms import Kind, Side
-from understudy.metrics.augmentation import blur_or_noise, crop_labels, crop_photos, recolour, window
+from understudy.metrics.augmentation import Window, blur_or_noise, crop_labels, crop_photos, recolour, window
 
 SMALLEST_CROP = 0.7  # of height and width
 CONTRAST, BRIGHTNESS, COLOUR = 0.25, 0.2, 0.08  # largest changes of a photo in [-1, 1]: a factor less 1, and offsets
@@ -36,47 +36,51 @@ class Lesson(Protocol):
     def loss(self, output: Tensor, targets: Tensor) -> Tensor: ...
 
 
-class Segmenting:
+class _Paired:
+    """What a segmenter and an inverter share: pairs in order, under a common crop, the photo recoloured."""
+
+    def __init__(self, split: Split, info: DatasetInfo, batch_size: int, seed: int) -> None:
+        self.split, self.size, self.batch_size, self.seed = split, info.size, batch_size, seed
+        self.generator = torch.Generator().manual_seed(seed)
+
+    def _pairs(self, others: Tensor, index: int) -> tuple[Tensor, Tensor, Window]:
+        """Photos float [B, 3, H, W], done; the other side of the pairs, not yet cropped; and the crop."""
+        indices, flips = batch_indices(len(self.split), self.batch_size, self.seed, index)
+        photos, chosen = (windows(mirror(images[indices], flips), self.size, self.seed, index)
+                          for images in (self.split.photos, others))  # fmt: skip
+        part = window(self.size, SMALLEST_CROP, self.generator)
+        photos = recolour(crop_photos(to_unit(photos), part), CONTRAST, BRIGHTNESS, COLOUR, self.generator)
+        return photos, chosen, part
+
+
+class Segmenting(_Paired):
     """Label maps of photos. The loss is a cross-entropy weighted by the inverse square root of class frequency: poles
     and people count, noise in rare classes does not dominate."""
 
     quantity: ClassVar[str] = "cross_entropy"
 
     def __init__(self, split: Split, info: DatasetInfo, batch_size: int, seed: int) -> None:
-        self.split, self.size, self.batch_size, self.seed = split, info.size, batch_size, seed
+        super().__init__(split, info, batch_size, seed)
         self.labels = class_plane(split.inputs)
         self.weights = class_weights(self.labels, info.num_classes, info.ignore)
-        self.generator = torch.Generator().manual_seed(seed)
 
     def batch(self, index: int) -> tuple[Tensor, Tensor]:
         """Targets: uint8 [B, H, W], class indices."""
-        indices, flips = batch_indices(len(self.split), self.batch_size, self.seed, index)
-        photos, labels = (windows(mirror(images[indices], flips), self.size, self.seed, index)
-                          for images in (self.split.photos, self.labels))  # fmt: skip
-        part = window(self.size, SMALLEST_CROP, self.generator)
-        photos = recolour(crop_photos(to_unit(photos), part), CONTRAST, BRIGHTNESS, COLOUR, self.generator)
+        photos, labels, part = self._pairs(self.labels, index)
         return photos, crop_labels(labels, part)
 
     def loss(self, output: Tensor, targets: Tensor) -> Tensor:
         return weighted_cross_entropy(output, targets, self.weights.to(output.device))
 
 
-class Inverting:
+class Inverting(_Paired):
     """Input photos of output photos. The loss is L1, as the metric is."""
 
     quantity: ClassVar[str] = "l1"
 
-    def __init__(self, split: Split, info: DatasetInfo, batch_size: int, seed: int) -> None:
-        self.split, self.size, self.batch_size, self.seed = split, info.size, batch_size, seed
-        self.generator = torch.Generator().manual_seed(seed)
-
     def batch(self, index: int) -> tuple[Tensor, Tensor]:
         """Targets: float [B, 3, H, W] in [-1, 1]."""
-        indices, flips = batch_indices(len(self.split), self.batch_size, self.seed, index)
-        photos, inputs = (windows(mirror(images[indices], flips), self.size, self.seed, index)
-                          for images in (self.split.photos, self.split.inputs))  # fmt: skip
-        part = window(self.size, SMALLEST_CROP, self.generator)
-        photos = recolour(crop_photos(to_unit(photos), part), CONTRAST, BRIGHTNESS, COLOUR, self.generator)
+        photos, inputs, part = self._pairs(self.split.inputs, index)
         return photos, crop_photos(to_unit(inputs), part)
 
     def loss(self, output: Tensor, targets: Tensor) -> Tensor:

@@ -15,7 +15,6 @@ from torch.nn import functional as F
 
 from understudy.data.prepared import DatasetInfo, Split, class_plane
 from understudy.errors import UserError
-from understudy.metrics.bootstrap import draw
 from understudy.metrics.original_labels import original_labels
 from understudy.metrics.protocol import Labels, metric, onnx_name, segmentation_metric
 from understudy.metrics.score import Estimate, estimate
@@ -58,13 +57,11 @@ class SegmentationScoring:
             to_labels(said, info.size)
         return (time.perf_counter() - start) * info.counts["test"] * (models + 1) / TIMED
 
-    def score(
-        self, photos: Mapping[str, Tensor], split: Split, resamples: int, seed: int
-    ) -> dict[str, dict[str, Estimate]]:
+    def score(self, photos: Mapping[str, Tensor], split: Split, weights: Tensor) -> dict[str, dict[str, Estimate]]:
         """Both metrics of every model, by its name.
 
         photos: uint8 [N, 3, H, W] that each model made of the split's label maps, in their order, or the real ones.
-        resamples, seed: of the bootstrap, as for the other metrics.
+        weights: float64 [R, N], times drawn on each resample of the bootstrap, as for the other metrics.
         """
         info, asked = self._info, self._asked
         others = [name for index, name in enumerate(info.classes) if int(self._true[index]) == self._scored]
@@ -75,7 +72,6 @@ class SegmentationScoring:
             if asked.originals is None
             else original_labels(asked.originals, split, info)
         )
-        weights = draw(len(split), resamples, seed)  # [R, N]
         return {
             name: self._estimates(torch.cat(list(self._confusion(images, labels))), weights)
             for name, images in photos.items()

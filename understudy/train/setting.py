@@ -21,7 +21,7 @@ from understudy.params.schedule import Schedule
 from understudy.train import cyclegan
 from understudy.train.cyclegan import CycleGan, both
 from understudy.train.distill import Distillation, adapters
-from understudy.train.games import game
+from understudy.train.games import Game, game
 from understudy.train.one_way import OneWay
 from understudy.train.partners import Partners
 from understudy.train.update import NoTerms, Update, Weights
@@ -60,13 +60,13 @@ class Source:
 def alone(
     objective: Objective,
     arch: Arch,
-    new_critic: Callable[[], nn.Module],
+    new_critic: Callable[[Game], nn.Module],
     weights: Weights,
     schedule: Schedule,
     seed: int,
     inputs: tuple[str, ...] = (),
 ) -> Setting:
-    """Every network is new. new_critic: a discriminator with torch's default initial weights."""
+    """Every network is new. new_critic: a discriminator for that game, with torch's default initial weights."""
     playing = game(objective)
 
     def network(build: Callable[[], nn.Module], stream: str) -> nn.Module:
@@ -75,13 +75,13 @@ def alone(
         return net
 
     generator = network(lambda: architecture.build(arch), "generator")
-    critic = network(new_critic, "discriminator")
+    critic = network(lambda: new_critic(playing), "discriminator")
     nothing = nn.ModuleDict()
     if objective.family != "cyclegan":
         update: Update = OneWay(playing, weights, NoTerms())
         return Setting(arch, generator, critic, nothing, nothing, update, schedule, inputs)
     reverse = network(lambda: architecture.build(arch), "reverse_generator")
-    reverse_critic = network(new_critic, "reverse_discriminator")
+    reverse_critic = network(lambda: new_critic(playing), "reverse_discriminator")
     update = CycleGan(objective.cyclegan, weights.gan)
     pools = cyclegan.pools(objective.cyclegan.pool_size, arch)
     return Setting(

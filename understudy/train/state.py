@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from understudy.averaging import trail
 from understudy.params.schedule import Schedule
 from understudy.train.update import Rates
 
@@ -117,16 +118,10 @@ def set_learning_rate(state: State, schedule: Schedule) -> None:
             group["lr"] = rate * share
 
 
-@torch.no_grad()
 def update_average(state: State, decay: float) -> None:
     """Move the averaged weights and running statistics towards the generator's; `decay` of 0 copies them.
 
     Early on the average would be dominated by the initial weights, so the decay rises with the step towards its value
     ((1 + t) / (10 + t), as common implementations of weight averaging do).
     """
-    weight = 1 - min(decay, (1 + state.step) / (10 + state.step))
-    for mean, value in zip(state.average.state_dict().values(), state.generator.state_dict().values(), strict=True):
-        if mean.is_floating_point():
-            mean.lerp_(value, weight)
-        else:  # the count of batches that normalisation has seen
-            mean.copy_(value)
+    trail(state.average, state.generator, 1 - min(decay, (1 + state.step) / (10 + state.step)))

@@ -16,7 +16,7 @@ from understudy.data.prepared import DatasetInfo, Split, load_info, load_split
 from understudy.data.source import Wanted
 from understudy.errors import UserError
 from understudy.metrics import protocol
-from understudy.metrics.bootstrap import resample
+from understudy.metrics.bootstrap import draw, resample
 from understudy.metrics.score import Observation, Scorer, differences
 from understudy.metrics.segmentation import confusion_matrices
 from understudy.metrics.segmentation_scoring import SegmentationScoring, to_labels
@@ -44,7 +44,7 @@ def drawn(labels: Tensor) -> Tensor:
 def values(asked, info: DatasetInfo, photos: Tensor, pairs: Split) -> list[float]:
     """Value, low and high of mIoU, then the pixel accuracy."""
     scoring = SegmentationScoring(asked, info)
-    found = scoring.score({"one": photos}, pairs, 40, 0)["one"]
+    found = scoring.score({"one": photos}, pairs, draw(len(pairs), 40, 0))["one"]
     miou, accuracy = (found[name] for name in scoring.names)
     assert miou.n == accuracy.n == len(pairs)
     return [miou.value, miou.low, miou.high, accuracy.value]
@@ -137,7 +137,7 @@ def test_intervals_and_differences_are_those_of_the_other_metrics_resamples(path
     pairs = Split(tuple(map(str, range(12))), labels.to(torch.uint8), torch.zeros(1))
     scoring = SegmentationScoring(made.asked(path), info)
     photos = {"student": drawn(student + 1), "teacher": drawn(teacher + 1)}
-    found = scoring.score(photos, pairs, 50, 7)
+    found = scoring.score(photos, pairs, draw(len(pairs), 50, 7))
     features = torch.zeros(12, 8)
     seen = {name: Observation(features, confusion_matrices(labels, read, 3, None))
             for name, read in (("student", student), ("teacher", teacher))}  # fmt: skip
