@@ -10,6 +10,7 @@ import os
 import re
 import shutil
 import tempfile
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -96,28 +97,46 @@ def promote(root: Path, registry: Registry, gate: Gate) -> Promotion:
     return Promotion(registry.model, version, found is None, replaced, (*decision.notes, *left_out))
 
 
-def load_translator(root: Path, address: str) -> "Translator":
-    """The network registered as `models:/NAME@ALIAS` or `models:/NAME/VERSION`. Raises UserError when there is none."""
+@dataclass(frozen=True)
+class Registered:
+    """One version, downloaded. address: as asked for. files: by name, FILES and the exported ones. tags: as MLflow's."""
+
+    address: str
+    model: str
+    version: str
+    tags: Mapping[str, str]
+    files: Mapping[str, Path]
+
+
+def download(root: Path, address: str, folder: Path) -> Registered:
+    """Bring `models:/NAME@ALIAS` or `models:/NAME/VERSION` into `folder`. Raises UserError when there is none."""
     match = re.fullmatch(r"models:/([^/@]+)(?:@([^/@]+)|/(\d+))", address)
     if match is None:
         raise UserError(f"{address}: expected models:/NAME@ALIAS or models:/NAME/VERSION")
-    from understudy.translator import Translator
-
     store = _connect(root)
     from mlflow.artifacts import download_artifacts
     from mlflow.exceptions import MlflowException
 
     name, alias, version = match.groups()
     client = store.client
+    try:
+        found = client.get_model_version_by_alias(name, alias) if alias else client.get_model_version(name, version)
+        source = f"{found.source}/artifacts"
+        artifacts = Path(download_artifacts(artifact_uri=source, dst_path=str(folder), tracking_uri=store.uri))
+    except (MlflowException, OSError) as error:
+        raise UserError(f"{address}: not found in {store.uri}: {error}; `understudy promote` registers") from error
+    named = {Path(path).name: name for name, path in FILES.items()}
+    files = {named.get(path.name, path.name): path for path in sorted(artifacts.iterdir())}
+    return Registered(address, name, str(found.version), dict(found.tags), files)
+
+
+def load_translator(root: Path, address: str) -> "Translator":
+    """The network registered as `models:/NAME@ALIAS` or `models:/NAME/VERSION`. Raises UserError when there is none."""
+    from understudy.translator import Translator
+
     with tempfile.TemporaryDirectory() as folder:
-        try:
-            found = client.get_model_version_by_alias(name, alias) if alias else client.get_model_version(name, version)
-            source = f"{found.source}/artifacts"
-            files = Path(download_artifacts(artifact_uri=source, dst_path=folder, tracking_uri=store.uri))
-        except (MlflowException, OSError) as error:
-            raise UserError(f"{address}: not found in {store.uri}: {error}; `understudy promote` registers") from error
-        arch, weights, dataset = (files / Path(path).name for path in FILES.values())
-        return Translator.load(arch, weights, dataset)
+        files = download(root, address, Path(folder)).files
+        return Translator.load(files["arch"], files["weights"], files["dataset"])
 
 
 def _connect(root: Path) -> Store:
