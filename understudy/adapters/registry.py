@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 from understudy import verdict as verdicts
 from understudy.adapters.mlflow import DATABASE, Store, connect
 from understudy.errors import GATE_FAILED, UserError
+from understudy.export.record import FILES as EXPORTED
 from understudy.files import read_json, sha256
 from understudy.gate import DATASET, EVALUATION, STUDENT
 from understudy.lineage import lineage
@@ -99,7 +100,7 @@ def promote(root: Path, registry: Registry, gate: Gate) -> Promotion:
 
 @dataclass(frozen=True)
 class Registered:
-    """One version, downloaded. address: as asked for. files: by name, FILES and the exported ones. tags: as MLflow's."""
+    """One version, downloaded. address: as asked for. files: by name, those of FILES and of export.record.FILES."""
 
     address: str
     model: str
@@ -125,7 +126,7 @@ def download(root: Path, address: str, folder: Path) -> Registered:
         artifacts = Path(download_artifacts(artifact_uri=source, dst_path=str(folder), tracking_uri=store.uri))
     except (MlflowException, OSError) as error:
         raise UserError(f"{address}: not found in {store.uri}: {error}; `understudy promote` registers") from error
-    named = {Path(path).name: name for name, path in FILES.items()}
+    named = {Path(path).name: name for name, path in {**FILES, **EXPORTED}.items()}
     files = {named.get(path.name, path.name): path for path in sorted(artifacts.iterdir())}
     return Registered(address, name, str(found.version), dict(found.tags), files)
 
