@@ -8,9 +8,10 @@ from paired_set import LABEL_MAPS, names
 from understudy.data.drawn import DrawnSet
 from understudy.data.prepare import contact_sheet, open_source, prepare
 from understudy.data.prepared import load_info, load_split
+from understudy.data.scenes.classes import PALETTE
 from understudy.data.scenes.draw import draw
 from understudy.data.source import Classes, Wanted
-from understudy.data.terms import SIDES
+from understudy.data.terms import SIDES, Direction
 from understudy.errors import UserError
 
 DESCRIPTION = {"drawn": "street-scenes", "seed": 4, "train": 3, "val": 1, "test": 2, "licence": "CC0-1.0"}
@@ -60,9 +61,23 @@ def test_description_is_checked(tmp_path: Path, changes: dict, message: str) -> 
         open_source(describe(tmp_path, **changes), LABEL_MAPS)
 
 
-def test_nothing_but_label_maps_is_drawn(tmp_path: Path) -> None:
-    for wanted in (Wanted("photos", None), Wanted("labels", "AtoB")):
-        with pytest.raises(UserError, match=r"set prepare\.kind to labels and prepare\.direction to null"):
+@pytest.mark.parametrize("direction", ["AtoB", "BtoA"])
+def test_photos_and_label_maps_in_colours_are_drawn_either_way(tmp_path: Path, direction: Direction) -> None:
+    source = open_source(describe(tmp_path), Wanted("photos", direction))
+    pair = source.read("test", source.items("test")[1], (32, 40))
+    photo, label = draw(4, "test", 1, (32, 40))
+    first, second = ("input", "photo") if direction == "AtoB" else ("photo", "input")
+    assert np.array_equal(pair[first].pixels, photo)
+    assert np.array_equal(pair[second].pixels, np.array(PALETTE)[label])
+    prepare(source, (32, 40), (36, 44), tmp_path / "out", lambda *counts: None)
+    info = load_info(tmp_path / "out" / "dataset.json")
+    assert (info.kind, info.classes, info.counts["test"]) == ("photos", (), 2)
+    assert load_split(tmp_path / "out" / "train.zip", info).inputs.shape == (3, 3, 36, 44)
+
+
+def test_nothing_but_pairs_is_drawn(tmp_path: Path) -> None:
+    for wanted in (Wanted("photos", None), Wanted("labels", "AtoB"), Wanted("unpaired", "AtoB")):
+        with pytest.raises(UserError, match=r"streets\.yaml: draws pairs; set prepare\.kind to labels and"):
             open_source(describe(tmp_path), wanted)
 
 
