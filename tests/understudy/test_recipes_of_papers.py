@@ -1,4 +1,4 @@
-"""The recipes with the settings of papers: they cost what their headers say, and train, on networks made tiny."""
+"""Recipes cost what their headers say; those with the settings of papers train as they say, on networks made tiny."""
 
 import re
 from dataclasses import replace
@@ -13,6 +13,7 @@ from understudy.cost import cost
 from understudy.data.layouts.cityscapes import LABELS
 from understudy.params.active import load_all
 from understudy.params.distill import Distill
+from understudy.params.gate import Gate
 from understudy.params.objective import Objective
 from understudy.params.prepare import Prepare
 from understudy.params.prune import Prune
@@ -34,39 +35,62 @@ STATED = re.compile(
     r"(?: \((?P<student_true>[\d.]+) true\))?",
     re.MULTILINE,
 )
-OF_PAPERS = [
-    path for path in sorted((REPO / "recipes").glob("*.yaml")) if "\n# Teacher: " in path.read_text(encoding="utf-8")
-]
+OF_CAT = ("horse2zebra", "zebra2horse", "cityscapes", "map2aerial", "gaugan-cityscapes-a", "gaugan-cityscapes-b")
+OF_SRPKD = ("srpkd-horse2zebra-32", "srpkd-horse2zebra-16", "srpkd-cityscapes-unet-16")
+SMALL = (
+    "street-scenes", "street-scenes-resnet", "street-scenes-unet", "street-scenes-gaugan", "street-scenes-photos",
+    "camvid-64", "horse2zebra-small", "srpkd-horse2zebra-small",
+)  # fmt: skip
+CLASSES = {"street-scenes": 13, "camvid_320x240": 12, "cityscapes": len(LABELS)}
 
 
-@pytest.mark.parametrize("path", OF_PAPERS, ids=lambda path: path.stem)
+def recipes(*names: str) -> pytest.MarkDecorator:
+    return pytest.mark.parametrize(
+        "path", [REPO / f"recipes/{name}.yaml" for name in names], ids=lambda path: path.stem
+    )
+
+
+@recipes(*OF_CAT, *OF_SRPKD, *SMALL)
 def test_it_costs_what_its_header_says(path):
     stated = STATED.search(path.read_text(encoding="utf-8"))
     assert stated, "a header that states costs has both lines, in these words"
     params = load_all(path)
-    if params[Teacher].encoding == "rgb":
-        assert int(stated["channels"]) == 3
-    else:
-        assert int(stated["channels"]) == len(LABELS) + params[Prepare].instances
+    classes = CLASSES.get(Path(params[Prepare].source).stem)
+    assert int(stated["channels"]) == (3 if params[Teacher].encoding == "rgb" else classes + params[Prepare].instances)
     teacher = teacher_arch(params[Teacher], int(stated["channels"]), params[Prepare].size)
     assert cost(teacher).macs_legacy / 1e9 == pytest.approx(float(stated["legacy"]), rel=0.005)
     assert cost(teacher).macs_true / 1e9 == pytest.approx(float(stated["true"]), rel=0.005)
-    prune = params[Prune]
-    assert prune.convention == "legacy"
-    if stated["most"]:
-        assert prune.macs_budget_g == float(stated["student"])
+    prune, policy = params[Prune], params[Gate].policy
+    if stated["most"]:  # what pruning is given, and what the gate makes sure of where it counts in the other way
+        for convention, most in (("legacy", stated["student"]), ("true", stated["student_true"])):
+            if most:
+                of_prune = prune.convention == convention
+                assert float(most) == (prune.macs_budget_g if of_prune else policy[f"macs_{convention}_g"]["max"])
         return
-    assert prune.method == "uniform"  # whatever the scores
+    assert prune.method == "uniform" and prune.convention == "legacy"  # whatever the scores
     scores = {name: np.arange(group.width, dtype=np.float32) for name, group in teacher.groups().items()}
     student = uniform.select(teacher, scores, prune.macs_budget_g * 1e9, "legacy", prune.min_width).cost
     assert student.macs_legacy / 1e9 == pytest.approx(float(stated["student"]), rel=0.005)
     assert student.macs_true / 1e9 == pytest.approx(float(stated["student_true"]), rel=0.005)
 
 
+@recipes(*OF_CAT)
+def test_a_student_of_cat_is_pruned_as_the_paper_counts(path):
+    assert load_all(path)[Prune].convention == "legacy"
+
+
+@recipes(*SMALL)
+def test_a_small_one_says_what_was_published(path):
+    header = path.read_text(encoding="utf-8").partition("\nbase:")[0]
+    assert "\n# Published" in header
+    assert STATED.search(header)["student_true"], "in both conventions"
+
+
 def test_all_are_there():
-    of_cat = {"horse2zebra", "zebra2horse", "cityscapes", "map2aerial", "gaugan-cityscapes-a", "gaugan-cityscapes-b"}
-    of_srpkd = {"srpkd-horse2zebra-32", "srpkd-horse2zebra-16", "srpkd-cityscapes-unet-16"}
-    assert {path.stem for path in OF_PAPERS} == of_cat | of_srpkd
+    stating = {
+        path.stem for path in (REPO / "recipes").glob("*.yaml") if "\n# Teacher: " in path.read_text(encoding="utf-8")
+    }
+    assert stating == {*OF_CAT, *OF_SRPKD, *SMALL}
 
 
 def test_gaugan_sees_what_the_paper_counts():
@@ -87,7 +111,7 @@ def losses_of_a_step(setting: Setting, channels: int) -> set[str]:
     return set(losses)
 
 
-@pytest.mark.parametrize("path", OF_PAPERS, ids=lambda path: path.stem)
+@recipes(*OF_CAT, *OF_SRPKD)
 def test_its_teacher_and_its_student_learn_from_what_the_paper_says(path):
     torch.manual_seed(0)
     params = load_all(path)
