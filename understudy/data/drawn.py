@@ -72,8 +72,9 @@ class DrawnSet:
                 f"{path}: draws pairs; set prepare.kind to labels and prepare.direction to null, for label maps with "
                 "their photos, or prepare.kind to photos, for photos (AtoB) or label maps in colours (BtoA) as inputs"
             )
-        known = (NAMES, PALETTE) if wanted.kind == "labels" else ((), ())
-        return cls(description.drawn, Classes(*known, None, description.licence), description, wanted)
+        labels = wanted.kind == "labels"
+        classes = Classes(NAMES if labels else (), PALETTE if labels else (), None, description.licence)
+        return cls(description.drawn, classes, description, wanted)
 
     def items(self, split: str) -> tuple[Item, ...]:
         """`SPLIT-00000` and so on."""
