@@ -38,7 +38,7 @@ test: setup ## fast and slow tests: what CI runs
 test-fast: setup ## the default while working
 	$(BIN)/pytest
 
-test-long: setup ## both shipped runs in full, and their reports clicked through: an hour; kept in .understudy/long
+test-long: setup ## the small recipes in full, and their reports clicked through: two hours; kept in .understudy/long
 	$(BIN)/pytest -m long -rs --timeout=14400
 
 test-gpu: ## on a machine with a GPU: needs torch and pytest alone

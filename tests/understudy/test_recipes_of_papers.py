@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from small_recipes import SMALL
 
 from understudy.arch.teacher import teacher_arch
 from understudy.cost import cost
@@ -37,10 +38,6 @@ STATED = re.compile(
 )
 OF_CAT = ("horse2zebra", "zebra2horse", "cityscapes", "map2aerial", "gaugan-cityscapes-a", "gaugan-cityscapes-b")
 OF_SRPKD = ("srpkd-horse2zebra-32", "srpkd-horse2zebra-16", "srpkd-cityscapes-unet-16")
-SMALL = (
-    "street-scenes", "street-scenes-resnet", "street-scenes-unet", "street-scenes-gaugan", "street-scenes-photos",
-    "camvid-64", "horse2zebra-small", "srpkd-horse2zebra-small",
-)  # fmt: skip
 CLASSES = {"street-scenes": 13, "camvid_320x240": 12, "cityscapes": len(LABELS)}
 
 

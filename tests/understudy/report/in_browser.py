@@ -75,13 +75,15 @@ def heat(page, model):
     return from_uri(page.eval_on_selector(f"#relation-{model}", "canvas => canvas.toDataURL()")).astype(int)
 
 
-def expected_heat(samples, image, line, column):
+def expected_heat(samples, image, line, column, centred=True):
     """Both heat maps of a pixel by the relation itself, and how far rounding may take each colour."""
     size = samples.features["teacher"].shape[2:]
     side = side_for(size)
     grid = (size[0] // side, size[1] // side)
     cell = line * grid[1] + column
-    rows = {name: relation_matrix(samples.features[name][image], True, side)[cell] for name in ("teacher", "student")}
+    rows = {
+        name: relation_matrix(samples.features[name][image], centred, side)[cell] for name in ("teacher", "student")
+    }
     largest = max(row.abs().max().item() for row in rows.values())
     maps = {}
     for name, row in rows.items():
@@ -92,9 +94,9 @@ def expected_heat(samples, image, line, column):
     return maps, 210 * 0.5 / STEPS + 1.5  # half a step of the widest channel, twice rounded
 
 
-def check_heat(page, samples, image, line, column):
+def check_heat(page, samples, image, line, column, centred=True):
     """Both heat maps are those of this pixel, as Python computes them. Returns them."""
-    maps, tolerance = expected_heat(samples, image, line, column)
+    maps, tolerance = expected_heat(samples, image, line, column, centred)
     found = {name: heat(page, name) for name in maps}
     for name, wanted in maps.items():
         assert found[name].shape == wanted.shape

@@ -1,4 +1,4 @@
-"""The shipped recipes in full, and their reports clicked through in a real Chromium at desktop and phone width.
+"""The small recipes in full, and their reports clicked through in a real Chromium at desktop and phone width.
 
 Each recipe runs in a repository of its own, .understudy/long/RECIPE, which is kept: the next time DVC runs only what
 has changed. Its report.html is there afterwards, with pictures of the whole page under screenshots/. A run that is
@@ -14,7 +14,9 @@ import pytest
 import yaml
 from in_browser import DESKTOP, PHONE, check_heat, click_cell, compare_by_slider, everywhere, pixels, width_of
 from own_repository import commit, copy_files, done, run
+from small_recipes import SMALL
 
+from understudy.data.terms import INPUT_TITLES, PHOTO_TITLES
 from understudy.errors import GATE_FAILED, OK
 from understudy.files import read_json
 from understudy.report.gather import Run
@@ -26,7 +28,7 @@ NAMES = {DESKTOP: "desktop", PHONE: "phone"}
 both_sizes = pytest.mark.parametrize("size", NAMES, ids=NAMES.get)
 
 
-@pytest.fixture(scope="module", params=["street-scenes", "camvid-64"])
+@pytest.fixture(scope="module", params=SMALL)
 def shipped(request, repo, browser) -> Path:
     """The root of a finished run of a shipped recipe. (It asks for the browser so that without one nothing is run.)"""
     recipe = request.param
@@ -87,7 +89,7 @@ def test_every_picture_enlarges(size, opened, samples):
 def test_two_pictures_compare_by_slider(size, opened, samples):
     page = opened(size)
     page.click("#pictures-grid tr:nth-child(1) button[data-column='3']")
-    assert page.inner_text("#viewer-right-name") == "real photo"
+    assert page.inner_text("#viewer-right-name") == PHOTO_TITLES[samples.info.kind]
     compare_by_slider(page)
     box = page.locator("#viewer-slider").bounding_box()
     page.click("#viewer-slider", position={"x": box["width"] / 4, "y": box["height"] / 2})
@@ -101,14 +103,15 @@ def test_two_pictures_compare_by_slider(size, opened, samples):
 
 
 @both_sizes
-def test_the_relation_follows_mouse_and_arrow_keys(size, opened, samples):
+def test_the_relation_follows_mouse_and_arrow_keys(size, opened, samples, shipped):
     page = opened(size)
+    centred = yaml.safe_load((shipped / "params.yaml").read_text())["distill"]["relation"]["centred"]
     grid = tuple(page.eval_on_selector("#relation-teacher", "canvas => [canvas.height, canvas.width]"))
     line, column, last = grid[0] // 4, grid[1] // 4, page.locator("#relation-image option").count() - 1
-    maps = [check_heat(page, samples, 0, grid[0] // 2, grid[1] // 2)]
+    maps = [check_heat(page, samples, 0, grid[0] // 2, grid[1] // 2, centred)]
 
     def check(image, line, column):
-        maps.append(check_heat(page, samples, image, line, column))
+        maps.append(check_heat(page, samples, image, line, column, centred))
         assert all(not np.array_equal(*pair) for pair in zip(*maps[-2:], strict=True)), "the maps have changed"
         assert f"Row {line + 1} of {grid[0]}, column {column + 1} of {grid[1]}." in page.inner_text("#relation-status")
         marker, picture = (page.locator(f"#relation-pick {part}").bounding_box() for part in (".marker", "img"))
@@ -127,7 +130,7 @@ def test_the_relation_follows_mouse_and_arrow_keys(size, opened, samples):
     click_cell(page, "#relation-student", grid, grid[0] - 2, 1)
     check(last, grid[0] - 2, 1)
     before = page.get_attribute("#relation-picture", "src")
-    page.select_option("#relation-base", label="label map")
+    page.select_option("#relation-base", label=INPUT_TITLES[samples.info.kind])
     assert page.get_attribute("#relation-picture", "src") != before
 
 
