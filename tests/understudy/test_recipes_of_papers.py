@@ -80,7 +80,11 @@ def test_a_student_of_cat_is_pruned_as_the_paper_counts(path):
 def test_a_small_one_says_what_was_published(path):
     header = path.read_text(encoding="utf-8").partition("\nbase:")[0]
     assert "\n# Published" in header
-    assert STATED.search(header)["student_true"], "in both conventions"
+    stated = STATED.search(header)
+    assert stated["student_true"], "in both conventions"
+    costs = "{legacy} ({true}) | {student} ({student_true})".format(**stated.groupdict())
+    rows = (REPO / "docs/families.md").read_text(encoding="utf-8").splitlines()
+    assert [costs in row for row in rows if row.startswith(f"| `{path.stem}` |")] == [True]
 
 
 def test_all_are_there():
