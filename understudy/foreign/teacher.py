@@ -16,7 +16,8 @@ from understudy.data.prepared import DatasetInfo, blank_inputs, load_info
 from understudy.errors import UserError
 from understudy.fetch import read_verified
 from understudy.files import write_json, write_text
-from understudy.foreign.pix2pix import fitted, recognise
+from understudy.foreign.fitting import fitted
+from understudy.foreign.pix2pix import recognise
 from understudy.models.generator import Generator
 from understudy.params.base import Base
 from understudy.params.objective import Objective
@@ -54,7 +55,6 @@ def imported(job: Job) -> Imported:
     """
     params = job.params(Teacher)
     assert params.source is not None
-    seed_everything(job.params(Base).seed)
     require_checked(job)
     info, weights, digest = load_info(job.input("prepare/dataset.json")), params.source.weights, params.source.sha256
     where = f"{KEY}: {weights}"
@@ -71,6 +71,7 @@ def imported(job: Job) -> Imported:
             f"{where}: takes {arch.input_channels} input channels, and inputs of {info.name} have {given} as "
             f"{params.encoding}; set teacher.encoding to what the network was trained on (rgb: 3 channels)"
         )
+    seed_everything(job.params(Base).seed)
     generator = architecture.build(arch)
     generator.load_state_dict(state)
     return Imported(weights, info, arch, generator.eval())
