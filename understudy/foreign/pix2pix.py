@@ -22,6 +22,7 @@ from understudy.errors import UserError
 from understudy.foreign.fitting import Tensors, fitted
 from understudy.state_dict import listed
 
+DEEPEST = 16  # levels: every one halves the image
 FIRST_BLOCK = 10  # after padding and three times convolution, norm, ReLU
 
 
@@ -34,6 +35,8 @@ def recognise(tensors: Tensors, size: Size, encoding: Encoding, where: str) -> t
     """
     blocks = {match[1] for name in tensors if (match := re.match(r"model\.(\d+)\.conv_block\.", name))}
     depth = max((name.count("3.model") for name in tensors), default=0)
+    if depth > DEEPEST:
+        raise UserError(f"{where}: its names are nested {depth} levels deep, no UNet is more than {DEEPEST}")
     if blocks:
         ngf, channels = _first(tensors, "model.1.weight", where)
         arch = _arch(where, resnet, ngf, len(blocks), _norm(tensors, "model.2"), "reflect", encoding, channels, size)

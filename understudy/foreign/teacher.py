@@ -56,10 +56,19 @@ def imported(job: Job) -> Imported:
     params = job.params(Teacher)
     assert params.source is not None
     require_checked(job)
-    info, weights, digest = load_info(job.input("prepare/dataset.json")), params.source.weights, params.source.sha256
-    where = f"{KEY}: {weights}"
+    info, weights = load_info(job.input("prepare/dataset.json")), params.source.weights
     require_kind(job.params(Objective), info)
-    tensors = read_state(read_verified(weights, digest, f"{KEY}.weights"), where)
+    data = read_verified(weights, params.source.sha256, f"{KEY}.weights")
+    seed_everything(job.params(Base).seed)
+    return Imported(weights, info, *taken(data, params, info, f"{KEY}: {weights}"))
+
+
+def taken(data: bytes, params: Teacher, info: DatasetInfo, where: str) -> tuple[Arch, Generator]:
+    """The generator of a file's content, on the CPU in eval mode. where: what to call the file in errors.
+
+    Raises UserError when it is damaged, no generator of the layout that `params` name, or not for these data.
+    """
+    tensors = read_state(data, where)
     if params.family == "custom":
         arch = teacher_arch(params, info.input_channels(params.encoding), info.size)
         layers = [*(conv.name for conv in arch.convolutions()), *(norm.name for norm in arch.norms())]
@@ -71,10 +80,9 @@ def imported(job: Job) -> Imported:
             f"{where}: takes {arch.input_channels} input channels, and inputs of {info.name} have {given} as "
             f"{params.encoding}; set teacher.encoding to what the network was trained on (rgb: 3 channels)"
         )
-    seed_everything(job.params(Base).seed)
     generator = architecture.build(arch)
     generator.load_state_dict(state)
-    return Imported(weights, info, arch, generator.eval())
+    return arch, generator.eval()
 
 
 def plan(job: Job) -> Plan:
