@@ -3,7 +3,7 @@
 import contextlib
 import functools
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 
@@ -27,7 +27,7 @@ from understudy.runtime import determinism, device, seed_everything, threads
 from understudy.stage import Job, Plan
 from understudy.state_dict import read_state
 from understudy.tensors import save_weights
-from understudy.train.games import game
+from understudy.train.games import Game, game
 from understudy.train.log import write_table
 from understudy.train.partners import Partners, save_partners
 from understudy.train.setting import require_kind, seeded
@@ -108,6 +108,11 @@ def plan(job: Job) -> Plan:
     }
 
 
+def _game_of_the_critic(objective: Objective) -> Game:
+    """Without VGG's distance: a term of the generator's, whose weights nobody needs who makes a discriminator alone."""
+    return game(replace(objective, gaugan=replace(objective.gaugan, perceptual=None)))
+
+
 def write(job: Job) -> None:
     """Write what the teacher's stage writes: curves without a point, and a discriminator that knows nothing yet.
 
@@ -121,7 +126,7 @@ def write(job: Job) -> None:
         raise UserError(f"{KEY}: its translations of the validation split cannot be scored: {scores}")
     architecture.save(found.arch, job.output("teacher/arch.json"))
     save_weights(generator, job.output("teacher/weights.safetensors"))
-    playing = game(job.params(Objective))
+    playing = _game_of_the_critic(job.params(Objective))
     critic = playing.critic(found.arch, job.params(Teacher).ndf)
     playing.initialise(critic, seeded(job.params(Base).seed, "discriminator"))
     save_partners(Partners(critic, trained=False), job.output("teacher"))
