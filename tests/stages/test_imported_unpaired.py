@@ -89,7 +89,7 @@ def test_its_student_is_of_one_direction_and_gets_a_verdict(root):
     models = read_json(made / "evaluate/evaluation.json")["models"]
     assert all(JUDGED in models[model] for model in ("teacher", "student", "baseline"))
     rules = read_json(made / "gate/verdict.json")["rules"]
-    assert {(rule["metric"], rule["outcome"]) for rule in rules} == {(JUDGED, "passed"), ("macs_legacy_g", "passed")}
+    assert {(rule["metric"], rule["outcome"]) for rule in rules} >= {(JUDGED, "passed"), ("macs_legacy_g", "passed")}
 
 
 @pytest.mark.parametrize(
