@@ -61,7 +61,7 @@ def test_code_in_a_file_is_refused_and_never_run(legacy, tmp_path, monkeypatch):
         ({str(index): HALF for index in range(9)}, "0, 1, 2 and 6 more: these share their numbers"),
         (
             {"a": torch.zeros(2, dtype=torch.uint8).view(torch.float4_e2m1fn_x2)},
-            "save the network's weights as float32",
+            "save the network's (weights as float32|state_dict)",
         ),
         ({"a": torch.tensor([1.0, float("nan")])}, "NaN or infinite values in a"),
     ],
