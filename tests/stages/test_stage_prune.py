@@ -18,7 +18,8 @@ from understudy.cost import cost
 from understudy.errors import UserError
 from understudy.models.discriminators import PatchDiscriminator
 from understudy.models.initialise import init_normal
-from understudy.params.prune import Prune
+from understudy.params.prune import Budget, Prune
+from understudy.params.runtime import Runtime
 from understudy.prune.surgery import inherit
 from understudy.stage import Job
 from understudy.tensors import save_weights
@@ -26,11 +27,12 @@ from understudy.train.partners import Partners, save_partners
 from understudy.weights import load_generator
 
 SMALL = inception(8, 3, 4, "batch", "reflect", "onehot", 12, (32, 32))
-BUDGET = Prune(method="threshold", macs_budget_g=0.004, convention="true", min_width=4, inherit="all")
+NONE = Budget(macs_true_g=None, macs_legacy_g=None, params_m=None, latency_ms=None)
+BUDGET = Prune(method="threshold", budget=replace(NONE, macs_true_g=0.004), min_width=4, inherit="all")
 
 
 def job(root: Path, params: Prune = BUDGET) -> Job:
-    return Job("prune", root, {Prune: params})
+    return Job("prune", root, {Prune: params, Runtime: Runtime("cpu", "bf16")})
 
 
 def teacher(root: Path, arch: Arch) -> None:
@@ -64,7 +66,7 @@ def test_everything_that_the_student_needs_is_made(arch, scores, method, level, 
     student = architecture.load(made / "arch.json")
     assert type(student) is type(arch)
     metrics = json.loads((made / "metrics.json").read_text())
-    assert metrics["macs_true_g"] == cost(student).macs_true / 1e9 <= BUDGET.macs_budget_g
+    assert metrics["macs_true_g"] == cost(student).macs_true / 1e9 <= 0.004
     assert metrics["times_fewer_macs_legacy"] == cost(arch).macs_legacy / cost(student).macs_legacy
     inherit(architecture.build(student), made / "inherited.safetensors")
     assert metrics["scores"] == scores and metrics[level] > 0
@@ -89,7 +91,7 @@ def test_the_plan_names_the_teacher_s_cost_and_the_budget_s_share(tmp_path):
 def test_a_budget_out_of_reach_is_an_error_of_the_plan_already(method, tmp_path):
     teacher(tmp_path, SMALL)
     with pytest.raises(UserError, match="cannot be reached"):
-        prune.plan(job(tmp_path, Prune(method, 1e-6, "true", 4, "all")))
+        prune.plan(job(tmp_path, replace(BUDGET, method=method, budget=replace(NONE, macs_true_g=1e-6))))
 
 
 @pytest.mark.parametrize(
@@ -106,7 +108,7 @@ def test_a_teacher_that_cannot_be_pruned_leaves_nothing_behind(arch, budget, mes
     if arch is not None:
         teacher(tmp_path, arch)
     with pytest.raises(UserError, match=message):
-        prune.run(job(tmp_path, Prune("threshold", budget, "true", 4, "all")))
+        prune.run(job(tmp_path, replace(BUDGET, budget=replace(NONE, macs_true_g=budget))))
     assert not (tmp_path / "artifacts/prune").exists()
 
 
@@ -122,13 +124,18 @@ def test_damaged_weights_are_named(tmp_path):
 def test_the_command_shows_its_plan_and_fails_in_one_line(tmp_path):
     params = tmp_path / "params.yaml"
     params.write_text(
-        "prune: {method: threshold, macs_budget_g: 0.000001, convention: legacy, min_width: 4, inherit: none}"
+        "runtime: {device: cpu, precision: fp32}\n"
+        "prune: {method: threshold, min_width: 4, inherit: none,\n"
+        "  budget: {macs_true_g: null, macs_legacy_g: 0.000001, params_m: null, latency_ms: null}}"
     )
     teacher(tmp_path, SMALL)
     command = [sys.executable, "-m", "stages.prune", "--params", str(params), "--root", str(tmp_path)]
     done = subprocess.run(command, cwd=Path(__file__).parents[2], capture_output=True, text=True, check=False)
     assert done.returncode == 2 and not (tmp_path / "artifacts/prune").exists()
-    assert done.stderr.startswith("prune: prune.macs_budget_g") and done.stderr.count("\n") == 1
+    assert (
+        done.stderr.startswith("prune: prune.budget.macs_legacy_g: 1e-06 GMACs (legacy) cannot")
+        and done.stderr.count("\n") == 1
+    )
 
 
 def test_the_other_direction_s_student_inherits_from_its_own_teacher(tmp_path):
