@@ -5,7 +5,7 @@ Makes    artifacts/prune/: arch.json, inherited.safetensors (the surviving weigh
          to a machine and a moment
 Reads    artifacts/teacher; params runtime (where latency is measured), prune
 Takes    about a second, the search itself a few milliseconds; with a budget of milliseconds half a minute on a
-         quiet machine, some ten timings; longer where the teacher takes more than 60 ms an image
+         quiet machine, some ten timings; longer where the teacher takes more than 50 ms an image
 Expect   the student's MACs or parameters at most, and usually within 3 % of, the budget; its latency within 10 %
 Scores   norm scales where the teacher's norms have them, else the magnitude of its filters: see diff.txt
 Method   one threshold on all scores, or one factor on every width (prune.method)
@@ -52,7 +52,7 @@ def plan(job: Job) -> Plan:
             "teacher": f"{macs / 1e9:.4g} GMACs (true) for one image of {size}; its latency is yet to be measured",
             "budget": f"{params.budget.latency_ms:g} ms for one image, the network alone, fp32 on {where}",
             "scores": ranking(teacher),
-            "expected time": "half a minute; longer on a busy machine, and where the teacher takes more than 60 ms",
+            "expected time": "half a minute; longer on a busy machine, and where the teacher takes more than 50 ms",
         }
     counted, budget = params.budget.counted
     method.require_reachable(teacher, budget, counted, params.min_width)

@@ -29,7 +29,7 @@ Round = tuple[float, float]  # milliseconds: of a network and, right after it, o
 LEAST = 0.9  # of the budget: the choice lands between this and the budget
 AIM = 0.95  # of the budget: what is searched for
 CLOSE = 0.03  # of the budget about the aim: readings that are confirmed at once
-MOST_TIMINGS = 40
+MOST_TIMINGS = 30
 TIMINGS_OF_ONE = 4  # of a network that never lands where its other timings say
 ABOUT = (0.005, 0.01, 0.02, 0.03, 0.05, 0.08, 0.12)  # of the ladder, on either side of a step in the latencies
 
@@ -79,13 +79,18 @@ class _Search:
 
     def run(self, how: str) -> tuple[int, float]:
         """The chosen index and its fresh reading."""
-        self._require_in_reach(how)
+        last = len(self.ladder.levels) - 1
+        self._timed(last)
+        if self.reading(last) > self.budget_ms:
+            self._timed(last)  # it may have been bad luck
+        self._require_between(last, how)
         while self.timings < MOST_TIMINGS and (index := self._next()) is not None:
             fresh = self._timed(index)
             if LEAST * self.budget_ms <= fresh <= self.budget_ms:
                 if self.counts[index] > 1:
                     return index, fresh
                 self.unconfirmed += 1
+            self._require_between(last, how)  # again: the more is timed, the better both ends are known
         raise UserError(self._why_not())
 
     @property
@@ -119,11 +124,8 @@ class _Search:
         self.counts[index] = self.counts.get(index, 0) + 1
         return self._scaled(rounds)
 
-    def _require_in_reach(self, how: str) -> None:
-        last = len(self.ladder.levels) - 1
-        self._timed(last)
-        if self.reading(last) > self.budget_ms:
-            self._timed(last)  # it may have been bad luck
+    def _require_between(self, last: int, how: str) -> None:
+        """Raise UserError when the budget is not between what the floor and the teacher take. last: the floor."""
         asked = f"prune.budget.latency_ms: {self.budget_ms:g} ms"
         if self.reading(last) > self.budget_ms:
             raise UserError(

@@ -16,9 +16,9 @@ from understudy.prune.scores import Scores
 from understudy.prune.selection import strongest_of
 from understudy.prune.surgery import cut
 
-LEAST_ROUNDS, MOST_ROUNDS = 5, 25
+LEAST_ROUNDS, MOST_ROUNDS = 5, 20
 SURE = 0.01  # standard error of a reading, as a share of it, at which no more rounds are needed
-BLOCK_MS = 60.0  # of a network's passes in a round, at least one; both networks' blocks are as long
+BLOCK_MS = 50.0  # of a network's passes in a round, at least one; both networks' blocks are as long
 SPREAD = 1.25 * 1.48  # of a normal sample: the standard error of its median, from the deviations' median, times √n
 
 
@@ -50,7 +50,7 @@ class Stopwatch:
         return rounds
 
     def _passes(self, net: Generator) -> int:
-        return max(1, round(BLOCK_MS / latency_ms(net, self.inputs, 3)["median_ms"]))
+        return max(1, round(BLOCK_MS / latency_ms(net, self.inputs, 3)["mean_ms"]))
 
     def _mean(self, net: Generator, passes: int) -> float:
         return latency_ms(net, self.inputs, passes)["mean_ms"]
