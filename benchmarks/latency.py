@@ -1,33 +1,39 @@
 """Whether prune meets a budget of milliseconds: a half, a quarter and an eighth of what the teacher takes here.
 
-Each student is chosen by the stage, in a process of its own, and timed again here, in turn with the teacher. On a
-machine that other work slows down compare the shares of the teacher's time; on a quiet one the milliseconds too.
+Each student is chosen by the stage and timed again afterwards, in turn with the teacher. Other work on the machine
+disturbs this; where there is much of it, --cpu-time counts the milliseconds that the processor spends on the one thread
+in place of those on the wall, in the stage too.
 
-Run      python -m benchmarks.latency [--params FILE] [--root DIR], where artifacts/teacher is in DIR
+Run      OMP_NUM_THREADS=1 python -m benchmarks.latency [--params FILE] [--root DIR] [--cpu-time],
+         where artifacts/teacher is in DIR
 Takes    some two minutes for the teacher of params.yaml on one quiet CPU core
 Expect   every student between 90 % and all of its budget, by the stage's own fresh timing
 """
 
 import argparse
+import contextlib
+import io
 import shutil
 import statistics
-import subprocess
-import sys
 import tempfile
+import time
 from pathlib import Path
 from typing import Any
 
 import torch
 import yaml
 
+from stages import prune
 from understudy.arch import families as architecture
 from understudy.cost import cost
+from understudy.errors import UserError
 from understudy.files import read_json
 from understudy.params.loader import load, read
 from understudy.params.runtime import Runtime
 from understudy.prune.scores import read_scores
 from understudy.prune.stopwatch import Stopwatch
 from understudy.runtime import device, seed_everything, threads
+from understudy.stage import Job
 from understudy.weights import load_generator
 
 SHARES = (1 / 2, 1 / 4, 1 / 8)
@@ -38,7 +44,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--params", type=Path, default=Path("params.yaml"))
     parser.add_argument("--root", type=Path, default=Path())
+    parser.add_argument("--cpu-time", action="store_true")
     arguments = parser.parse_args()
+    if arguments.cpu_time:
+        torch.set_num_threads(1)
+        time.perf_counter = time.thread_time
     runtime = load(arguments.params, (Runtime,))[Runtime]
     seed_everything(0)
     place = device(runtime)
@@ -66,9 +76,11 @@ def row(arguments: argparse.Namespace, stopwatch: Stopwatch, method: str, share:
         root = Path(name)
         shutil.copytree(arguments.root / "artifacts/teacher", root / "artifacts/teacher")
         (root / "params.yaml").write_text(yaml.safe_dump(values))
-        done = subprocess.run([sys.executable, "-m", "stages.prune", "--root", name], capture_output=True, text=True)
-        if done.returncode:
-            return f"| {method} | {budget:g} | {done.stderr.strip()} |"
+        try:
+            with contextlib.redirect_stdout(io.StringIO()):
+                prune.run(Job("prune", root, load(root / "params.yaml", prune.READS)))
+        except UserError as error:
+            return f"| {method} | {budget:g} | {error} |"
         record: dict[str, Any] = read_json(root / ".understudy/prune/latency.json")
         student = architecture.load(root / "artifacts/prune/arch.json")
     rounds = stopwatch(student)
