@@ -9,7 +9,7 @@ cannot be had or not be believed, 5 if it is stale. infra/gate.sh runs it for pu
 import argparse
 import shutil
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 AGAINST = "origin/main"
 OUTPUT = ".understudy/review"  # under ROOT
+REVIEW, SAMPLES = "review.md", ("samples.png", "samples-before.png")  # in OUTPUT
 PICTURES = "artifacts/evaluate/samples.png"
 # Files beside the modules that decide what is said.
 GLUE = (".github/workflows/gate.yml", "infra/gate.sh")
@@ -38,14 +39,15 @@ def run(arguments: argparse.Namespace) -> int:
     from understudy.report.review import unreadable
 
     output = arguments.output or arguments.root / OUTPUT
-    shutil.rmtree(output, ignore_errors=True)
+    for name in (REVIEW, *SAMPLES):
+        (output / name).unlink(missing_ok=True)  # of an earlier review
     try:
         with tempfile.TemporaryDirectory() as folder:
             text, code = _review(arguments.root, arguments.against, output, arguments.link, Path(folder))
     except UserError as error:
-        write_text(output / "review.md", unreadable(str(error)))
+        write_text(output / REVIEW, unreadable(str(error)))
         raise
-    write_text(output / "review.md", text)
+    write_text(output / REVIEW, text)
     print(text, end="")
     return code
 
@@ -70,7 +72,7 @@ def _review(root: Path, against: str, output: Path, link: str | None, folder: Pa
     found = _judged(root, mine, absent)
     before, after = (read(side / PARAMS) if (side / PARAMS).exists() else {} for side in (theirs, mine))
     comparison, notes = _compared(found, mine, Other(against, beside.base, theirs, absent_there))
-    samples = [] if found.stale else _pictures({"samples.png": mine, "samples-before.png": theirs}, output)
+    samples = [] if found.stale else _pictures((mine, theirs), output)
     findings = Findings(beside, found, policy_changes(before, after), other_changes(before, after),
                         _judges(root, beside), comparison, samples, notes)  # fmt: skip
     return markdown(findings, link), found.code
@@ -108,13 +110,13 @@ def _compared(found: "Review", mine: Path, other: "Other") -> tuple["Comparison 
     return comparison, comparison.notes
 
 
-def _pictures(sides: Mapping[str, Path], output: Path) -> list[str]:
-    """Copy the sample pictures that could be had of `sides` to `output`, each under its name; these names."""
+def _pictures(sides: Iterable[Path], output: Path) -> list[str]:
+    """Copy the sample pictures that could be had of this branch and of the other to `output`; their names there."""
     output.mkdir(parents=True, exist_ok=True)
-    names = [name for name, side in sides.items() if (side / PICTURES).exists()]
-    for name in names:
-        shutil.copyfile(sides[name] / PICTURES, output / name)
-    return names
+    found = {name: side / PICTURES for name, side in zip(SAMPLES, sides, strict=True) if (side / PICTURES).exists()}
+    for name, picture in found.items():
+        shutil.copyfile(picture, output / name)
+    return list(found)
 
 
 def _judges(root: Path, beside: "Branch") -> list[str]:
