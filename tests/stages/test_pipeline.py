@@ -125,8 +125,10 @@ def test_the_gate_on_a_pull_request_judges_what_was_just_run_again(clone, first,
     """With the student of the test above, in a fresh clone that has the files of git and the remote's alone."""
     origin, ci = tmp_path / "origin.git", tmp_path / "ci"
     done(clone, "git", "init", "-q", "--bare", "--initial-branch=main", str(origin))
-    done(clone, "git", "push", "-q", str(origin), "HEAD:refs/heads/main")
     done(clone, "dvc", "remote", "add", "-d", "store", str(tmp_path / "store"))
+    author = ("-c", "user.name=t", "-c", "user.email=t@localhost")
+    done(clone, "git", *author, "commit", "-q", "-m", "a remote", ".dvc/config")
+    done(clone, "git", "push", "-q", str(origin), "HEAD:refs/heads/main")
     commit(clone, "another student")
     done(clone, "dvc", "push", "--all-commits")
     done(clone, "git", "push", "-q", str(origin), "HEAD:refs/heads/branch")
