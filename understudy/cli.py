@@ -6,7 +6,21 @@ import sys
 from collections.abc import Sequence
 from types import ModuleType
 
-from understudy.commands import clean, cost, gate, promote, recipe, report, run, summary, track, translate, watch
+from understudy.commands import (
+    clean,
+    cost,
+    fetch,
+    gate,
+    promote,
+    publish,
+    recipe,
+    report,
+    run,
+    summary,
+    track,
+    translate,
+    watch,
+)
 from understudy.errors import BAD_INPUT, INTERRUPTED, UserError
 
 # In the order in which one meets them.
@@ -19,6 +33,8 @@ VERBS: dict[str, ModuleType] = {
     "report": report,
     "gate": gate,
     "promote": promote,
+    "publish": publish,
+    "fetch": fetch,
     "translate": translate,
     "track": track,
     "clean": clean,

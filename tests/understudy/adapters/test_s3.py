@@ -14,7 +14,8 @@ from pathlib import Path
 import pytest
 from s3_servers import BUCKET, Ceph, Rclone, Server, free_port, serving
 
-from understudy.adapters.s3 import connect, fetch
+from understudy.adapters.s3 import fetch
+from understudy.adapters.s3_client import connect
 from understudy.adapters.s3_object import receive
 from understudy.data.mirror import Remote, placed
 from understudy.errors import UserError
@@ -215,7 +216,7 @@ def test_a_spoilt_part_is_found_by_its_checksum_and_fetched_anew(
     remote, part = Remote("five/a", entry["ETag"].strip('"'), entry["Size"]), tmp_path / "part"
     for left in (b"spoilt" + noise(3 * MB)[6 : 2 * MB], bytes(3 * MB), bytes(4 * MB), noise(3 * MB)[: 2 * MB]):
         part.write_bytes(left)
-        receive(connect(), BUCKET, remote, part, threading.Event())
+        receive(connect("a test"), BUCKET, remote, part, threading.Event())
         assert part.read_bytes() == noise(3 * MB)
 
 
@@ -226,7 +227,7 @@ def test_an_object_that_changes_meanwhile_is_not_pieced_together(
     server.put({"six/a": noise(2 * MB)})
     (tmp_path / "part").write_bytes(noise(MB))
     with pytest.raises(UserError, match=r"six/a: changed while it was being fetched; run it again"):
-        receive(connect(), BUCKET, Remote("six/a", "0" * 32, 2 * MB), tmp_path / "part", threading.Event())
+        receive(connect("a test"), BUCKET, Remote("six/a", "0" * 32, 2 * MB), tmp_path / "part", threading.Event())
 
 
 @pytest.mark.slow
