@@ -6,7 +6,7 @@ Endpoint, region and credentials are boto3's own business (AWS_ENDPOINT_URL, AWS
 
 import base64
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING, Any
 
 from understudy.data.mirror import Remote
@@ -77,7 +77,7 @@ def read_small(client: Any, bucket: str, key: str, most: int = 2**20) -> bytes |
         if code(error) in ABSENT:
             return None
         raise
-    with answer["Body"] as body:
+    with closing(answer["Body"]) as body:
         return body.read(most)
 
 

@@ -113,7 +113,8 @@ def _is_whole(client: Any, bucket: str, remote: Remote, part: Path) -> bool:
     about = client.head_object(Bucket=bucket, Key=remote.key, ChecksumMode="ENABLED")
     if about["ETag"].strip('"') != remote.version:
         raise _changed(bucket, remote)
-    if about.get("ChecksumType", "FULL_OBJECT") == "FULL_OBJECT":
+    of_pieces = "-" in remote.version  # a server that does not tell of what means the pieces' checksums
+    if about.get("ChecksumType", "COMPOSITE" if of_pieces else "FULL_OBJECT") == "FULL_OBJECT":
         for kind in ("sha256", "sha1", "crc32"):
             if given := about.get(f"Checksum{kind.upper()}"):
                 return "-" in given or _digest(part, kind) == base64.b64decode(given)

@@ -5,8 +5,9 @@ Every request carries an MD5 and a SHA-256 of what it sends: a server that knows
 
 import hashlib
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -130,7 +131,7 @@ def is_there(client: Any, bucket: str, key: str, local: Local) -> bool:
 def _reads_same(client: Any, bucket: str, key: str, local: Local) -> bool:
     """By reading all of it: an object that came in other parts, or is encrypted by KMS, has no telling ETag."""
     found = hashlib.sha256()
-    with client.get_object(Bucket=bucket, Key=key)["Body"] as body:
+    with closing(client.get_object(Bucket=bucket, Key=key)["Body"]) as body:
         for block in body.iter_chunks(2**20):
             found.update(block)
     return found.digest() == local.sha256
@@ -183,11 +184,10 @@ def _in_parts(client: Any, bucket: str, key: str, local: Local) -> Sent | None:
 def _unfinished(client: Any, bucket: str, key: str, local: Local) -> tuple[str, Mapping[int, str]]:
     """The upload of this object that has most of the parts already, if any has one; and their ETags by number."""
     best: tuple[str, Mapping[int, str]] = ("", {})
-    for page in client.get_paginator("list_multipart_uploads").paginate(Bucket=bucket, Prefix=key):
-        for upload in page.get("Uploads", []):
-            if upload["Key"] == key and upload.get("ChecksumAlgorithm", UNTOLD) == UNTOLD:
-                found = _parts_there(client, bucket, key, upload["UploadId"], local)
-                best = max(best, (upload["UploadId"], found), key=lambda each: len(each[1]))
+    for upload in _pages(client, "list_multipart_uploads", "Uploads", Bucket=bucket, Prefix=key):
+        if upload["Key"] == key and upload.get("ChecksumAlgorithm", UNTOLD) == UNTOLD:
+            found = _parts_there(client, bucket, key, upload["UploadId"], local)
+            best = max(best, (upload["UploadId"], found), key=lambda each: len(each[1]))
     return best
 
 
@@ -195,17 +195,21 @@ def _parts_there(client: Any, bucket: str, key: str, upload: str, local: Local) 
     """ETags, by number, of the parts that arrived and are this file's."""
     wanted = {part.number: part for part in local.parts}
     etags = {}
-    try:
-        for page in client.get_paginator("list_parts").paginate(Bucket=bucket, Key=key, UploadId=upload):
-            for entry in page.get("Parts", []):
-                part = wanted.get(entry["PartNumber"])
-                if part is not None and entry["Size"] == part.size and _is(entry, part):
-                    etags[part.number] = entry["ETag"]
-    except ClientError as error:
-        if code(error) not in GONE:  # it was completed while we looked
-            raise
-        return {}
+    for entry in _pages(client, "list_parts", "Parts", Bucket=bucket, Key=key, UploadId=upload):
+        part = wanted.get(entry["PartNumber"])
+        if part is not None and entry["Size"] == part.size and _is(entry, part):
+            etags[part.number] = entry["ETag"]
     return etags
+
+
+def _pages(client: Any, listing: str, entries: str, **arguments: str) -> Iterator[Mapping[str, Any]]:
+    """All entries of a listing; none when the upload was completed meanwhile, or, of rclone, when there is none."""
+    try:
+        for page in client.get_paginator(listing).paginate(**arguments):
+            yield from page.get(entries, [])
+    except ClientError as error:
+        if code(error) not in GONE:
+            raise
 
 
 def _is(entry: Mapping[str, Any], part: Part) -> bool:

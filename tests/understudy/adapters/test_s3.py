@@ -1,6 +1,5 @@
 """Fetching from real S3 servers, that refuse, die, come back and change their mind."""
 
-import os
 import random
 import signal
 import subprocess
@@ -12,7 +11,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from s3_servers import BUCKET, Ceph, Rclone, Server, free_port, serving
+from s3_servers import BUCKET, Ceph, Rclone, Server, free_port, serving, use
 
 from understudy.adapters.s3 import fetch
 from understudy.adapters.s3_client import connect
@@ -23,24 +22,6 @@ from understudy.errors import UserError
 MB = 10**6
 
 
-@pytest.fixture(scope="module")
-def ceph(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ceph]:
-    with serving("ceph", tmp_path_factory.mktemp("ceph") / "served") as server:
-        assert isinstance(server, Ceph)
-        yield server
-
-
-@pytest.fixture(scope="module")
-def rclone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    with serving("rclone", tmp_path_factory.mktemp("rclone") / "served") as server:
-        yield server
-
-
-@pytest.fixture(params=["rclone", pytest.param("ceph", marks=pytest.mark.slow)])
-def server(request: pytest.FixtureRequest) -> Server:
-    return request.getfixturevalue(request.param)
-
-
 @pytest.fixture
 def dying(tmp_path: Path) -> Iterator[Rclone]:
     """A server of its own for a test that kills it; slow enough to be met at work."""
@@ -49,13 +30,6 @@ def dying(tmp_path: Path) -> Iterator[Rclone]:
         server.stop()
         server.start("--bwlimit", "8M")
         yield server
-
-
-def use(monkeypatch: pytest.MonkeyPatch, server: Server, **changes: str) -> None:
-    for name in [name for name in os.environ if name.startswith("AWS_")]:
-        monkeypatch.delenv(name)
-    for name, value in (server.environment | changes).items():
-        monkeypatch.setenv(name, value)
 
 
 def noise(size: int) -> bytes:
