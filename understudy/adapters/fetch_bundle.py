@@ -16,6 +16,8 @@ from understudy.data.mirror import Mirror, Remote
 from understudy.errors import DATA_FAILED, UserError
 from understudy.files import write_text
 
+SHOWN = 8  # reasons against a folder that is there: it may be anybody's
+
 
 @dataclass(frozen=True)
 class Fetched:
@@ -34,6 +36,7 @@ def fetch(source: str, output: Path) -> Fetched:
     what was published: then there is no folder.
     """
     bucket, prefix = split(source)
+    output = output.absolute()  # `.` has a name, too
     with explained(source, NEEDS):
         client = connect(source)
         prefix, notes = _version(client, bucket, prefix, source)
@@ -88,6 +91,7 @@ def _is_here(output: Path, digests: Mapping[str, str]) -> bool:
     wrong = bundle.faults(output, digests) if output.is_dir() else {output.name: "is a file"}
     if wrong:
         reasons = [f"{name}: {fault}" for name, fault in wrong.items()]
+        reasons[SHOWN:] = [f"and {len(reasons) - SHOWN} more"] if len(reasons) > SHOWN else []
         raise UserError("\n  ".join([f"{output}: is there, is not this bundle and is not overwritten:", *reasons]))
     return True
 

@@ -378,6 +378,11 @@ def test_a_folder_that_holds_something_else_is_not_overwritten(
     error = str(refused(lambda: fetch(f"{address}/1", tmp_path / "empty")))
     assert "is not overwritten" in error and "arch.json: has SHA-256" in error and "notes: not of the bundle" in error
     assert (tmp_path / "empty" / "arch.json").read_text() == "mine"
+    for number in range(9):
+        (tmp_path / "empty" / f"more-{number}").touch()
+    assert str(refused(lambda: fetch(f"{address}/1", tmp_path / "empty"))).endswith("\n  and 3 more")
+    monkeypatch.chdir(tmp_path / "empty")
+    assert "is not overwritten" in str(refused(lambda: fetch(f"{address}/1", Path())))
     (tmp_path / "file").write_text("mine")
     assert "file: is a file" in str(refused(lambda: fetch(f"{address}/1", tmp_path / "file")))
 

@@ -116,7 +116,9 @@ def test_the_example_gives_the_photos_that_translate_gives(
     if instances is not None:
         instances.mkdir()
         for path in given:
-            Image.fromarray(np.arange(37 * 21, dtype=np.uint16).reshape(37, 21) // 50).save(instances / path.name)
+            Image.fromarray(np.kron(np.arange(6).reshape(2, 3), np.ones((20, 7))).astype(np.uint16)[:37]).save(
+                instances / path.name
+            )
     own = list(translate_files(given, tmp_path / "own", info, translate, instances))
     for path, photo in zip(given, own, strict=True):
         extra = [instances / path.name] if instances is not None else []
