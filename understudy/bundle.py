@@ -1,23 +1,23 @@
-"""A bundle: the files of one version of a student, for whoever runs it without this project. Pure: files and checksums.
+"""A bundle: the files of one version of a student, for whoever runs it without this project. Pure: names and checksums.
 
-Beside the registered files it has an example that runs the ONNX file, and SHA256SUMS, which `sha256sum -c` reads.
+Beside the registered files it has an example that runs the ONNX file, and SHA256SUMS: where that lies beside the files
+the bundle is whole, since it is written last.
 """
 
 import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
+from understudy.checksums import NAME as SUMS
 from understudy.errors import UserError
 from understudy.export import record
-from understudy.files import sha256
 
-SUMS = "SHA256SUMS"  # where it lies beside the files the bundle is whole: it is written last
-BEGUN = "BEGUN"  # the same text, written first: whose bundle this is, from then on
+BEGUN = "BEGUN"  # the text of SHA256SUMS, written first: whose bundle this is, from then on
 EXAMPLE = "example.py"
 NEEDED = ("arch.json", "weights.safetensors", "dataset.json")
 RUNNABLE = tuple(Path(path).name for path in record.FILES.values())
-NAME = r"[A-Za-z0-9][A-Za-z0-9._-]*"
-LINE = re.compile(rf"([0-9a-f]{{64}}) [ *]({NAME})")  # text and binary are the same to coreutils here
+PLAIN = r"[A-Za-z0-9][A-Za-z0-9._-]*"
+LINE = re.compile(rf"([0-9a-f]{{64}}) [ *]({PLAIN})")  # text and binary are the same to coreutils here
 
 
 def contents(files: Iterable[Path], where: str) -> dict[str, Path]:
@@ -33,15 +33,10 @@ def contents(files: Iterable[Path], where: str) -> dict[str, Path]:
             f"{where}: is registered without an ONNX file ({' or '.join(RUNNABLE)}), by which a bundle is run: set "
             "export.formats, and promote a student whose export passes the gate"
         )
-    if odd := [name for name in found if not re.fullmatch(NAME, name) or name in (SUMS, BEGUN, EXAMPLE)]:
+    if odd := [name for name in found if not re.fullmatch(PLAIN, name) or name in (SUMS, BEGUN, EXAMPLE)]:
         raise UserError(f"{where}: {', '.join(odd)}: cannot be the name of a bundle's file")
     found[EXAMPLE] = Path(__file__).parent / "export" / EXAMPLE
     return dict(sorted(found.items()))
-
-
-def sums(digests: Mapping[str, str]) -> str:
-    """SHA256SUMS of hexadecimal digests by name."""
-    return "".join(f"{digest}  {name}\n" for name, digest in sorted(digests.items()))
 
 
 def read_sums(content: bytes, where: str) -> dict[str, str]:
@@ -60,14 +55,3 @@ def read_sums(content: bytes, where: str) -> dict[str, str]:
 def differing(one: Mapping[str, str], other: Mapping[str, str]) -> list[str]:
     """Names of the files that two bundles do not have in common, or not alike."""
     return sorted(name for name in {**one, **other} if one.get(name) != other.get(name))
-
-
-def faults(folder: Path, digests: Mapping[str, str]) -> dict[str, str]:
-    """What in a folder is not as `digests`, by name, have it: a reason by file name. Empty when all is right."""
-    found = {path.name for path in folder.iterdir()} - {SUMS}
-    wrong = {name: "missing" for name in digests if name not in found}
-    wrong |= dict.fromkeys(sorted(found - set(digests)), "not of the bundle")
-    for name in sorted(found & set(digests)):
-        if (is_now := sha256(folder / name)) != digests[name]:
-            wrong[name] = f"has SHA-256 {is_now[:12]}…, {SUMS} says {digests[name][:12]}…"
-    return wrong

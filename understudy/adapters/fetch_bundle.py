@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from understudy import bundle, locks
+from understudy import bundle, checksums, locks
 from understudy.adapters.s3 import NEEDS, bring
 from understudy.adapters.s3_client import connect, explained, listed, read_small, split
 from understudy.data.mirror import Mirror, Remote
@@ -63,22 +63,22 @@ def _version(client: Any, bucket: str, prefix: str, source: str) -> tuple[str, t
     for page in client.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=below, Delimiter="/"):
         names |= {entry["Key"].removeprefix(below) for entry in page.get("Contents", [])}
         folders += [entry["Prefix"].removeprefix(below).rstrip("/") for entry in page.get("CommonPrefixes", [])]
-    if bundle.SUMS in names:
+    if checksums.NAME in names:
         return below, ()
     if bundle.BEGUN in names:
         raise UserError(f"{source}: was begun and is not whole: publish it again, and it goes on", DATA_FAILED)
     passed: list[str] = []
     for version in sorted((name for name in folders if name.isdecimal()), key=int, reverse=True):
-        if read_small(client, bucket, f"{below}{version}/{bundle.SUMS}", most=1) is not None:
+        if read_small(client, bucket, f"{below}{version}/{checksums.NAME}", most=1) is not None:
             return f"{below}{version}/", tuple(f"version {other} is not whole, and was passed over" for other in passed)
         passed.append(version)
     others = f"; below it are {', '.join(sorted(folders)[:8])}" if folders else ""
-    raise UserError(f"{source}: no bundle is published there (no {bundle.SUMS}){others}")
+    raise UserError(f"{source}: no bundle is published there (no {checksums.NAME}){others}")
 
 
 def _sums(client: Any, bucket: str, prefix: str) -> dict[str, str]:
-    where = f"s3://{bucket}/{prefix}{bundle.SUMS}"
-    content = read_small(client, bucket, prefix + bundle.SUMS)
+    where = f"s3://{bucket}/{prefix}{checksums.NAME}"
+    content = read_small(client, bucket, prefix + checksums.NAME)
     if content is None:
         raise UserError(f"{where}: was removed meanwhile; run it again")
     return bundle.read_sums(content, where)
@@ -88,7 +88,7 @@ def _is_here(output: Path, digests: Mapping[str, str]) -> bool:
     """Whether the folder holds this bundle. Raises UserError when it holds, or is, anything else."""
     if not output.exists() or (output.is_dir() and not any(output.iterdir())):
         return False
-    wrong = bundle.faults(output, digests) if output.is_dir() else {output.name: "is a file"}
+    wrong = checksums.wrong(output, digests) if output.is_dir() else {output.name: "is a file"}
     if wrong:
         reasons = [f"{name}: {fault}" for name, fault in wrong.items()]
         reasons[SHOWN:] = [f"and {len(reasons) - SHOWN} more"] if len(reasons) > SHOWN else []
@@ -102,19 +102,19 @@ def _gathered(client: Any, bucket: str, files: dict[str, Remote], digests: Mappi
     mirror.root.mkdir(exist_ok=True)
     mirror.prune(files)
     bring(client, bucket, files, mirror, f"s3://{bucket}")
-    if wrong := bundle.faults(mirror.root, digests):
+    if wrong := checksums.wrong(mirror.root, digests):
         for name in wrong:
             (mirror.root / name).unlink()  # to be fetched anew by the next try
         raise _not_as_published([f"s3://{bucket}/{files[name].key}: {fault}" for name, fault in wrong.items()])
-    write_text(mirror.root / bundle.SUMS, bundle.sums(digests))
+    write_text(mirror.root / checksums.NAME, checksums.text(digests))
     return mirror.root
 
 
 def _objects(client: Any, bucket: str, prefix: str, digests: Mapping[str, str]) -> dict[str, Remote]:
     """The bundle's objects by name. Raises UserError naming those that are missing, or there and not of it."""
     found = {remote.key.removeprefix(prefix): remote for remote in listed(client, bucket, prefix)}
-    wrong = [f"{name}: missing" for name in digests if name not in found]
-    wrong += [f"{name}: not of the bundle" for name in found if name not in (*digests, bundle.SUMS, bundle.BEGUN)]
+    wrong = [f"{name}: is gone" for name in digests if name not in found]
+    wrong += [f"{name}: was added" for name in found if name not in (*digests, checksums.NAME, bundle.BEGUN)]
     if wrong:
         raise _not_as_published([f"s3://{bucket}/{prefix}{fault}" for fault in wrong])
     return {name: found[name] for name in digests}

@@ -13,11 +13,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from understudy import bundle
-from understudy.adapters.registry import Registered, download
+from understudy import bundle, checksums
+from understudy.adapters.ledger_store import LedgerStore
+from understudy.adapters.registry import CHAMPION, Registered, download, registry
 from understudy.adapters.s3_client import connect, explained, read_small, split
-from understudy.errors import DATA_FAILED, GATE_FAILED, UserError
+from understudy.errors import GATE_FAILED, UserError
 from understudy.files import sha256
+from understudy.ledger import Entry, Ledger
 
 if TYPE_CHECKING:
     from understudy.adapters.s3_upload import Local, Sent
@@ -30,7 +32,6 @@ UNGUARDED = (
     "this server (or a bucket with versioning, on some) does not heed If-None-Match: what is there was looked for "
     "before each write, but two publishers at the same moment could overwrite each other here"
 )
-PROMOTED_TAG = "promoted_at"
 
 
 @dataclass(frozen=True)
@@ -47,14 +48,13 @@ class Published:
 def publish(root: Path, model: str, target: str) -> Published:
     """Write the registered version `model` (models:/NAME@champion, models:/NAME/VERSION) below `target`, an S3 address.
 
-    Raises UserError: with code GATE_FAILED for a version that was never promoted, DATA_FAILED when the store's files
-    are not those that were registered.
+    Raises UserError, with code GATE_FAILED for a version that was never promoted or was rolled back from, and when the
+    store's files are not those that were promoted.
     """
     split(target)  # before anything is downloaded
     with tempfile.TemporaryDirectory() as folder:
         version = download(root, model, Path(folder))
-        _require_promoted(version)
-        _require_registered(version)
+        _require_unchanged(version, _require_promoted(version, model, _ledger(root, version.model)))
         files = bundle.contents(version.files.values(), model)
         return write(files, f"{target.rstrip('/')}/{version.model}/{version.version}")
 
@@ -77,9 +77,9 @@ def write(files: Mapping[str, Path], address: str) -> Published:
         _require_all(client, bucket, f"{prefix}/", local)
         _require_own(client, bucket, f"{prefix}/", digests)
         with tempfile.TemporaryDirectory() as folder:
-            path = Path(folder) / bundle.SUMS
-            path.write_text(bundle.sums(digests))
-            s3_upload.send(client, bucket, f"{prefix}/{bundle.SUMS}", s3_upload.Local.read(path))
+            path = Path(folder) / checksums.NAME
+            path.write_text(checksums.text(digests))
+            s3_upload.send(client, bucket, f"{prefix}/{checksums.NAME}", s3_upload.Local.read(path))
     return Published(address, len(local), sent, kept, notes)
 
 
@@ -90,7 +90,7 @@ def _claim(client: Any, bucket: str, folder: str, digests: Mapping[str, str]) ->
     """
     from understudy.adapters.s3_upload import put_new
 
-    text = bundle.sums(digests).encode()
+    text = checksums.text(digests).encode()
     if read_small(client, bucket, folder + bundle.BEGUN) is None:
         put_new(client, bucket, folder + bundle.BEGUN, text)
     _require_own(client, bucket, folder, digests)
@@ -102,7 +102,7 @@ def _claim(client: Any, bucket: str, folder: str, digests: Mapping[str, str]) ->
 def _require_own(client: Any, bucket: str, folder: str, digests: Mapping[str, str]) -> None:
     """Raise UserError when the version is another bundle's: what is different, and that nothing was overwritten."""
     found = read_small(client, bucket, folder + bundle.BEGUN)
-    if found == bundle.sums(digests).encode():
+    if found == checksums.text(digests).encode():
         return
     where = f"s3://{bucket}/{folder.rstrip('/')}"
     if found is None:
@@ -123,22 +123,36 @@ def _require_all(client: Any, bucket: str, folder: str, local: "Mapping[str, Loc
             raise UserError(f"s3://{bucket}/{folder}{name}: was removed meanwhile; run it again")
 
 
-def _require_promoted(version: Registered) -> None:
-    if not version.address.endswith("@champion") and PROMOTED_TAG not in version.tags:
+def _ledger(root: Path, model: str) -> Ledger:
+    with registry(root) as store:
+        return LedgerStore.open(store, model).read()
+
+
+def _require_promoted(version: Registered, address: str, ledger: Ledger) -> Entry:
+    """The entry by which a version met its gate. Raises UserError when none says so, or it was rolled back from."""
+    number, subject = version.version, f"{address}: {version.model} version {version.version}"
+    if address.endswith(f"@{CHAMPION}") and number != ledger.champion:
         raise UserError(
-            f"{version.address}: version {version.version} was never promoted (it has no tag {PROMOTED_TAG}), and only "
-            "what passed its gate is published; `understudy promote`",
-            GATE_FAILED,
-        )
+            f"{address}: the alias points to version {number}, the ledger says {ledger.champion}; `understudy registry "
+            "verify` tells more, and the next promotion or rollback sets it right", GATE_FAILED,
+        )  # fmt: skip
+    entry = ledger.promoted(number)
+    if entry is None:
+        raise UserError(f"{subject} was never promoted, and only what met its bar is published; `understudy registry "
+                        "promote`", GATE_FAILED)  # fmt: skip
+    if (back := ledger.withdrawn(number)) is not None:
+        why = f" ({back.reason})" if back.reason else ""
+        raise UserError(f"{subject} was rolled back from{why}, and is not published", GATE_FAILED)
+    return entry
 
 
-def _require_registered(version: Registered) -> None:
+def _require_unchanged(version: Registered, entry: Entry) -> None:
     """Raise UserError when the store gave other bytes than those that were promoted."""
-    for name, path in version.files.items():
-        registered = version.tags.get(f"{name}_sha256")
-        if registered and sha256(path) != registered:
-            raise UserError(f"{version.address}: {path.name}: is not the file that was registered (SHA-256 "
-                            f"{registered[:12]}…); promote it again", DATA_FAILED)  # fmt: skip
+    path = version.folder / checksums.NAME
+    known = path.is_file() and sha256(path) == entry.manifest_sha256
+    if wrong := checksums.wrong_sums(version.folder) if known else [f"{checksums.NAME}: is gone or was changed"]:
+        raise UserError("\n  ".join([f"{version.model} version {version.version}: its files are not those that were "
+                                     "promoted:", *wrong]), GATE_FAILED)  # fmt: skip
 
 
 def size(count: int) -> str:

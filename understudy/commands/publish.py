@@ -2,9 +2,9 @@
 
 To S3_ADDRESS/NAME/VERSION, once: the same bundle again changes nothing, and another one under the same
 version is refused. A publisher that was killed goes on where it ended. Only the champion, or a version
-that was promoted, may be published; a challenger may not (exit code 3). Credentials and the endpoint
-come from the environment (AWS_ACCESS_KEY_ID, AWS_PROFILE, AWS_ENDPOINT_URL). docs/publishing.md has the
-permissions that it takes.
+that was promoted and not rolled back from, may be published; a challenger may not (exit code 3).
+Credentials and the endpoint come from the environment (AWS_ACCESS_KEY_ID, AWS_PROFILE,
+AWS_ENDPOINT_URL). docs/publishing.md has the permissions that it takes.
 """
 
 import argparse

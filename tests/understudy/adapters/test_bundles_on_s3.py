@@ -15,7 +15,7 @@ import pytest
 from s3_proxy import Proxy
 from s3_servers import BUCKET, Ceph, Rclone, Server, free_port, use
 
-from understudy import bundle
+from understudy import bundle, checksums
 from understudy.adapters import s3_upload
 from understudy.adapters.fetch_bundle import fetch
 from understudy.adapters.publish import UNGUARDED, write
@@ -108,15 +108,15 @@ def test_a_bundle_goes_there_and_comes_back(
     assert (done.files, done.sent, done.kept) == (4, 9 * MB + 3002, 0)
     assert done.notes == ((UNGUARDED,) if isinstance(server, Rclone) else ())
     there = objects(server, f"{address}/3")
-    assert there.keys() == {*sent, bundle.SUMS, bundle.BEGUN} and there[bundle.SUMS] == there[bundle.BEGUN]
+    assert there.keys() == {*sent, checksums.NAME, bundle.BEGUN} and there[checksums.NAME] == there[bundle.BEGUN]
 
     output = tmp_path / "here" / "street"
     fetched = fetch(f"{address}/3", output)
     assert (fetched.address, fetched.files, fetched.new, fetched.notes) == (f"{address}/3", 4, True, ())
     assert {path.name: path.read_bytes() for path in output.iterdir()} == {
-        **{name: path.read_bytes() for name, path in sent.items()}, bundle.SUMS: there[bundle.SUMS]
+        **{name: path.read_bytes() for name, path in sent.items()}, checksums.NAME: there[checksums.NAME]
     }  # fmt: skip
-    check = ["sha256sum", "--check", "--strict", bundle.SUMS]
+    check = ["sha256sum", "--check", "--strict", checksums.NAME]
     assert subprocess.run(check, cwd=output, capture_output=True).returncode == 0
     assert [path.name for path in output.parent.iterdir()] == ["street"]
 
@@ -150,7 +150,7 @@ def test_an_object_that_somebody_put_there_is_not_overwritten(
         error
     )
     there = objects(server, f"{address}/1")
-    assert there["weights.safetensors"] == noise(3000, seed=1) and bundle.SUMS not in there
+    assert there["weights.safetensors"] == noise(3000, seed=1) and checksums.NAME not in there
     assert "was begun and is not whole" in str(refused(lambda: fetch(f"{address}/1", tmp_path / "out")))
     assert not (tmp_path / "out").exists()
 
@@ -283,12 +283,12 @@ def test_a_busy_server_is_asked_again_and_one_that_stays_busy_is_named(
 
     proxy.refuse = first_time
     write(sent, f"{address}/1")
-    assert len(met) == 4 and objects(rclone, f"{address}/1").keys() == {*sent, bundle.SUMS, bundle.BEGUN}
+    assert len(met) == 4 and objects(rclone, f"{address}/1").keys() == {*sent, checksums.NAME, bundle.BEGUN}
     proxy.refuse = lambda line: "/weights" in line
     use(monkeypatch, proxy, AWS_MAX_ATTEMPTS="1")
     error = str(refused(lambda: write(sent, f"{address}/2")))
     assert error.startswith(f"{address}/2: ") and "503" in error and "\n" not in error
-    assert bundle.SUMS not in objects(rclone, f"{address}/2")
+    assert checksums.NAME not in objects(rclone, f"{address}/2")
 
 
 @pytest.mark.slow
@@ -352,17 +352,16 @@ def test_what_is_missing_changed_or_extra_is_named_and_nothing_is_left(
         return str(found)
 
     rclone.put({f"{folder}/one": b"3" * 100})  # of the same size
-    assert f"\n  {address}/1/one: has SHA-256 " in error() and "two" not in error()
+    assert f"\n  {address}/1/one: was changed (it has SHA-256 " in error() and "two" not in error()
     rclone.put({f"{folder}/stray": b"x"})
     client.delete_object(Bucket=BUCKET, Key=f"{folder}/two")
     assert error() == (
-        "not what was published, so no folder was made:\n"
-        f"  {address}/1/two: missing\n  {address}/1/stray: not of the bundle"
+        f"not what was published, so no folder was made:\n  {address}/1/two: is gone\n  {address}/1/stray: was added"
     )
     client.delete_object(Bucket=BUCKET, Key=f"{folder}/stray")
     rclone.put({f"{folder}/one": b"1" * 100, f"{folder}/two": b"2" * 100})
     assert fetch(f"{address}/1", tmp_path / "out").new  # nothing spoilt was kept
-    rclone.put({f"{folder}/{bundle.SUMS}": f"{'0' * 64}  ../evil\n".encode()})
+    rclone.put({f"{folder}/{checksums.NAME}": f"{'0' * 64}  ../evil\n".encode()})
     assert "line 1 is not a SHA-256" in str(refused(lambda: fetch(f"{address}/1", tmp_path / "other")))
 
 
@@ -376,7 +375,7 @@ def test_a_folder_that_holds_something_else_is_not_overwritten(
     (tmp_path / "empty" / "arch.json").write_text("mine")
     (tmp_path / "empty" / "notes").write_text("mine too")
     error = str(refused(lambda: fetch(f"{address}/1", tmp_path / "empty")))
-    assert "is not overwritten" in error and "arch.json: has SHA-256" in error and "notes: not of the bundle" in error
+    assert "is not overwritten" in error and "arch.json: was changed" in error and "notes: was added" in error
     assert (tmp_path / "empty" / "arch.json").read_text() == "mine"
     for number in range(9):
         (tmp_path / "empty" / f"more-{number}").touch()
