@@ -9,7 +9,7 @@ export DO_NOT_TRACK := 1
 export GX_ANALYTICS_ENABLED := false
 export MLFLOW_DISABLE_TELEMETRY := true
 export PREFECT_SERVER_ANALYTICS_ENABLED := false
-.PHONY: help setup demo repro gate test test-fast test-long test-gpu lint deps data table clean browser ceph
+.PHONY: help setup demo repro gate test test-fast test-long test-gpu lint deps data table clean browser ceph postgres
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
@@ -59,6 +59,10 @@ deps: setup ## rewrite the code that dvc.yaml's stages depend on
 ceph: ## Debian's Ceph, a second S3 server for the tests; without it they use rclone's alone
 	command -v radosgw || { apt-get update && \
 	  apt-get install -y --no-install-recommends ceph-mon ceph-osd ceph-common radosgw; }
+
+postgres: ## Debian's Postgres, for the tests of an MLflow server on it; without it those are skipped
+	ls /usr/lib/postgresql/*/bin/initdb 2>/dev/null || command -v initdb || { apt-get update && \
+	  apt-get install -y --no-install-recommends postgresql; }
 
 data: ## copy data sets into data/: make data FROM=folder
 	@test -n "$(FROM)" || { echo "usage: make data FROM=FOLDER (with camvid_320x240.zip or horse2zebra_256.zip in it)"; exit 2; }

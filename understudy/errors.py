@@ -10,8 +10,8 @@ PREEMPTED = 75  # stopped from outside with its state saved: run it again and it
 INTERRUPTED = 130  # what shells report of a process that SIGINT ended
 
 
-def in_one_line(error: Exception) -> str:
-    """What another library says, in one line of a length that can be read."""
+def in_one_line(error: object) -> str:
+    """What another library or a file says, in one line of a length that can be read."""
     return " ".join(str(error).split())[:200]
 
 
