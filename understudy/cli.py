@@ -9,7 +9,9 @@ from types import ModuleType
 from understudy.commands import (
     clean,
     cost,
+    fetch,
     gate,
+    publish,
     recipe,
     registry,
     report,
@@ -33,6 +35,8 @@ VERBS: dict[str, ModuleType] = {
     "gate": gate,
     "review": review,
     "registry": registry,
+    "publish": publish,
+    "fetch": fetch,
     "translate": translate,
     "track": track,
     "clean": clean,
