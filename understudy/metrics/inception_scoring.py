@@ -33,13 +33,18 @@ class InceptionScoring:
         self._asked, self._device = asked, device
         self._net = load_inception(data, asked.weights).to(device)
 
-    def seconds(self, info: DatasetInfo, models: int) -> float:
-        """What scoring so many models will take, intervals aside, by one batch of blank photos."""
+    def seconds(self, info: DatasetInfo, models: int, real: bool) -> float:
+        """What scoring so many models will take, intervals aside, by one batch of blank photos.
+
+        real: whether the real photos are still to be looked at.
+        """
         start = time.perf_counter()
         for _ in features(self._net, torch.zeros(TIMED, 3, *info.size, dtype=torch.uint8), "bilinear299"):
             pass
-        images = info.count("test", "input") * models + info.count("test", "photo")
-        images += info.count("train", "photo") if "train_test" in self._asked.references else 0
+        images = info.count("test", "input") * models
+        if real:
+            images += info.count("test", "photo")
+            images += info.count("train", "photo") if "train_test" in self._asked.references else 0
         return (time.perf_counter() - start) * len(self._asked.resize) * images / TIMED
 
     def score(
