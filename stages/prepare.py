@@ -35,9 +35,7 @@ def plan(job: Job) -> Plan:
         made["pairs"] = _by_split(counts(source, "input"))
     made["size"] = "{} x {} (height x width)".format(*params.size)
     if params.load_size:
-        made["size"] = "{0}; training images {1} x {2}, and their photos {0} for metrics".format(
-            made["size"], *params.load_size
-        )
+        made["size"] = "{}; training images {} x {}, their photos at both".format(made["size"], *params.load_size)
     if source.kind == "labels":
         made["classes"] = ", ".join(source.classes.names)
     if source.instances:
