@@ -41,9 +41,9 @@ from understudy.files import atomic, sha256, write_json
 from understudy.grid import write_grid
 from understudy.measure import latency_ms, peak_activation_bytes
 from understudy.metrics.collapse import find_collapse
+from understudy.metrics.jury import REAL, TEACHER, Jury, Score
 from understudy.metrics.resamples import save_resamples
 from understudy.metrics.score import differences, observe, plain
-from understudy.metrics.scoring import REAL, TEACHER, Score, Scoring
 from understudy.models.generator import Generator
 from understudy.params.base import Base
 from understudy.params.evaluate import Evaluate
@@ -63,7 +63,7 @@ class Scene:
     """What is scored, and by whom. models: architecture and network by name."""
 
     info: DatasetInfo
-    scoring: Scoring
+    jury: Jury
     models: Mapping[str, tuple[Arch, Generator]]
     device: torch.device
 
@@ -80,12 +80,14 @@ def scene(job: Job) -> Scene:
         arch, net = load_generator(path, job.input(f"{stage}/weights.safetensors"))
         info.require_fit(arch.input_channels, arch.encoding, path)
         models[name] = (arch, net.to(place).eval())
-    return Scene(info, Scoring(job, info, place), models, place)
+    folder = job.input("judge/judge.json").parent
+    jury = Jury(folder, job.params(Evaluate), job.params(Base).seed, info, place)
+    return Scene(info, jury, models, place)
 
 
 def plan(job: Job) -> Plan:
     ready = scene(job)
-    info, segmentation = ready.info, ready.scoring.segmentation
+    info, segmentation = ready.info, ready.jury.segmentation
     seconds = _seconds(ready, job.params(Evaluate))
     counted = {name: cost(arch) for name, (arch, _) in ready.models.items()}
     return {
@@ -110,7 +112,7 @@ def run(job: Job) -> None:
         for name, (arch, net) in models.items()
     }
     print("evaluate: translated the test split; scoring", flush=True)
-    scores = ready.scoring.score({**photos, REAL: pairs.photos}, photos[TEACHER], pairs)
+    scores = ready.jury.score({**photos, REAL: pairs.photos}, pairs, job.root, photos[TEACHER])
     shown = show_inputs(pairs.inputs, info)
     collapse = {name: find_collapse(images, shown, pairs.photos, info.kind) for name, images in photos.items()}
     for name, failure in collapse.items():
@@ -142,7 +144,7 @@ def _evaluation(
         "split": "test",
         "seed": job.params(Base).seed,
         "determinism": determinism(ready.device),
-        "feature_dims": ready.scoring.judge.dims,
+        "feature_dims": ready.jury.judge.dims,
         "models": {name: {**plain(scores[name].metrics), **_values(costs[name])} for name in models}
         | {REAL: plain(scores[REAL].metrics)},
         "differences": {
@@ -166,10 +168,10 @@ def _seconds(ready: Scene, params: Evaluate) -> float:
         for part in (inputs[:1], inputs):  # the first passes pay for set-up
             start = time.perf_counter()
             photos = translate(net, part, arch.encoding, info, ready.device, contextlib.nullcontext)
-            observe(ready.scoring.judge, photos, part)
+            observe(ready.jury.judge, photos, part)
             spent = time.perf_counter() - start
         seconds += spent * (info.counts["test"] + 2 * params.latency_runs) / TIMED
-    return seconds + ready.scoring.named_seconds(len(ready.models), real=True)
+    return seconds + ready.jury.named_seconds(len(ready.models), real=True)
 
 
 def _scored_files(job: Job) -> list[str]:

@@ -32,9 +32,9 @@ from understudy.export.record import FILES, SCHEMA
 from understudy.files import read_json, sha256, write_json
 from understudy.measure import latency_ms
 from understudy.metrics.collapse import find_collapse
+from understudy.metrics.jury import Jury
 from understudy.metrics.resamples import load_estimates
 from understudy.metrics.score import Estimate, differences, plain
-from understudy.metrics.scoring import Scoring
 from understudy.models.generator import Generator
 from understudy.params.base import Base
 from understudy.params.evaluate import Evaluate
@@ -67,7 +67,7 @@ class Scene:
     arch: Arch
     net: Generator
     teacher: tuple[Arch, Generator]
-    scoring: Scoring
+    jury: Jury
     device: torch.device
     evaluation: Mapping[str, Any]
     estimates: Mapping[str, Mapping[str, Estimate]]
@@ -92,13 +92,14 @@ def scene(job: Job) -> Scene:
     except (KeyError, TypeError) as error:
         raise UserError(f"{path}: not what evaluate writes ({error!r}); run `dvc repro evaluate`") from None
     compared = (teacher_arch, teacher.to(place).eval())
-    return Scene(info, arch, net.eval(), compared, scoring(job), place, evaluation, estimates)
+    return Scene(info, arch, net.eval(), compared, jury(job), place, evaluation, estimates)
 
 
 @functools.cache  # the plan and the run of one job look at the same one
-def scoring(job: Job) -> Scoring:
+def jury(job: Job) -> Jury:
     """Those who score. Raises UserError when one of them is missing, damaged, or of data with other classes."""
-    return Scoring(job, load_info(job.input("prepare/dataset.json")), device(job.params(Runtime)))
+    info, folder = load_info(job.input("prepare/dataset.json")), job.input("judge/judge.json").parent
+    return Jury(folder, job.params(Evaluate), job.params(Base).seed, info, device(job.params(Runtime)))
 
 
 def plan(job: Job) -> Plan:
@@ -110,7 +111,7 @@ def plan(job: Job) -> Plan:
                         "`pip install understudy[export]`, or set export.formats: []")  # fmt: skip
     info = load_info(job.input("prepare/dataset.json"))
     seconds = 10 + 0.03 * info.counts["test"]
-    named = scoring(job).named_seconds(len(formats), real=False)
+    named = jury(job).named_seconds(len(formats), real=False)
     return {
         "files": ", ".join(FILES[name] for name in formats),
         "calibration images": min(job.params(Export).calibration_images, info.counts["train"]),
@@ -161,7 +162,7 @@ def _exported(job: Job, ready: Scene) -> dict[str, Any]:
     images = {name: torch.from_numpy(found).permute(0, 3, 1, 2).contiguous() for name, found in photos.items()}
     arch, net = ready.teacher
     teacher = translate(net, pairs.inputs, arch.encoding, ready.info, ready.device, contextlib.nullcontext)
-    scores = {name: score.metrics for name, score in ready.scoring.score(images, teacher, pairs).items()}
+    scores = {name: score.metrics for name, score in ready.jury.score(images, pairs, job.root, teacher).items()}
     student = ready.evaluation["models"]["student"]
     shown = show_inputs(pairs.inputs, ready.info)
     _time(job, own, translators, inputs[:1])
