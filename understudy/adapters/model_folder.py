@@ -1,15 +1,18 @@
 """A student as MLflow stores a model: its files, the code that runs them, signature, input example and checksums.
 
-Nothing is pickled: the model is understudy/adapters/served_model.py as a file of code, with a copy of this package.
+Nothing is pickled: the model is understudy/adapters/served_model.py as a file of code, with a copy of what it imports.
 """
 
 import importlib.metadata
+import shutil
+import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from understudy.checksums import write_sums
 from understudy.files import read_json
+from understudy.imports import closure
 
 # What running the student takes; MLflow adds itself.
 REQUIREMENTS = ("torch", "numpy", "safetensors", "pillow", "pyyaml")
@@ -25,26 +28,35 @@ def write_model_folder(files: Mapping[str, Path], folder: Path) -> str:
     from mlflow.pyfunc import save_model
     from mlflow.types import Schema, TensorSpec
 
-    package = Path(__file__).parents[1]
     example = _example(read_json(files["dataset"]))
     signature = ModelSignature(
         inputs=Schema([TensorSpec(np.dtype(np.uint8), (-1, -1, -1, *example.shape[3:]))]),
         outputs=Schema([TensorSpec(np.dtype(np.uint8), (-1, -1, -1, 3))]),
     )
-    save_model(
-        path=str(folder),
-        python_model=str(Path(__file__).with_name("served_model.py")),
-        code_paths=[str(package)],
-        artifacts={name: str(path) for name, path in files.items()},
-        signature=signature,
-        input_example=example,
-        pip_requirements=[f"{name}=={_release(name)}" for name in REQUIREMENTS],
-    )
-    for cache in [*folder.rglob("__pycache__")]:  # belongs to an interpreter and a moment
-        for path in cache.iterdir():
-            path.unlink()
-        cache.rmdir()
+    with tempfile.TemporaryDirectory() as code:
+        save_model(
+            path=str(folder),
+            python_model=str(Path(__file__).with_name("served_model.py")),
+            code_paths=[str(_write_code(Path(code)))],
+            artifacts={name: str(path) for name, path in files.items()},
+            signature=signature,
+            input_example=example,
+            pip_requirements=[f"{name}=={_release(name)}" for name in REQUIREMENTS],
+        )
+    for cache in [*folder.rglob("__pycache__")]:  # of the interpreter that tried the model just now
+        shutil.rmtree(cache)
     return write_sums(folder)
+
+
+def _write_code(folder: Path) -> Path:
+    """Write a package into `folder` with what running a student imports of this one, and return its path."""
+    package = Path(__file__).parents[1]
+    for name in closure("understudy.translator", package.parent):
+        copy = folder / name
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(package.parent / name, copy)
+        (copy.parent / "__init__.py").touch()
+    return folder / package.name
 
 
 def _release(package: str) -> str:

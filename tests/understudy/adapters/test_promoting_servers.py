@@ -1,0 +1,254 @@
+"""Promotion on real servers (MLflow on Postgres, artifacts on S3): killed anywhere, many at once, servers that fail.
+
+Whatever happens: one champion, which met its gate, and after the next command nothing half done.
+"""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+
+import pytest
+import yaml
+from mlflow_server import MlflowServer, Postgres
+from s3_servers import BUCKET, Server, serving
+from tiny_students import POLICY, SCORING, write_run, write_student, write_verdict
+
+from understudy.adapters.ledger_store import LedgerStore
+from understudy.adapters.mlflow import connect
+from understudy.adapters.promoting import Promotion, promote, rollback
+from understudy.adapters.run_marks import COMMAND_TAG
+from understudy.adapters.verifying import verify
+from understudy.errors import GATE_FAILED, OK, UserError
+from understudy.metrics.protocol import MIOU
+from understudy.params.gate import Gate
+from understudy.params.registry import Registry
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
+GATE = Gate(POLICY, "params.yaml: gate")
+STEPS = {"first": 20, "better": 40, "worse": 10, "same": 41}  # that the student of each run learns for
+TESTS = Path(__file__).parents[2]
+REPO = TESTS.parent
+
+
+class Servers:
+    """Postgres, S3 and MLflow; the last can be stopped and started again."""
+
+    def __init__(self, postgres: Postgres, s3: Server, mlflow: MlflowServer) -> None:
+        self.postgres, self.s3, self.mlflow = postgres, s3, mlflow
+
+
+@pytest.fixture(scope="module")
+def servers(tmp_path_factory) -> Iterator[Servers]:
+    folder = tmp_path_factory.mktemp("servers")
+    postgres = Postgres()
+    kind = "ceph" if shutil.which("radosgw") else "rclone"
+    with serving(kind, folder / "s3") as s3:
+        postgres.start()
+        environment = {**s3.environment, "HOME": os.environ["HOME"], "MLFLOW_S3_ENDPOINT_URL":
+                       s3.environment["AWS_ENDPOINT_URL"]}  # fmt: skip
+        mlflow = MlflowServer(folder, postgres.uri, f"s3://{BUCKET}/mlflow", environment)
+        try:
+            mlflow.be_up()
+            yield Servers(postgres, s3, mlflow)
+        finally:
+            mlflow.kill()
+            postgres.remove()
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory) -> Path:
+    """A run for each of STEPS, with one data set, judge and teacher."""
+    folder = tmp_path_factory.mktemp("runs")
+    first, *others = STEPS
+    write_run(folder / first)
+    for name in others:
+        shutil.copytree(folder / first, folder / name)
+    for name, steps in STEPS.items():
+        write_student(folder / name, steps)
+    return folder
+
+
+@pytest.fixture
+def model(servers, monkeypatch, request) -> Registry:
+    """A model of this test's own."""
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", servers.mlflow.uri)
+    return Registry(request.node.name.partition("[")[0])
+
+
+def state(root: Path, model: Registry) -> tuple[dict[str, str], dict[str, str], list[str]]:
+    """Aliases; status by version; and what a killed promotion would leave: runs without a version, or still running."""
+    store = connect(root)
+    registered = store.client.get_registered_model(model.model)
+    versions = store.client.search_model_versions(f"name = '{model.model}'")
+    used = {version.run_id for version in versions} | {LedgerStore.open(store, model.model).run}
+    runs = store.client.search_runs([store.experiment], f"tags.`understudy.model` = '{model.model}'")
+    left = [
+        f"{run.data.tags[COMMAND_TAG]} {run.info.status}"
+        for run in runs
+        if run.info.run_id not in used or run.info.status == "RUNNING"
+    ]
+    aliases = {alias: str(version) for alias, version in registered.aliases.items()}
+    return aliases, {str(one.version): one.tags.get("status", "none") for one in versions}, left
+
+
+def test_the_story_on_real_servers(made, servers, model, tmp_path):
+    first = promote(made / "first", model, GATE, SCORING)
+    assert (first.version, first.replaced) == ("1", None)
+    assert promote(made / "better", model, GATE, SCORING).replaced == "1"
+    with pytest.raises(UserError, match=r"version 3 stays challenger(.|\n)*worse than the champion's 0\.8") as worse:
+        promote(made / "worse", model, GATE, SCORING)
+    assert worse.value.code == GATE_FAILED
+    assert rollback(made / "first", model, None, "a reason").version == "1"
+    assert promote(made / "better", model, GATE, SCORING, again=True).version == "2"
+    assert verify(made / "first", model, GATE, SCORING, None).clean
+    assert state(made / "first", model) == (
+        {"champion": "2"}, {"1": "rolled back", "2": "promoted", "3": "refused"}, []
+    )  # fmt: skip
+    client = connect(tmp_path).client
+    client.set_registered_model_alias(model.model, "champion", "3")
+    found = verify(made / "first", model, GATE, SCORING, None)
+    assert [check.what for check in found.checks if check.wrong] == ["the alias champion is the ledger's champion"]
+
+
+class Forks:
+    """Commands in forks of one warm process (tests/forked_commands.py)."""
+
+    def __init__(self, environment: dict[str, str]) -> None:
+        command = [sys.executable, str(TESTS / "forked_commands.py")]
+        self.process = subprocess.Popen(command, cwd=REPO, env=environment, stdin=subprocess.PIPE,
+                                        stdout=subprocess.PIPE, text=True)  # fmt: skip
+
+    def run(self, *commands: list[str], killed_at: int = 0) -> list[dict]:
+        """All at once; for each its exit code, output and requests."""
+        assert self.process.stdin and self.process.stdout
+        asked = [{"words": words, "killed_at": killed_at} for words in commands]
+        print(json.dumps(asked), file=self.process.stdin, flush=True)
+        return json.loads(self.process.stdout.readline())
+
+
+@pytest.fixture(scope="module")
+def forks(servers) -> Iterator[Forks]:
+    environment = os.environ | {"MLFLOW_TRACKING_URI": servers.mlflow.uri, "PYTHONPATH": str(REPO)}
+    forks = Forks(environment)
+    yield forks
+    forks.process.kill()
+    forks.process.wait()
+
+
+def promoting(root: Path, model: Registry) -> list[str]:
+    return ["registry", "promote", "--root", str(root), "--model", model.model]
+
+
+def test_twenty_promotions_at_once(made, servers, model, forks, tmp_path):
+    """Four students, each registered once; whoever won was compared with the very champion that it replaced."""
+    promote(made / "first", model, GATE, SCORING)
+    ended = forks.run(*(promoting(made / name, model) for name in ("first", "better", "worse", "same") * 5))
+    assert [one["output"] for one in ended if one["code"] not in (OK, GATE_FAILED)] == []
+    ledgers = LedgerStore.open(connect(tmp_path), model.model)
+    ledger = ledgers.read()
+    assert ledger.problems() == []
+    for entry in ledger.entries[1:]:
+        decided = ledgers.decision(entry)
+        assert decided["champion"] == entry.replaces and decided["measured"]["differences"]
+    promote(made / "better", model, GATE, SCORING)
+    aliases, status, left = state(tmp_path, model)
+    assert left == [] and len(status) == 4 and aliases["champion"] == ledgers.read().champion
+    assert verify(made / "first", model, GATE, SCORING, None).clean
+
+
+def fresh(made: Path, folder: Path, index: int) -> Path:
+    """The better student under a verdict of its own: another version, no worse than any before."""
+    root = shutil.copytree(made / "better", folder / str(index))
+    policy = {MIOU: {"min": 0.05 + index / 1000, "max_worse_than_champion": 0.02}}
+    write_verdict(root, policy)
+    parameters = yaml.safe_load((root / "params.yaml").read_text())
+    (root / "params.yaml").write_text(yaml.safe_dump(parameters | {"gate": policy}))
+    return root
+
+
+def killed_and_repeated(points: Iterable[int], made: Path, forks: Forks, model: Registry, folder: Path) -> None:
+    """Kill a promotion after each of those requests, and repeat it."""
+    champion = state(folder, model)[0]["champion"]
+    for point in points:
+        root = fresh(made, folder, point)
+        (killed,) = forks.run(promoting(root, model), killed_at=point)
+        if killed["code"] == OK:
+            return  # there is no request so late
+        assert killed["code"] == 9, killed["output"]
+        aliases, status, _ = state(folder, model)
+        new = max(status, key=int)
+        assert aliases["champion"] in (champion, new), point
+        (repeated,) = forks.run(promoting(root, model))
+        assert repeated["code"] == OK, repeated["output"]
+        aliases, status, left = state(folder, model)
+        champion = max(status, key=int)
+        assert (aliases, status[champion], left) == ({"champion": champion}, "promoted", []), point
+    ledger = LedgerStore.open(connect(folder), model.model).read()
+    assert ledger.problems() == [] and len(status) == 1 + len(ledger.entries) - 1
+
+
+def test_a_promotion_killed_here_and_there(made, servers, model, forks, tmp_path):
+    promote(made / "first", model, GATE, SCORING)
+    (whole,) = forks.run(promoting(fresh(made, tmp_path, 0), model))
+    said = whole["requests"]
+    # After the run was made, amid the upload, after the version, after the ledger's entry, amid aliases and tags.
+    points = [next(index for index, one in enumerate(said, 1) if wanted in one) + later for wanted, later in
+              (("runs/create", 0), ("PUT", 5), ("model-versions/create", 0), ("runs/log-parameter", 0),
+               ("runs/log-parameter", 4))]  # fmt: skip
+    killed_and_repeated(points, made, forks, model, tmp_path)
+
+
+@pytest.mark.long
+def test_a_promotion_killed_after_each_of_its_requests(made, servers, model, forks, tmp_path):
+    promote(made / "first", model, GATE, SCORING)
+    killed_and_repeated(range(1, 1000), made, forks, model, tmp_path)
+
+
+def test_servers_that_fail_meanwhile(made, servers, model, tmp_path, monkeypatch):
+    promote(made / "first", model, GATE, SCORING)
+    root = fresh(made, tmp_path, 1)
+    gate = Gate(yaml.safe_load((root / "params.yaml").read_text())["gate"], "params.yaml: gate")
+
+    # The database is restarted: connections break, the server goes on.
+    servers.postgres.stop()
+    with pytest.raises(UserError, match=r"the registry at http://127\.0\.0\.1:\d+ (failed|cannot be reached)"):
+        promote(root, model, gate, SCORING)
+    servers.postgres.start()
+    done = settled(lambda: promote(root, model, gate, SCORING))
+    assert (done.version, done.replaced) == ("2", "1") and state(tmp_path, model)[0] == {"champion": "2"}
+
+    # S3 is down while files are stored: nothing is registered, and the next attempt leaves nothing of it.
+    root = fresh(made, tmp_path, 2)
+    gate = Gate(yaml.safe_load((root / "params.yaml").read_text())["gate"], "params.yaml: gate")
+    servers.s3.pause()
+    try:
+        with pytest.raises(UserError, match="run it again"):
+            promote(root, model, gate, SCORING)
+    finally:
+        servers.s3.resume()
+    assert state(tmp_path, model)[0] == {"champion": "2"} and state(tmp_path, model)[2] != []
+    assert settled(lambda: promote(root, model, gate, SCORING)).version == "3"
+    assert state(tmp_path, model) == ({"champion": "3"}, {"1": "promoted", "2": "promoted", "3": "promoted"}, [])
+
+    # The server itself is killed, and comes back.
+    servers.mlflow.kill()
+    with pytest.raises(UserError, match="cannot be reached"):
+        rollback(root, model, None, "")
+    servers.mlflow.be_up()
+    assert settled(lambda: rollback(root, model, None, "")).version == "2"
+
+
+def settled(command: Callable[[], Promotion]) -> Promotion:
+    """The same command until the servers answer again."""
+    for _ in range(20):
+        try:
+            return command()
+        except UserError as error:
+            said = error
+            time.sleep(1)
+    raise said
