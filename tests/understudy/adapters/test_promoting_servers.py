@@ -46,8 +46,7 @@ class Servers:
 def servers(tmp_path_factory) -> Iterator[Servers]:
     folder = tmp_path_factory.mktemp("servers")
     postgres = Postgres()
-    kind = "ceph" if shutil.which("radosgw") else "rclone"
-    with serving(kind, folder / "s3") as s3:
+    with serving("rclone", folder / "s3") as s3:
         postgres.start()
         environment = {**s3.environment, "HOME": os.environ["HOME"], "MLFLOW_S3_ENDPOINT_URL":
                        s3.environment["AWS_ENDPOINT_URL"]}  # fmt: skip
