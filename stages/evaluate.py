@@ -40,18 +40,13 @@ from understudy.examples import example_columns, examples
 from understudy.files import atomic, sha256, write_json
 from understudy.grid import write_grid
 from understudy.measure import latency_ms, peak_activation_bytes
-from understudy.metrics.bootstrap import resample
 from understudy.metrics.collapse import find_collapse
-from understudy.metrics.inception_scoring import InceptionScoring
-from understudy.metrics.judge import load_judge
-from understudy.metrics.judge_net import JudgeNet
-from understudy.metrics.protocol import L1_TO_TEACHER
+from understudy.metrics.jury import REAL, TEACHER, Jury, Score
 from understudy.metrics.resamples import save_resamples
-from understudy.metrics.score import Estimate, Scorer, differences, observe, observe_real
-from understudy.metrics.segmentation_scoring import SegmentationScoring
+from understudy.metrics.score import differences, observe, plain
 from understudy.models.generator import Generator
 from understudy.params.base import Base
-from understudy.params.evaluate import Evaluate, Inception
+from understudy.params.evaluate import Evaluate
 from understudy.params.runtime import Runtime
 from understudy.runtime import determinism, device, seed_everything, threads
 from understudy.stage import Job, Plan, main
@@ -59,22 +54,16 @@ from understudy.train.validation import translate
 from understudy.weights import load_generator
 
 READS = (Base, Runtime, Evaluate)
-MODELS = {"teacher": "teacher", "student": "distill", "baseline": "baseline"}  # name: the stage that made it
-CACHE = Path(".understudy/cache")  # under ROOT: of what Inception sees in real photos
+MODELS = {TEACHER: "teacher", "student": "distill", "baseline": "baseline"}  # name: the stage that made it
 TIMED = 16  # images, to tell how long the test split will take
 
 
 @dataclass(frozen=True)
 class Scene:
-    """What is scored, and by whom.
-
-    inception, segmentation: None where no network is named. models: architecture and network by name.
-    """
+    """What is scored, and by whom. models: architecture and network by name."""
 
     info: DatasetInfo
-    judge: JudgeNet
-    inception: InceptionScoring | None
-    segmentation: SegmentationScoring | None
+    jury: Jury
     models: Mapping[str, tuple[Arch, Generator]]
     device: torch.device
 
@@ -85,22 +74,20 @@ def scene(job: Job) -> Scene:
     seed_everything(job.params(Base).seed)
     place = device(job.params(Runtime))
     info = load_info(job.input("prepare/dataset.json"))
-    judge = load_judge(job.input("judge/judge.json").parent, info).to(place)
     models = {}
     for name, stage in MODELS.items():
         path = job.input(f"{stage}/arch.json")
         arch, net = load_generator(path, job.input(f"{stage}/weights.safetensors"))
         info.require_fit(arch.input_channels, arch.encoding, path)
         models[name] = (arch, net.to(place).eval())
-    asked = job.params(Evaluate)
-    inception = None if asked.inception is None else InceptionScoring(asked.inception, place)
-    segmentation = None if asked.segmentation is None else SegmentationScoring(asked.segmentation, info)
-    return Scene(info, judge, inception, segmentation, models, place)
+    folder = job.input("judge/judge.json").parent
+    jury = Jury(folder, job.params(Evaluate), job.params(Base).seed, info, place)
+    return Scene(info, jury, models, place)
 
 
 def plan(job: Job) -> Plan:
     ready = scene(job)
-    info = ready.info
+    info, segmentation = ready.info, ready.jury.segmentation
     seconds = _seconds(ready, job.params(Evaluate))
     counted = {name: cost(arch) for name, (arch, _) in ready.models.items()}
     return {
@@ -110,77 +97,66 @@ def plan(job: Job) -> Plan:
             f"MACs.{name}": f"{costs.macs_true / 1e9:.4f} G true, {costs.macs_legacy / 1e9:.4f} G legacy"
             for name, costs in counted.items()
         },
-        **({"metrics by segmentation": ", ".join(ready.segmentation.names)} if ready.segmentation else {}),
+        **({"metrics by segmentation": ", ".join(segmentation.names)} if segmentation else {}),
         "device": f"{ready.device}, {threads()} threads",
         "expected time": f"{seconds:.0f} s (a batch, just timed), and the intervals' resampling",
     }
 
 
 def run(job: Job) -> None:
-    params, ready = job.params(Evaluate), scene(job)
-    info, judge, models = ready.info, ready.judge, ready.models
-    pairs = load_split(job.input("prepare/test.zip"), ready.info)
+    ready = scene(job)
+    info, models = ready.info, ready.models
+    pairs = load_split(job.input("prepare/test.zip"), info)
     photos = {
         name: translate(net, pairs.inputs, arch.encoding, info, ready.device, contextlib.nullcontext)
         for name, (arch, net) in models.items()
     }
     print("evaluate: translated the test split; scoring", flush=True)
-    drawn = resample(info.kind, len(pairs.inputs), len(pairs.photos), params.resamples, job.params(Base).seed)
-    real = observe_real(judge, pairs)
-    scorer = Scorer(info.kind, real, drawn)
-    seen = {name: observe(judge, images, pairs.inputs) for name, images in photos.items()}
-    scores = {name: scorer.score(observation) for name, observation in seen.items()}
-    for name in ("student", "baseline"):
-        scores[name][L1_TO_TEACHER] = scorer.l1_to_teacher(photos[name], photos["teacher"])
-    real_scores = scorer.score_real()
-    if ready.segmentation is not None:
-        by_segmentation = ready.segmentation.score(photos | {"real": pairs.photos}, pairs, drawn.inputs)
-        real_scores |= by_segmentation.pop("real")
-        for name, found in by_segmentation.items():
-            scores[name] |= found
-    if ready.inception is not None:
-        prepared = job.input("prepare/test.zip").parent
-        for name, found in ready.inception.score(photos, prepared, info, job.root / CACHE, drawn).items():
-            scores[name] |= found
-    for metric, needed in scorer.skipped().items():
-        print(f"evaluate: {metric} left out: {min(len(pairs), len(real))} test images, {needed} needed")
+    scores = ready.jury.score({**photos, REAL: pairs.photos}, pairs, job.root, photos[TEACHER])
     shown = show_inputs(pairs.inputs, info)
     collapse = {name: find_collapse(images, shown, pairs.photos, info.kind) for name, images in photos.items()}
     for name, failure in collapse.items():
         if failure:
             print(f"evaluate: {name}: {failure}")
-    per_class: dict[str, dict[str, dict[str, float | int]]] = {}
-    if info.kind == "labels":
-        observed = {**seen, "real": real}
-        per_class = {name: _by_class(scorer.score_classes(found), info) for name, found in observed.items()}
+    evaluation = _evaluation(job, ready, scores, collapse)
+    write_json(job.output("evaluate/evaluation.json"), evaluation)
+    save_resamples({name: scores[name].metrics for name in models}, job.output("evaluate/resamples.safetensors"))
+    write_json(job.output("evaluate/metrics.json"), _flat(evaluation["models"]))
+    _write_classes(evaluation["per_class_iou"], job.output("evaluate/classes.csv"))
+    _draw(pairs, info, photos, job.output("evaluate/samples.png"))
+    _time(job, ready, pairs.inputs[:1])
+
+
+def _evaluation(
+    job: Job, ready: Scene, scores: Mapping[str, Score], collapse: Mapping[str, str | None]
+) -> dict[str, Any]:
+    """The content of evaluation.json. scores: of each model, and of the real photos; collapse: how a model failed."""
+    info, models = ready.info, ready.models
     costs = {
         name: _costs(arch, net, job.input(f"{MODELS[name]}/weights.safetensors"))
         for name, (arch, net) in models.items()
     }
-    evaluation: dict[str, Any] = {
+    student = scores["student"].metrics
+    return {
         "schema": 2,
         "dataset": info.name,
         "kind": info.kind,
         "split": "test",
         "seed": job.params(Base).seed,
         "determinism": determinism(ready.device),
-        "feature_dims": judge.dims,
-        "models": {name: {**_plain(scores[name]), **_values(costs[name])} for name in models}
-        | {"real": _plain(real_scores)},
+        "feature_dims": ready.jury.judge.dims,
+        "models": {name: {**plain(scores[name].metrics), **_values(costs[name])} for name in models}
+        | {REAL: plain(scores[REAL].metrics)},
         "differences": {
-            f"student_minus_{other}": _plain(differences(scores["student"], scores[other]))
-            for other in ("teacher", "baseline")
+            f"student_minus_{other}": plain(differences(student, scores[other].metrics))
+            for other in (TEACHER, "baseline")
         },
-        "per_class_iou": per_class,
+        "per_class_iou": (
+            {name: plain(score.classes) for name, score in scores.items()} if info.kind == "labels" else {}
+        ),
         "collapse": collapse,
-        "files": {f"artifacts/{name}": sha256(job.input(name)) for name in _scored_files(params.inception)},
+        "files": {f"artifacts/{name}": sha256(job.input(name)) for name in _scored_files(job)},
     }
-    write_json(job.output("evaluate/evaluation.json"), evaluation)
-    save_resamples(scores, job.output("evaluate/resamples.safetensors"))
-    write_json(job.output("evaluate/metrics.json"), _flat(evaluation["models"]))
-    _write_classes(per_class, job.output("evaluate/classes.csv"))
-    _draw(pairs, info, photos, job.output("evaluate/samples.png"))
-    _time(job, ready, pairs.inputs[:1])
 
 
 def _seconds(ready: Scene, params: Evaluate) -> float:
@@ -192,18 +168,15 @@ def _seconds(ready: Scene, params: Evaluate) -> float:
         for part in (inputs[:1], inputs):  # the first passes pay for set-up
             start = time.perf_counter()
             photos = translate(net, part, arch.encoding, info, ready.device, contextlib.nullcontext)
-            observe(ready.judge, photos, part)
+            observe(ready.jury.judge, photos, part)
             spent = time.perf_counter() - start
         seconds += spent * (info.counts["test"] + 2 * params.latency_runs) / TIMED
-    if ready.inception is not None:
-        seconds += ready.inception.seconds(info, len(ready.models))
-    if ready.segmentation is not None:
-        seconds += ready.segmentation.seconds(len(ready.models))
-    return seconds
+    return seconds + ready.jury.named_seconds(len(ready.models), real=True)
 
 
-def _scored_files(asked: Inception | None) -> list[str]:
+def _scored_files(job: Job) -> list[str]:
     """Names under artifacts/ of everything that the numbers were computed from."""
+    asked = job.params(Evaluate).inception
     weights = [f"{stage}/{file}" for stage in MODELS.values() for file in ("arch.json", "weights.safetensors")]
     train = ["prepare/train.zip"] if asked is not None and "train_test" in asked.references else []
     judged = ["judge/judge.json", "judge/weights.safetensors"]
@@ -221,10 +194,6 @@ def _costs(arch: Arch, net: Generator, weights: Path) -> dict[str, float]:
     }
 
 
-def _plain(estimates: Mapping[str, Estimate]) -> dict[str, dict[str, float | int]]:
-    return {name: estimate.plain() for name, estimate in estimates.items()}
-
-
 def _values(numbers: Mapping[str, float]) -> dict[str, dict[str, float]]:
     return {name: {"value": value} for name, value in numbers.items()}
 
@@ -237,16 +206,12 @@ def _flat(models: Mapping[str, Mapping[str, Mapping[str, float]]]) -> dict[str, 
     }
 
 
-def _by_class(estimates: Mapping[int, Estimate], info: DatasetInfo) -> dict[str, dict[str, float | int]]:
-    return {info.classes[index]: estimate.plain() for index, estimate in estimates.items()}
-
-
 def _write_classes(per_class: Mapping[str, Mapping[str, Mapping[str, float]]], path: Path) -> None:
     """A row for each class that the test labels contain, a column for each model: what `dvc plots` draws."""
     with atomic(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as stream:
         writer = csv.writer(stream, lineterminator="\n")
-        writer.writerow(["class", *MODELS, "real"])
-        for name in per_class.get("real", ()):
+        writer.writerow(["class", *MODELS, REAL])
+        for name in per_class.get(REAL, ()):
             writer.writerow([name, *(f"{classes[name]['value']:.4f}" for classes in per_class.values())])
 
 

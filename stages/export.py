@@ -3,14 +3,18 @@
 Makes    artifacts/export/: student.onnx and student-int8.onnx (as export.formats asks), inputs in and photos out,
          and export.json (parity with the student, every metric of each file, with intervals); and
          .understudy/export/latency.json, which is no output of the graph: it belongs to a machine and a moment
-Reads    artifacts/prepare, artifacts/judge, artifacts/distill, and artifacts/evaluate, whose scores the files' are
-         compared with: that is why it comes after evaluate; params base, runtime, evaluate, export
+Reads    artifacts/prepare, artifacts/judge, artifacts/{teacher,distill}, and artifacts/evaluate, whose scores the
+         files' are compared with: that is why it comes after evaluate; params base, runtime, evaluate, export; and what
+         evaluate reads besides, where evaluate.inception or evaluate.segmentation names a network
 Run      dvc repro export, or python -m stages.export [--params FILE] [--root DIR] [--dry-run]
-Takes    half a minute to a minute for two formats and 1,000 test images of 64 px on one CPU core
+Takes    half a minute to a minute for two formats and 1,000 test images of 64 px on one CPU core; with Inception about
+         three minutes more for each format (docs/metrics.md)
 Expect   student.onnx within 2 of 255 levels of the student, or the stage fails; int8 faster and smaller than it
 The only stage that needs onnx and onnxscript; with export.formats: [] it needs them neither.
 """
 
+import contextlib
+import functools
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from importlib.util import find_spec
@@ -22,17 +26,15 @@ import torch
 from torch import Tensor
 
 from understudy.arch.base import Arch
-from understudy.data.prepared import DatasetInfo, Split, load_info, load_split, show_inputs, windows
+from understudy.data.prepared import DatasetInfo, load_info, load_split, show_inputs, windows
 from understudy.errors import UserError
 from understudy.export.record import FILES, SCHEMA
 from understudy.files import read_json, sha256, write_json
 from understudy.measure import latency_ms
-from understudy.metrics.bootstrap import resample
 from understudy.metrics.collapse import find_collapse
-from understudy.metrics.judge import load_judge
-from understudy.metrics.judge_net import JudgeNet
+from understudy.metrics.jury import Jury
 from understudy.metrics.resamples import load_estimates
-from understudy.metrics.score import Estimate, Scorer, differences, observe, observe_real
+from understudy.metrics.score import Estimate, differences, plain
 from understudy.models.generator import Generator
 from understudy.params.base import Base
 from understudy.params.evaluate import Evaluate
@@ -40,6 +42,7 @@ from understudy.params.export import Export
 from understudy.params.runtime import Runtime
 from understudy.runtime import device, seed_everything, threads
 from understudy.stage import Job, Plan, main
+from understudy.train.validation import translate
 from understudy.translator import Translator
 from understudy.weights import load_generator
 
@@ -50,16 +53,21 @@ READS = (Base, Runtime, Evaluate, Export)
 TOOLS = ("onnx", "onnxscript", "onnxruntime")
 # Of the student's costs, those that another file of the same network shares; what a runtime keeps in memory is its own.
 SHARED = ("macs_true_g", "macs_legacy_g", "params_m")
+WEIGHTS = {"student": "distill/weights.safetensors", "teacher": "teacher/weights.safetensors"}  # as evaluated
 
 
 @dataclass(frozen=True)
 class Scene:
-    """The student and who scores it. evaluation: the content of evaluation.json; estimates: what it rests on."""
+    """The student, the teacher that it is compared with, and who scores both.
+
+    evaluation: the content of evaluation.json; estimates: what it rests on.
+    """
 
     info: DatasetInfo
     arch: Arch
     net: Generator
-    judge: JudgeNet
+    teacher: tuple[Arch, Generator]
+    jury: Jury
     device: torch.device
     evaluation: Mapping[str, Any]
     estimates: Mapping[str, Mapping[str, Estimate]]
@@ -70,19 +78,28 @@ def scene(job: Job) -> Scene:
     seed_everything(job.params(Base).seed)
     place = device(job.params(Runtime))
     info = load_info(job.input("prepare/dataset.json"))
-    judge = load_judge(job.input("judge/judge.json").parent, info).to(place)
-    arch_path, weights = job.input("distill/arch.json"), job.input("distill/weights.safetensors")
-    arch, net = load_generator(arch_path, weights)
+    arch_path = job.input("distill/arch.json")
+    arch, net = load_generator(arch_path, job.input(WEIGHTS["student"]))
     info.require_fit(arch.input_channels, arch.encoding, arch_path)
+    teacher_arch, teacher = load_generator(job.input("teacher/arch.json"), job.input(WEIGHTS["teacher"]))
     path = job.input("evaluate/evaluation.json")
     evaluation = read_json(path)
     try:
-        if evaluation["files"]["artifacts/distill/weights.safetensors"] != sha256(weights):
-            raise UserError(f"{path}: is of another student; run `dvc repro evaluate`")
+        for name, weights in WEIGHTS.items():
+            if evaluation["files"][f"artifacts/{weights}"] != sha256(job.input(weights)):
+                raise UserError(f"{path}: is of another {name}; run `dvc repro evaluate`")
         estimates = load_estimates(evaluation["models"], job.input("evaluate/resamples.safetensors"))
     except (KeyError, TypeError) as error:
         raise UserError(f"{path}: not what evaluate writes ({error!r}); run `dvc repro evaluate`") from None
-    return Scene(info, arch, net.eval(), judge, place, evaluation, estimates)
+    compared = (teacher_arch, teacher.to(place).eval())
+    return Scene(info, arch, net.eval(), compared, jury(job), place, evaluation, estimates)
+
+
+@functools.cache  # the plan and the run of one job look at the same one
+def jury(job: Job) -> Jury:
+    """Those who score. Raises UserError when one of them is missing, damaged, or of data with other classes."""
+    info, folder = load_info(job.input("prepare/dataset.json")), job.input("judge/judge.json").parent
+    return Jury(folder, job.params(Evaluate), job.params(Base).seed, info, device(job.params(Runtime)))
 
 
 def plan(job: Job) -> Plan:
@@ -93,12 +110,15 @@ def plan(job: Job) -> Plan:
         raise UserError(f"export.formats: needs {', '.join(missing)}, which is not installed; "
                         "`pip install understudy[export]`, or set export.formats: []")  # fmt: skip
     info = load_info(job.input("prepare/dataset.json"))
+    seconds = 10 + 0.03 * info.counts["test"]
+    named = jury(job).named_seconds(len(formats), real=False)
     return {
         "files": ", ".join(FILES[name] for name in formats),
         "calibration images": min(job.params(Export).calibration_images, info.counts["train"]),
         "test images": info.count_text("test"),
         "device": f"cpu, {threads()} threads",
-        "expected time": f"{10 + 0.03 * info.counts['test']:.0f} s at 64 px on one CPU core",
+        "expected time": f"{seconds:.0f} s at 64 px on one CPU core"
+        + (f", and {named:.0f} s for the networks that evaluate names (just timed)" if named else ""),
     }
 
 
@@ -140,21 +160,23 @@ def _exported(job: Job, ready: Scene) -> dict[str, Any]:
         print(f"export: int8: {share.convolutions} of {share.total} convolutions, {share.macs:.1%} of the MACs")
     # [N, H, W, 3] -> [N, 3, H, W]
     images = {name: torch.from_numpy(found).permute(0, 3, 1, 2).contiguous() for name, found in photos.items()}
-    scores = _scores(job, ready, pairs, images)
+    arch, net = ready.teacher
+    teacher = translate(net, pairs.inputs, arch.encoding, ready.info, ready.device, contextlib.nullcontext)
+    scores = {name: score.metrics for name, score in ready.jury.score(images, pairs, job.root, teacher).items()}
     student = ready.evaluation["models"]["student"]
     shown = show_inputs(pairs.inputs, ready.info)
     _time(job, own, translators, inputs[:1])
     return {
         "models": {
             name: {
-                **_plain(scores[name]),
+                **plain(scores[name]),
                 **{metric: student[metric] for metric in SHARED},
                 "file_mb": {"value": path.stat().st_size / 1e6},
             }
             for name, path in paths.items()
         },
         "differences": {
-            f"{name}_minus_{other}": _plain(differences(scores[name], estimates))
+            f"{name}_minus_{other}": plain(differences(scores[name], estimates))
             for name in paths
             for other, estimates in ready.estimates.items()
         },
@@ -182,14 +204,6 @@ def _write(job: Job, ready: Scene) -> dict[str, Path]:
     return paths
 
 
-def _scores(job: Job, ready: Scene, pairs: Split, images: Mapping[str, Tensor]) -> Mapping[str, Mapping[str, Estimate]]:
-    """Every file's metrics, on the resamples that evaluate drew. images: uint8 [N, 3, H, W] of the test inputs."""
-    kind, sizes = ready.info.kind, (len(pairs.inputs), len(pairs.photos))
-    drawn = resample(kind, *sizes, job.params(Evaluate).resamples, job.params(Base).seed)
-    scorer = Scorer(kind, observe_real(ready.judge, pairs), drawn)
-    return {name: scorer.score(observe(ready.judge, photos, pairs.inputs)) for name, photos in images.items()}
-
-
 def calibration(job: Job, info: DatasetInfo) -> np.ndarray:
     """Inputs of the training split to calibrate with, chosen by the seed: uint8 [N, H, W, ...], as `as_files`."""
     inputs, seed = load_split(job.input("prepare/train.zip"), info).inputs, job.params(Base).seed
@@ -209,10 +223,6 @@ def _time(job: Job, own: Translator, translators: Mapping[str, "OnnxTranslator"]
     times |= {name: latency_ms(translator, one, runs) for name, translator in translators.items()}
     files = {FILES[name]: sha256(job.root / FILES[name]) for name in translators}
     write_json(job.scratch / "latency.json", {"threads": threads(), "device": "cpu", "models": times, "files": files})
-
-
-def _plain(estimates: Mapping[str, Estimate]) -> dict[str, dict[str, float | int]]:
-    return {name: estimate.plain() for name, estimate in estimates.items()}
 
 
 if __name__ == "__main__":

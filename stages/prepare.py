@@ -35,12 +35,12 @@ def plan(job: Job) -> Plan:
         made["pairs"] = _by_split(counts(source, "input"))
     made["size"] = "{} x {} (height x width)".format(*params.size)
     if params.load_size:
-        made["size"] = "{}; training images {} x {}".format(made["size"], *params.load_size)
+        made["size"] = "{}; training images {} x {}, their photos at both".format(made["size"], *params.load_size)
     if source.kind == "labels":
         made["classes"] = ", ".join(source.classes.names)
     if source.instances:
         made["instances"] = "their edges, as one more channel of the input"
-    seconds = expected_seconds(source, params.load_size or params.size)
+    seconds = expected_seconds(source, params.size, params.load_size)
     return {**made, "expected time": f"{seconds:.0f} s (by its first images, just timed)"}
 
 

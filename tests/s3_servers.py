@@ -198,6 +198,14 @@ rgw thread pool size = 32
         return os.environ | {"CEPH_CONF": str(self._folder / "ceph.conf")}
 
 
+def use(monkeypatch: pytest.MonkeyPatch, server: Server, **changes: str) -> None:
+    """Let boto3 of this process know this server, and nothing else."""
+    for name in [name for name in os.environ if name.startswith("AWS_")]:
+        monkeypatch.delenv(name)
+    for name, value in (server.environment | changes).items():
+        monkeypatch.setenv(name, value)
+
+
 @contextlib.contextmanager
 def serving(kind: str, folder: Path) -> Iterator[Server]:
     """A server that runs within the block. Skips the test when there is none of its kind."""

@@ -6,7 +6,22 @@ import sys
 from collections.abc import Sequence
 from types import ModuleType
 
-from understudy.commands import clean, cost, gate, recipe, registry, report, run, summary, track, translate, watch
+from understudy.commands import (
+    clean,
+    cost,
+    fetch,
+    gate,
+    publish,
+    recipe,
+    registry,
+    report,
+    review,
+    run,
+    summary,
+    track,
+    translate,
+    watch,
+)
 from understudy.errors import BAD_INPUT, INTERRUPTED, UserError
 
 # In the order in which one meets them.
@@ -18,7 +33,10 @@ VERBS: dict[str, ModuleType] = {
     "summary": summary,
     "report": report,
     "gate": gate,
+    "review": review,
     "registry": registry,
+    "publish": publish,
+    "fetch": fetch,
     "translate": translate,
     "track": track,
     "clean": clean,
@@ -28,6 +46,7 @@ EPILOG = """\
 exit codes:
   0  done            1  a fault of understudy itself          3  the gate did not pass
   2  a parameter, a file or an argument is wrong              4  the verdict or the data cannot be used
+                                                              5  the committed results are stale
 
 `dvc repro` runs the stages alone; `understudy VERB --help` tells more about a verb."""
 

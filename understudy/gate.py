@@ -237,8 +237,6 @@ def _value(metric: Metric, model: str, evaluation: Mapping[str, Any]) -> float:
 
 
 def _why_missing(metric: Metric, model: str) -> str:
-    if model in FILES:
-        return "; docs/export.md tells what exported files are measured by"
     if by_inception(metric.name):
         return "; evaluate.inception in the parameters says which weights, resizes and references are scored"
     if by_segmentation(metric.name):
@@ -246,6 +244,8 @@ def _why_missing(metric: Metric, model: str) -> str:
             "; evaluate.segmentation in the parameters says by which network, and `python -m stages.evaluate "
             "--dry-run` what its metrics are called"
         )
+    if model in FILES:
+        return "; docs/export.md tells what exported files are measured by"
     return "" if metric in MEASURED else "; evaluate leaves a metric out when the test split is too small for it"
 
 

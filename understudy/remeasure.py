@@ -15,12 +15,9 @@ from understudy.data.prepared import load_info, load_split, show_inputs
 from understudy.errors import DATA_FAILED, UserError
 from understudy.files import sha256
 from understudy.gate import DATASET, JUDGE, TEST_SPLIT
-from understudy.metrics.bootstrap import resample
 from understudy.metrics.collapse import find_collapse
-from understudy.metrics.inception_scoring import InceptionScoring
-from understudy.metrics.judge import load_judge
-from understudy.metrics.score import Scorer, differences, observe, observe_real
-from understudy.metrics.segmentation_scoring import SegmentationScoring
+from understudy.metrics.jury import Jury
+from understudy.metrics.score import differences, plain
 from understudy.params.scoring import Scoring
 from understudy.runtime import device, seed_everything
 from understudy.train.validation import translate
@@ -54,14 +51,12 @@ def measure(root: Path, scoring: Scoring, students: Mapping[str, Files]) -> dict
 
     students: by name. Raises UserError when one is damaged, or takes other inputs than the data at hand.
     """
-    asked, seed = scoring.evaluate, scoring.base.seed
+    seed = scoring.base.seed
     seed_everything(seed)
     place = device(scoring.runtime)
     info = load_info(root / DATASET)
-    judge = load_judge((root / JUDGE).parent, info).to(place)
+    jury = Jury((root / JUDGE).parent, scoring.evaluate, seed, info, place)
     pairs = load_split(root / TEST_SPLIT, info)
-    drawn = resample(info.kind, len(pairs.inputs), len(pairs.photos), asked.resamples, seed)
-    scorer = Scorer(info.kind, observe_real(judge, pairs), drawn)
     photos, costs = {}, {}
     for name, student in students.items():
         theirs = load_info(student.dataset)
@@ -73,33 +68,20 @@ def measure(root: Path, scoring: Scoring, students: Mapping[str, Files]) -> dict
         counted = cost(arch)
         costs[name] = {"macs_true_g": counted.macs_true / 1e9, "macs_legacy_g": counted.macs_legacy / 1e9,
                        "params_m": counted.params / 1e6}  # fmt: skip
-    scores = {name: scorer.score(observe(judge, images, pairs.inputs)) for name, images in photos.items()}
-    if asked.segmentation is not None:
-        for name, found in SegmentationScoring(asked.segmentation, info).score(photos, pairs, drawn.inputs).items():
-            scores[name] |= found
-    if asked.inception is not None:
-        inception = InceptionScoring(asked.inception, place)
-        cache = root / ".understudy/cache"
-        for name, found in inception.score(photos, (root / TEST_SPLIT).parent, info, cache, drawn).items():
-            scores[name] |= found
+    scores = {name: score.metrics for name, score in jury.score(photos, pairs, root).items()}
     shown = show_inputs(pairs.inputs, info)
     first, *others = students
     return {
         "told": TOLD,
         "kind": info.kind,
-        "feature_dims": judge.dims,
+        "feature_dims": jury.judge.dims,
         "models": {
             name: {
-                **{metric: found.plain() for metric, found in scores[name].items()},
+                **plain(scores[name]),
                 **{metric: {"value": value} for metric, value in costs[name].items()},
             }
             for name in students
         },
-        "differences": {
-            f"{first}_minus_{other}": {
-                metric: found.plain() for metric, found in differences(scores[first], scores[other]).items()
-            }
-            for other in others
-        },
+        "differences": {f"{first}_minus_{other}": plain(differences(scores[first], scores[other])) for other in others},
         "collapse": {name: find_collapse(images, shown, pairs.photos, info.kind) for name, images in photos.items()},
     }

@@ -22,7 +22,7 @@ from understudy.data.prepared import load_info, load_split
 from understudy.errors import UserError
 from understudy.files import read_json, write_json
 from understudy.gate import judge
-from understudy.metrics import inception_scoring
+from understudy.metrics import inception_scoring, jury
 from understudy.metrics.judge import build_judge, save_judge
 from understudy.metrics.protocol import JUDGED, JUDGES, READINGS
 from understudy.metrics.segmenter import Segmenter
@@ -134,11 +134,11 @@ def test_every_model_is_scored_by_inception(with_inception, monkeypatch, capsys)
 
 
 def test_without_weights_inception_is_not_even_built(job, monkeypatch):
-    monkeypatch.setattr(evaluate, "InceptionScoring", None)
+    monkeypatch.setattr(jury, "InceptionScoring", None)
     evaluate.run(job)
     found = read_json(job.output("evaluate/evaluation.json"))
     assert not any("inception" in metric for model in found["models"].values() for metric in model)
-    assert "artifacts/prepare/train.zip" not in found["files"] and not (job.root / evaluate.CACHE).exists()
+    assert "artifacts/prepare/train.zip" not in found["files"] and not (job.root / jury.CACHE).exists()
 
 
 def test_wrong_weights_stop_the_plan(with_inception):

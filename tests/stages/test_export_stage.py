@@ -1,13 +1,17 @@
 """The export stage on a tiny run: what it writes, and what it refuses without leaving anything behind."""
 
 import dataclasses
+import hashlib
 import io
 import zipfile
 
 import numpy as np
+import onnx_segmentation
 import pytest
 import test_evaluate
+import torch
 from PIL import Image
+from torch import Tensor
 
 from stages import evaluate, export
 from understudy.data.prepared import load_info, load_split
@@ -15,10 +19,13 @@ from understudy.errors import DATA_FAILED, UserError
 from understudy.export import parity
 from understudy.export.record import FILES, RECORD, read_record
 from understudy.files import read_json, sha256, write_json
-from understudy.gate import EVALUATION
-from understudy.metrics import protocol
-from understudy.metrics.protocol import MIOU
+from understudy.gate import EVALUATION, judge, read_evaluation
+from understudy.metrics import inception_scoring, protocol
+from understudy.metrics.protocol import L1_TO_TEACHER, MIOU
+from understudy.metrics.segmentation_network import SegmentationNetwork
+from understudy.params.evaluate import Evaluate, Inception
 from understudy.params.export import Export
+from understudy.params.gate import Gate
 from understudy.stage import Job, main
 
 KID = protocol.KID["labels"]
@@ -95,10 +102,70 @@ def test_a_file_that_is_not_the_student_fails_the_stage_and_stays_nowhere(ready,
     assert list((ready.root / "artifacts/export").iterdir()) == []
 
 
-def test_another_student_than_the_evaluated_one_is_named(ready):
-    test_evaluate.network(ready.root / "artifacts/distill", 3)
-    with pytest.raises(UserError, match=r"evaluation\.json: is of another student; run `dvc repro evaluate`"):
+@pytest.mark.parametrize(("name", "stage"), [("student", "distill"), ("teacher", "teacher")])
+def test_another_network_than_the_evaluated_one_is_named(name, stage, ready):
+    test_evaluate.network(ready.root / f"artifacts/{stage}", 3)
+    with pytest.raises(UserError, match=rf"evaluation\.json: is of another {name}; run `dvc repro evaluate`"):
         export.run(ready)
+
+
+@pytest.fixture
+def looked(monkeypatch) -> list[tuple[str, Tensor]]:
+    """A stand-in of Inception, whose features are an image's mean colours; every look at images, and by whom."""
+    seen: list[tuple[str, Tensor]] = []
+
+    def features(net, photos, how):
+        seen.append(("inception", photos))
+        return [photos.float().flatten(2).mean(2)]  # [N, 3]
+
+    monkeypatch.setattr(inception_scoring, "load_inception", lambda data, where: torch.nn.Identity())
+    monkeypatch.setattr(inception_scoring, "features", features)
+    see = SegmentationNetwork.see
+    monkeypatch.setattr(
+        SegmentationNetwork, "see", lambda net, photos: seen.append(("onnx", photos)) or see(net, photos)
+    )
+    return seen
+
+
+def test_a_file_is_scored_by_all_that_the_student_is_and_judged_by_it(job, looked):
+    path = onnx_segmentation.channels(job.root / "net.onnx")
+    (job.root / "weights.pth").write_bytes(b"")
+    digest = hashlib.sha256(b"").hexdigest()
+    inception = Inception(str(job.root / "weights.pth"), digest, ("bilinear299",), ("test", "train_test"))
+    asked = Evaluate(40, 2, inception, onnx_segmentation.asked(path))
+    job = dataclasses.replace(job, sections=job.sections | {Evaluate: asked})
+    evaluate.run(job)
+    ready = asking_for(job, "onnx")
+    assert "for the networks that evaluate names (just timed)" in export.plan(ready)["expected time"]
+    looked.clear()
+    export.run(ready)
+    assert [who for who, _ in looked] == ["onnx", "inception"] and torch.equal(looked[0][1], looked[1][1])
+
+    evaluation, digest = read_evaluation(job.root)
+    record = read_record(job.root, digest)
+    student, found = evaluation["models"]["student"], record["models"]["onnx"]
+    assert set(found) == set(student) - {"peak_activation_mb"}
+    for other in ("teacher", "baseline"):
+        assert set(record["differences"][f"onnx_minus_{other}"]) == set(
+            evaluation["differences"][f"student_minus_{other}"]
+        )
+    named = [name for name in found if "_inception" in name or "_onnx" in name]
+    assert len(named) == 5 and {*named, L1_TO_TEACHER} <= set(record["differences"]["onnx_minus_student"])
+    for name in (*named, L1_TO_TEACHER):
+        assert found[name]["value"] == pytest.approx(student[name]["value"], abs=0.02, rel=0.02)
+        assert found[name]["low"] <= found[name]["high"] and found[name]["n"] == 5
+
+    (distance,) = (name for name in named if name.endswith("_train_test"))
+    (miou,) = (name for name in named if name.startswith("miou"))
+    least = found[distance]["value"]
+    for bound, outcome in ((least * 1.01, True), (least * 0.99, False)):
+        policy = {distance: {"max": bound}, miou: {"min": 0.0, "max_worse_than_baseline": 1.0}}
+        verdict = judge(Gate.parse(policy, "params.yaml: gate"), evaluation, digest, record).exports["onnx"]
+        rules = {(rule.metric, rule.rule): rule for rule in verdict.rules}
+        assert rules[distance, "max"].outcome == ("passed" if outcome else "failed")
+        assert "export.json: models.onnx." in rules[distance, "max"].message
+        assert rules[miou, "min"].outcome == rules[miou, "max_worse_than_baseline"].outcome == "passed"
+        assert rules[miou, "max_worse_than_baseline"].interval is not None
 
 
 def test_without_onnx_the_plan_says_what_to_do(ready, monkeypatch):

@@ -7,6 +7,7 @@ import pytest
 import torch
 import yaml
 from public_layout import Resnet
+from shrunk import legacy_macs
 from three_kinds import write_prepared
 
 from stages import baseline, distill, evaluate, gate, judge, prune, teacher
@@ -45,7 +46,7 @@ def parameters(path):
     }  # fmt: skip
     values["student"]["lambda_recon"] = 0.0
     values["student"]["schedule"] |= schedule
-    values["prune"] |= {"macs_budget_g": BUDGET / 1e9, "convention": "legacy", "min_width": 2}
+    values["prune"] |= {"budget": legacy_macs(BUDGET), "min_width": 2}
     values["distill"]["discriminator"] = "fresh"
     values["evaluate"] |= {"resamples": 40, "latency_runs": 2}
     values["gate"] = {JUDGED: {"min": 0.0}, "macs_legacy_g": {"max": BUDGET / 1e9}}

@@ -59,21 +59,24 @@ def test_it_costs_what_its_header_says(path):
     assert cost(teacher).macs_true / 1e9 == pytest.approx(float(stated["true"]), rel=0.005)
     prune, policy = params[Prune], params[Gate].policy
     if stated["most"]:  # what pruning is given, and what the gate makes sure of where it counts in the other way
-        for convention, most in (("legacy", stated["student"]), ("true", stated["student_true"])):
-            if most:
-                of_prune = prune.convention == convention
-                assert float(most) == (prune.macs_budget_g if of_prune else policy[f"macs_{convention}_g"]["max"])
+        given = {
+            f"{name}_g": policy[f"{name}_g"]["max"] for name in ("macs_legacy", "macs_true") if f"{name}_g" in policy
+        }
+        given |= prune.budget.given
+        for name, most in (("macs_legacy_g", stated["student"]), ("macs_true_g", stated["student_true"])):
+            assert most is None or float(most) == given[name]
         return
-    assert prune.method == "uniform" and prune.convention == "legacy"  # whatever the scores
+    counted, budget = prune.budget.counted
+    assert prune.method == "uniform" and counted == "macs_legacy"  # whatever the scores
     scores = {name: np.arange(group.width, dtype=np.float32) for name, group in teacher.groups().items()}
-    student = uniform.select(teacher, scores, prune.macs_budget_g * 1e9, "legacy", prune.min_width).cost
+    student = uniform.select(teacher, scores, budget, counted, prune.min_width).cost
     assert student.macs_legacy / 1e9 == pytest.approx(float(stated["student"]), rel=0.005)
     assert student.macs_true / 1e9 == pytest.approx(float(stated["student_true"]), rel=0.005)
 
 
 @recipes(*OF_CAT)
 def test_a_student_of_cat_is_pruned_as_the_paper_counts(path):
-    assert load_all(path)[Prune].convention == "legacy"
+    assert load_all(path)[Prune].budget.counted[0] == "macs_legacy"
 
 
 @recipes(*SMALL)

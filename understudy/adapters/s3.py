@@ -1,8 +1,7 @@
 """S3 -> a copy here: `python -m understudy.adapters.s3 s3://BUCKET[/PREFIX or KEY] FOLDER`.
 
-Prints the copy's path, or the reason why there is none, and tells its progress on stderr. Endpoint, region and
-credentials are boto3's own business (AWS_ENDPOINT_URL, AWS_PROFILE, AWS_ACCESS_KEY_ID, roles, ~/.aws); none of them is
-a parameter. It takes the permissions s3:ListBucket and s3:GetObject.
+Prints the copy's path, or the reason why there is none, and tells its progress on stderr. It takes the permissions
+s3:ListBucket and s3:GetObject.
 """
 
 import argparse
@@ -17,6 +16,7 @@ from threading import Event
 from typing import TYPE_CHECKING, Any
 
 from understudy import locks
+from understudy.adapters.s3_client import WORKERS, connect, explained, listed
 from understudy.data.mirror import Mirror, Remote, placed
 from understudy.errors import OK, UserError
 from understudy.orphans import end_with_parent
@@ -24,10 +24,8 @@ from understudy.orphans import end_with_parent
 if TYPE_CHECKING:
     from understudy.adapters.s3_object import Received
 
-WORKERS = 16  # objects at a time: small ones are bound by the way there and back
+NEEDS = "s3:ListBucket on the bucket and s3:GetObject on its objects"
 REPORT_EVERY = 2.0  # seconds
-REFUSED = ("InvalidAccessKeyId", "SignatureDoesNotMatch", "ExpiredToken", "InvalidToken", "RequestTimeTooSkewed")
-DENIED = ("AccessDenied", "AllAccessDisabled", "403")
 
 
 def fetch(source: str, folder: Path) -> Path:
@@ -36,67 +34,35 @@ def fetch(source: str, folder: Path) -> Path:
     What is here already and unchanged is not fetched again; what a kill left half-fetched is gone on with. Raises
     UserError of one line that says what to mend; then every file that has its own name is whole all the same.
     """
-    try:
-        from botocore.exceptions import BotoCoreError, ClientError
-    except ImportError:
-        raise UserError(f"prepare.source: {source}: needs boto3: pip install 'understudy[ops]'") from None
+    where = f"prepare.source: {source}"
     bucket, _, key = source.removeprefix("s3://").partition("/")
     name = key.rstrip("/").rpartition("/")[2] or bucket
     if not bucket or name in (".", ".."):
-        raise UserError(f"prepare.source: {source}: expected s3://BUCKET/PREFIX or s3://BUCKET/KEY")
+        raise UserError(f"{where}: expected s3://BUCKET/PREFIX or s3://BUCKET/KEY")
     place = folder / sha256(source.rstrip("/").encode()).hexdigest()[:16]
-    with locks.held(place / "lock"):  # a dry run beside the stage
+    with explained(where, NEEDS), locks.held(place / "lock"):  # a dry run beside the stage
         try:
-            try:
-                client = connect()
-            except ValueError as error:
-                raise UserError(f"prepare.source: {source}: AWS_ENDPOINT_URL or AWS_MAX_ATTEMPTS: {error}") from error
+            client = connect(where)
             single = bool(key) and _first(client, bucket, key) == key and not key.endswith("/")
             prefix = key.rpartition("/")[0] if single else key.rstrip("/")
             prefix += "/" if prefix else ""
-            listed = _listed(client, bucket, key if single else prefix)
-            files = placed([remote for remote in listed if not single or remote.key == key], prefix, source)
+            found = listed(client, bucket, key if single else prefix)
+            files = placed([remote for remote in found if not single or remote.key == key], prefix, where)
             if not files:
-                raise UserError(f"prepare.source: {source}: no such object, and none below it")
+                raise UserError(f"{where}: no such object, and none below it")
             mirror = Mirror(place, name, single)
             mirror.prune(files)
-            _fetch(client, bucket, files, mirror, source)
+            bring(client, bucket, files, mirror, where)
             mirror.finish(files)
-        except (ClientError, BotoCoreError) as error:
-            raise UserError(f"prepare.source: {source}: {_explained(error)}") from error
         except OSError as error:
-            raise UserError(f"prepare.source: {source}: its copy cannot be written: {error}") from error
+            raise UserError(f"{where}: its copy cannot be written: {error}") from error
     return mirror.root
-
-
-def connect() -> Any:
-    """A client that retries by itself, with exponential backoff; AWS_MAX_ATTEMPTS says how often."""
-    import boto3
-    from botocore.config import Config
-
-    config = Config(
-        retries={"mode": "standard"}, max_pool_connections=WORKERS, connect_timeout=10, read_timeout=60,
-        # Of a range some servers give the checksum of the whole, which botocore would miss in it; s3_object compares.
-        response_checksum_validation="when_required",
-    )  # fmt: skip
-    return boto3.Session().client("s3", config=config)  # not the global one, which keeps the first credentials it saw
 
 
 def _first(client: Any, bucket: str, start: str) -> str | None:
     """The first key that begins so: where an object of that very name exists, that is it."""
-    listed = client.list_objects_v2(Bucket=bucket, Prefix=start, MaxKeys=1).get("Contents", [])
-    return listed[0]["Key"] if listed else None
-
-
-def _listed(client: Any, bucket: str, prefix: str) -> list[Remote]:
-    """Every object whose key begins so; the empty ones that stand for folders are left out."""
-    pages = client.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix)
-    return [
-        Remote(entry["Key"], entry["ETag"].strip('"'), entry["Size"])
-        for page in pages
-        for entry in page.get("Contents", [])
-        if entry["Size"] or not entry["Key"].endswith("/")
-    ]
+    found = client.list_objects_v2(Bucket=bucket, Prefix=start, MaxKeys=1).get("Contents", [])
+    return found[0]["Key"] if found else None
 
 
 def _here(part: Path) -> int:
@@ -104,14 +70,14 @@ def _here(part: Path) -> int:
     return part.stat().st_size if part.exists() else 0
 
 
-def _fetch(client: Any, bucket: str, files: dict[str, Remote], mirror: Mirror, source: str) -> None:
-    """Fetch what is missing, several objects at a time; the first that fails stops the others."""
+def bring(client: Any, bucket: str, files: dict[str, Remote], mirror: Mirror, where: str) -> None:
+    """Fetch what the mirror misses, several objects at a time; the first that fails stops the others."""
     from understudy.adapters.s3_object import receive
 
     missing = mirror.missing(files)
     size = sum(remote.size - _here(mirror.part(path, remote)) for path, remote in missing.items())
     if size > (free := shutil.disk_usage(mirror.root.parent).free):
-        raise UserError(f"prepare.source: {source}: {size / 1e6:,.0f} MB to fetch, {free / 1e6:,.0f} MB free here")
+        raise UserError(f"{where}: {size / 1e6:,.0f} MB to fetch, {free / 1e6:,.0f} MB free here")
     stop, progress = Event(), _Progress(len(files), len(missing), size)
 
     def one(path: str, remote: Remote) -> None:
@@ -159,24 +125,6 @@ class _Progress:
     def _print(self) -> None:
         kept = f" ({self._resumed / 1e6:,.1f} MB more were here from an earlier try)" if self._resumed else ""
         print(f"s3: {self._here}/{self._files} objects, fetched {self._bytes / 1e6:,.1f} MB{kept}", file=sys.stderr)
-
-
-def _explained(error: Any) -> str:
-    """What boto3's error means to whoever gave the address, in one line."""
-    from botocore import exceptions
-
-    code = str(getattr(error, "response", {}).get("Error", {}).get("Code", ""))
-    if code == "NoSuchBucket":
-        return "no such bucket at this endpoint (AWS_ENDPOINT_URL)"
-    if code in REFUSED:
-        return f"the credentials are refused ({code}); boto3 takes them from AWS_ACCESS_KEY_ID, AWS_PROFILE or ~/.aws"
-    if code in DENIED:
-        return f"access denied ({code}): it takes s3:ListBucket on the bucket and s3:GetObject on its objects"
-    if isinstance(error, exceptions.NoCredentialsError | exceptions.PartialCredentialsError):
-        return "no credentials; boto3 takes them from AWS_ACCESS_KEY_ID, AWS_PROFILE or ~/.aws"
-    if isinstance(error, exceptions.HTTPClientError | exceptions.ConnectionError):
-        return f"the server cannot be reached or stopped answering: {error}"
-    return " ".join(str(error).split())
 
 
 def main() -> int:

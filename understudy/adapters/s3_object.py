@@ -16,6 +16,7 @@ from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError, Inc
 from botocore.exceptions import ConnectionError as Unconnected
 from urllib3.exceptions import HTTPError
 
+from understudy.adapters.s3_client import code
 from understudy.data.mirror import Remote
 from understudy.errors import UserError
 
@@ -54,9 +55,7 @@ def receive(client: Any, bucket: str, remote: Remote, part: Path, stop: Event) -
             return Received(bytes_now, resumed)
         part.unlink()
         resumed = 0
-    raise UserError(
-        f"prepare.source: s3://{bucket}/{remote.key}: twice arrived with another checksum than the server's"
-    )
+    raise UserError(f"s3://{bucket}/{remote.key}: twice arrived with another checksum than the server's")
 
 
 def _complete(client: Any, bucket: str, remote: Remote, part: Path, stop: Event) -> int:
@@ -77,7 +76,7 @@ def _complete(client: Any, bucket: str, remote: Remote, part: Path, stop: Event)
                 pauses = iter(PAUSES)
         except (*CUT, ClientError) as error:
             if isinstance(error, ClientError) and not _is_passing(error):
-                raise _changed(bucket, remote) if _code(error) in ("412", "PreconditionFailed") else error from error
+                raise _changed(bucket, remote) if code(error) in ("412", "PreconditionFailed") else error from error
             pause = next(pauses, None)
             if pause is None:
                 if isinstance(error, BotoCoreError | ClientError):
@@ -114,7 +113,8 @@ def _is_whole(client: Any, bucket: str, remote: Remote, part: Path) -> bool:
     about = client.head_object(Bucket=bucket, Key=remote.key, ChecksumMode="ENABLED")
     if about["ETag"].strip('"') != remote.version:
         raise _changed(bucket, remote)
-    if about.get("ChecksumType", "FULL_OBJECT") == "FULL_OBJECT":
+    of_pieces = "-" in remote.version  # a server that does not tell of what means the pieces' checksums
+    if about.get("ChecksumType", "COMPOSITE" if of_pieces else "FULL_OBJECT") == "FULL_OBJECT":
         for kind in ("sha256", "sha1", "crc32"):
             if given := about.get(f"Checksum{kind.upper()}"):
                 return "-" in given or _digest(part, kind) == base64.b64decode(given)
@@ -132,15 +132,11 @@ def _digest(path: Path, kind: str) -> bytes:
         return hashlib.file_digest(stream, lambda: hashlib.new(kind, usedforsecurity=False)).digest()
 
 
-def _code(error: ClientError) -> str:
-    return str(error.response.get("Error", {}).get("Code", ""))
-
-
 def _is_passing(error: ClientError) -> bool:
     """Whether the server may well answer otherwise in a while."""
     status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
-    return status >= 500 or _code(error) in ("SlowDown", "RequestTimeout")
+    return status >= 500 or code(error) in ("SlowDown", "RequestTimeout")
 
 
 def _changed(bucket: str, remote: Remote) -> UserError:
-    return UserError(f"prepare.source: s3://{bucket}/{remote.key}: changed while it was being fetched; run it again")
+    return UserError(f"s3://{bucket}/{remote.key}: changed while it was being fetched; run it again")

@@ -11,7 +11,7 @@ from understudy.files import read_json, sha256
 from understudy.stage import Job
 
 RESULT = "check/result.json"
-# The manifest holds a hash of every pair, so these two stand for all of the data.
+# The manifest holds a hash of every pair, so these two stand for all that is trained on.
 MARKED = ("prepare/manifest.csv", "prepare/dataset.json")
 
 

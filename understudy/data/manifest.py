@@ -27,7 +27,7 @@ class Row:
     with its edges where it has them. brightness,
     red, green, blue: means of the photo, and contrast its standard deviation, in [0, 1]. dhash: difference hash, 16 hex
     digits. classes: ids that occur in the label map, separated by spaces. What is about a label map is empty where
-    there is none.
+    there is none. Training photos that are kept at another size for metrics have no row of their own.
     """
 
     name: str

@@ -103,10 +103,11 @@ class Mirror:
         return found
 
 
-def placed(files: Iterable[Remote], prefix: str, source: str) -> dict[str, Remote]:
+def placed(files: Iterable[Remote], prefix: str, where: str) -> dict[str, Remote]:
     """The files by their path in a copy: the key without `prefix`.
 
-    Raises UserError that lists every key that is no path within a folder, or that would have to be file and folder.
+    where: the source, for messages. Raises UserError that lists every key that is no path within a folder, or that
+    would have to be file and folder.
     """
     found = {remote.key.removeprefix(prefix): remote for remote in files}
     folders = {parent.as_posix() for path in found for parent in PurePosixPath(path).parents}
@@ -120,5 +121,5 @@ def placed(files: Iterable[Remote], prefix: str, source: str) -> dict[str, Remot
             problems.append(f"{prefix}{path}: is a file and a folder")
     if problems:
         count = f"{len(problems)} key{'s' if len(problems) > 1 else ''} that cannot be files here, nothing was fetched"
-        raise UserError("\n  ".join([f"prepare.source: {source}: {count}", *problems]))
+        raise UserError("\n  ".join([f"{where}: {count}", *problems]))
     return found

@@ -2,7 +2,7 @@
 
 import io
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -10,11 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from understudy.data.archive import write_archive
+from understudy.data.archive import ArchiveWriter, write_archive
 from understudy.data.drawn import DrawnSet
 from understudy.data.ingest import FileSet
 from understudy.data.manifest import Row, describe, write_manifest
-from understudy.data.prepared import EDGES_DARKER, SCHEMA
+from understudy.data.prepared import EDGES_DARKER, REFERENCE, SCHEMA
 from understudy.data.published import is_published, open_published
 from understudy.data.source import BadItem, Classes, Item, Source, Wanted
 from understudy.data.terms import SIDES, SPLITS, Side
@@ -46,13 +46,14 @@ def prepare(
 ) -> None:
     """Write {train,val,test}.zip, manifest.csv, dataset.json and samples.png into `folder`.
 
-    size: height and width that images are brought to; load_size: those of the training split, None for the same.
+    size: height and width that images are brought to; load_size: those of the training split, None for the same. With
+    it train.zip holds the photos at `size` as well, for metrics: no network is trained on them.
     progress: called with items done and items in all.
     Raises UserError that lists every bad file with its reason; then nothing has been written.
     """
     problems = list(source.problems)
     items = {split: source.items(split) for split in SPLITS}
-    total = sum(map(len, items.values()))
+    total = _readings(source, load_size)
     shown = {side: _spread(items["train"], side) for side in SIDES}
     done = 0
     rows: list[Row] = []
@@ -72,6 +73,11 @@ def prepare(
                 rows += describe(item.name, split, example, source.classes.licence)
                 done += 1
                 progress(done, total)
+            if split == "train" and load_size and not problems:
+                for found in _reference(archive, source, size):
+                    problems += found
+                    done += 1
+                    progress(done, total)
         if problems:
             count = f"{len(problems)} problem{'s' if len(problems) > 1 else ''}"
             raise UserError("\n  ".join([f"prepare.source: {source.name}: {count}, nothing was written", *problems]))
@@ -98,7 +104,28 @@ def prepare(
     )
 
 
-def expected_seconds(source: Source, size: tuple[int, int]) -> float:
+def _reference(archive: ArchiveWriter, source: Source, size: tuple[int, int]) -> Iterator[Sequence[str]]:
+    """Add the training photos at `size`, made of the originals as other splits' are. Gives each item's problems.
+
+    A photo that comes to `size` by way of a larger one is softer: a metric that takes both kinds for real ones would
+    tell them apart.
+    """
+    for item, example in zip(source.items("train"), source.load("train", size), strict=True):
+        if isinstance(example, BadItem):  # the larger one could be read a moment ago
+            yield example.problems
+            continue
+        if "photo" in example:
+            archive.add(f"{REFERENCE}/{item.name}.png", _png(example["photo"].pixels))
+        yield ()
+
+
+def _readings(source: Source, load_size: tuple[int, int] | None) -> int:
+    """How many items are read in all: those of a training split that is stored larger twice."""
+    once = sum(len(source.items(split)) for split in SPLITS)
+    return once + (len(source.items("train")) if load_size else 0)
+
+
+def expected_seconds(source: Source, size: tuple[int, int], load_size: tuple[int, int] | None) -> float:
     """How long `prepare` will take, by the first items, which are read as it reads them and thrown away."""
     reading, writing, timed = 0.0, 0.0, source.items("train")[: TIMED + 1]
     for index, item in enumerate(timed):
@@ -106,7 +133,7 @@ def expected_seconds(source: Source, size: tuple[int, int]) -> float:
             reading, writing = 0.0, 0.0
         start = time.perf_counter()
         try:
-            example = source.read("train", item, size)
+            example = source.read("train", item, load_size or size)
         except BadItem:  # prepare says why
             continue
         read = time.perf_counter()
@@ -114,8 +141,7 @@ def expected_seconds(source: Source, size: tuple[int, int]) -> float:
         for picture in example.values():
             _png(picture.pixels)
         reading, writing = reading + read - start, writing + time.perf_counter() - read
-    total = sum(len(source.items(split)) for split in SPLITS)
-    return total * (reading / source.workers + writing) / max(len(timed) - 1, 1)
+    return _readings(source, load_size) * (reading / source.workers + writing) / max(len(timed) - 1, 1)
 
 
 def _spread(items: Sequence[Item], side: Side) -> set[Item]:

@@ -6,7 +6,8 @@ take 20 MB, and the 2,975 pairs of Cityscapes at 256 px take 780 MB.
 
 import io
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ from understudy.errors import UserError
 from understudy.files import read_json
 
 SCHEMA = 2  # 1 knew label maps alone
+REFERENCE = "reference"  # the folder of a training split's photos at `size`, where the split is stored larger
 EDGES_DARKER = 3  # by how much, where an edge is shown in the colour of its class
 
 
@@ -33,7 +35,8 @@ class DatasetInfo:
     classes, palette: a name and an RGB colour (0-255) by class index; none where inputs are photos.
     ignore: the class that metrics leave out, or None. counts: inputs by split; photo_counts: photos, where
     they are no pairs and may be more or fewer, else None. load_size: of the training split, where it is stored larger
-    and steps see windows of `size`, else None. edges: whether label maps come with the edges of instances (edges.py).
+    and steps see windows of `size` (`load_photos` has its photos at `size`), else None. edges: whether label maps come
+    with the edges of instances (edges.py).
     """
 
     name: str
@@ -143,25 +146,52 @@ class Split:
 def load_split(path: Path, info: DatasetInfo) -> Split:
     """Decode a prepared split, sorted by name. Raises UserError when the archive is missing or damaged."""
     mode = {(): "L", (2,): "LA", (3,): "RGB"}[info.planes]
+    with _opened(path) as archive:
+        names, targets = _names(archive, "input"), _names(archive, "photo")
+        if info.kind != "unpaired" and (alone := sorted(set(names) ^ set(targets))):
+            raise ValueError(f"{alone[0]} is no pair")
+        inputs = [_decode(archive, f"input/{name}", mode) for name in names]  # each [H, W, ...]
+        photos = [_decode(archive, f"photo/{name}", "RGB") for name in targets]  # each [H, W, 3]
+        if len({image.shape[:2] for image in (*inputs, *photos)}) > 1:
+            raise ValueError("its images are not of one size")
+    if not inputs or not photos:
+        raise UserError(f"{path}: holds no {'photo' if inputs else 'input'}; run `dvc repro prepare`")
+    return Split(tuple(Path(name).stem for name in names), _stack(inputs), _stack(photos))
+
+
+def load_photos(path: Path, info: DatasetInfo) -> Tensor:
+    """A split's photos at `info.size`, by which metrics know real ones: uint8 [M, 3, H, W], sorted by name.
+
+    Of a training split that is stored larger these are made of the same originals, by the same resize as the photos of
+    other splits. Raises UserError as `load_split` does, and when the archive lacks them.
+    """
+    with _opened(path) as archive:
+        stored, kept = _names(archive, "photo"), _names(archive, REFERENCE)
+        if kept and kept != stored:
+            raise ValueError(f"{REFERENCE}/ has not the names that photo/ has")
+        photos = [_decode(archive, f"{REFERENCE if kept else 'photo'}/{name}", "RGB") for name in stored]
+    if not photos or any(photo.shape[:2] != info.size for photo in photos):
+        wanted = "{} x {}".format(*info.size)
+        raise UserError(f"{path}: holds no photos of {wanted}, which metrics compare with; run `dvc repro prepare`")
+    return _stack(photos)
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[zipfile.ZipFile]:
+    """A prepared split. Raises UserError when it is missing, or for whatever tells the block that it is damaged."""
     try:
         with zipfile.ZipFile(path) as archive:
-            entries = sorted(archive.namelist())
-            names = [entry.removeprefix("input/") for entry in entries if entry.startswith("input/")]
-            targets = [entry.removeprefix("photo/") for entry in entries if entry.startswith("photo/")]
-            if info.kind != "unpaired" and (alone := sorted(set(names) ^ set(targets))):
-                raise ValueError(f"{alone[0]} is no pair")
-            inputs = [_decode(archive, f"input/{name}", mode) for name in names]  # each [H, W, ...]
-            photos = [_decode(archive, f"photo/{name}", "RGB") for name in targets]  # each [H, W, 3]
-            if len({image.shape[:2] for image in (*inputs, *photos)}) > 1:
-                raise ValueError("its images are not of one size")
+            yield archive
     except FileNotFoundError:
         raise UserError(f"{path}: no such split; `dvc repro prepare` makes it") from None
     # zipfile reads a spoilt header as a method it lacks or as encryption: RuntimeError.
     except (zipfile.BadZipFile, KeyError, OSError, EOFError, ValueError, RuntimeError) as error:
         raise UserError(f"{path}: damaged ({error}); remove it and run `dvc repro prepare`") from error
-    if not inputs or not photos:
-        raise UserError(f"{path}: holds no {'photo' if inputs else 'input'}; run `dvc repro prepare`")
-    return Split(tuple(Path(name).stem for name in names), _stack(inputs), _stack(photos))
+
+
+def _names(archive: zipfile.ZipFile, folder: str) -> list[str]:
+    """Of the images in one folder of it, sorted."""
+    return sorted(entry.removeprefix(f"{folder}/") for entry in archive.namelist() if entry.startswith(f"{folder}/"))
 
 
 def _stack(images: list[np.ndarray]) -> Tensor:

@@ -17,7 +17,6 @@ from torch.nn import functional as F
 from understudy.metrics.protocol import Resize
 
 SIDE = 299  # pixels, of Inception's input
-BATCH = 16  # images resized at once: a matter of memory alone
 
 
 def resize(photos: Tensor, how: Resize) -> Tensor:
@@ -25,14 +24,6 @@ def resize(photos: Tensor, how: Resize) -> Tensor:
     if photos.dtype != torch.uint8 or photos.dim() != 4 or photos.shape[1] != 3:
         raise ValueError(f"expected uint8 [N, 3, H, W], found {photos.dtype} {list(photos.shape)}")
     return _RESIZES[how](photos.float())
-
-
-def at_size(photos: Tensor, size: tuple[int, int]) -> Tensor:
-    """Photos uint8 [N, 3, H, W] brought to the size of the test split: of a training split that is stored larger."""
-    if photos.shape[-2:] == size:
-        return photos
-    resized = [F.interpolate(part.float(), size, mode="bicubic", antialias=True) for part in photos.split(BATCH)]
-    return torch.cat([part.round().clamp(0, 255).to(torch.uint8) for part in resized])
 
 
 def _bilinear(photos: Tensor) -> Tensor:

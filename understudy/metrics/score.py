@@ -209,3 +209,8 @@ def difference(first: Estimate, second: Estimate) -> Estimate:
 def differences(first: Mapping[str, Estimate], second: Mapping[str, Estimate]) -> dict[str, Estimate]:
     """`difference` for every metric that both models have."""
     return {name: difference(estimate, second[name]) for name, estimate in first.items() if name in second}
+
+
+def plain(estimates: Mapping[str, Estimate]) -> dict[str, dict[str, float | int]]:
+    """Each of them for JSON."""
+    return {name: estimate.plain() for name, estimate in estimates.items()}

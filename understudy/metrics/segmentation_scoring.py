@@ -49,13 +49,13 @@ class SegmentationScoring:
         return tuple(segmentation_metric(statistic, network, asked.size, labels) for statistic in STATISTICS)
 
     def seconds(self, models: int) -> float:
-        """What scoring so many models and the real photos will take at the prepared size, by a few blank photos."""
+        """What scoring so many models will take at the prepared size, by a few blank photos; real ones count as one."""
         info = self._info
         photos = torch.zeros(TIMED, 3, *info.size, dtype=torch.uint8)
         start = time.perf_counter()
         for said in self._net.see(photos):
             to_labels(said, info.size)
-        return (time.perf_counter() - start) * info.counts["test"] * (models + 1) / TIMED
+        return (time.perf_counter() - start) * info.counts["test"] * models / TIMED
 
     def score(self, photos: Mapping[str, Tensor], split: Split, weights: Tensor) -> dict[str, dict[str, Estimate]]:
         """Both metrics of every model, by its name.
@@ -65,7 +65,7 @@ class SegmentationScoring:
         """
         info, asked = self._info, self._asked
         others = [name for index, name in enumerate(info.classes) if int(self._true[index]) == self._scored]
-        print(f"evaluate: scoring by {asked.network}: {self._scored} classes; left out: {', '.join(others) or 'none'}",
+        print(f"scoring by {asked.network}: {self._scored} classes; left out: {', '.join(others) or 'none'}",
               flush=True)  # fmt: skip
         labels: Callable[[int], Tensor] = (
             class_plane(split.inputs).__getitem__

@@ -1,9 +1,11 @@
-"""An MLflow store for each test, from one that is made once: making the database takes ten seconds."""
+"""An MLflow store for each test, from one that is made once, which takes ten seconds; S3 servers for each module."""
 
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from s3_servers import Ceph, Rclone, Server, serving
 
 from understudy.adapters.mlflow import connect
 
@@ -24,3 +26,22 @@ def root(empty_store, tmp_path, monkeypatch) -> Path:
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     shutil.copy(empty_store / "mlflow.db", tmp_path / "mlflow.db")
     return tmp_path
+
+
+@pytest.fixture(scope="module")
+def ceph(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ceph]:
+    with serving("ceph", tmp_path_factory.mktemp("ceph") / "served") as server:
+        assert isinstance(server, Ceph)
+        yield server
+
+
+@pytest.fixture(scope="module")
+def rclone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rclone]:
+    with serving("rclone", tmp_path_factory.mktemp("rclone") / "served") as server:
+        assert isinstance(server, Rclone)
+        yield server
+
+
+@pytest.fixture(params=["rclone", pytest.param("ceph", marks=pytest.mark.slow)])
+def server(request: pytest.FixtureRequest) -> Server:
+    return request.getfixturevalue(request.param)

@@ -1,6 +1,5 @@
 """Fetching from real S3 servers, that refuse, die, come back and change their mind."""
 
-import os
 import random
 import signal
 import subprocess
@@ -12,32 +11,15 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from s3_servers import BUCKET, Ceph, Rclone, Server, free_port, serving
+from s3_servers import BUCKET, Ceph, Rclone, Server, free_port, serving, use
 
-from understudy.adapters.s3 import connect, fetch
+from understudy.adapters.s3 import fetch
+from understudy.adapters.s3_client import connect
 from understudy.adapters.s3_object import receive
 from understudy.data.mirror import Remote, placed
 from understudy.errors import UserError
 
 MB = 10**6
-
-
-@pytest.fixture(scope="module")
-def ceph(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ceph]:
-    with serving("ceph", tmp_path_factory.mktemp("ceph") / "served") as server:
-        assert isinstance(server, Ceph)
-        yield server
-
-
-@pytest.fixture(scope="module")
-def rclone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    with serving("rclone", tmp_path_factory.mktemp("rclone") / "served") as server:
-        yield server
-
-
-@pytest.fixture(params=["rclone", pytest.param("ceph", marks=pytest.mark.slow)])
-def server(request: pytest.FixtureRequest) -> Server:
-    return request.getfixturevalue(request.param)
 
 
 @pytest.fixture
@@ -48,13 +30,6 @@ def dying(tmp_path: Path) -> Iterator[Rclone]:
         server.stop()
         server.start("--bwlimit", "8M")
         yield server
-
-
-def use(monkeypatch: pytest.MonkeyPatch, server: Server, **changes: str) -> None:
-    for name in [name for name in os.environ if name.startswith("AWS_")]:
-        monkeypatch.delenv(name)
-    for name, value in (server.environment | changes).items():
-        monkeypatch.setenv(name, value)
 
 
 def noise(size: int) -> bytes:
@@ -215,7 +190,7 @@ def test_a_spoilt_part_is_found_by_its_checksum_and_fetched_anew(
     remote, part = Remote("five/a", entry["ETag"].strip('"'), entry["Size"]), tmp_path / "part"
     for left in (b"spoilt" + noise(3 * MB)[6 : 2 * MB], bytes(3 * MB), bytes(4 * MB), noise(3 * MB)[: 2 * MB]):
         part.write_bytes(left)
-        receive(connect(), BUCKET, remote, part, threading.Event())
+        receive(connect("a test"), BUCKET, remote, part, threading.Event())
         assert part.read_bytes() == noise(3 * MB)
 
 
@@ -226,7 +201,7 @@ def test_an_object_that_changes_meanwhile_is_not_pieced_together(
     server.put({"six/a": noise(2 * MB)})
     (tmp_path / "part").write_bytes(noise(MB))
     with pytest.raises(UserError, match=r"six/a: changed while it was being fetched; run it again"):
-        receive(connect(), BUCKET, Remote("six/a", "0" * 32, 2 * MB), tmp_path / "part", threading.Event())
+        receive(connect("a test"), BUCKET, Remote("six/a", "0" * 32, 2 * MB), tmp_path / "part", threading.Event())
 
 
 @pytest.mark.slow

@@ -357,7 +357,7 @@ def test_the_manifest_tells_the_path_of_each_photo(folder: Path, tmp_path: Path)
 
 def test_expected_time_grows_with_the_set_and_survives_bad_pairs(folder: Path) -> None:
     (folder / "train" / "photo" / "0.png").write_bytes(b"")
-    assert 0 < expected_seconds(open_source(folder, LABEL_MAPS), SIZE) < 10
+    assert 0 < expected_seconds(open_source(folder, LABEL_MAPS), SIZE, None) < 10
 
 
 @pytest.mark.parametrize("recipe", ["params.yaml", "recipes/camvid-64.yaml", "recipes/street-scenes-long.yaml"])

@@ -96,6 +96,13 @@ def test_a_file_that_fails_fails_nobody_else(changes, said, tmp_path):
     assert found.failures() == []
 
 
+def test_what_no_network_was_named_for_says_where_one_is(tmp_path):
+    record(tmp_path)
+    gate = Gate.parse({"fid_inception2015_bilinear299_test": {"max": 60.0}}, "params.yaml: gate")
+    (failure,) = judge(gate, evaluation(), ABOUT, read_record(tmp_path, ABOUT)).exports["onnx"].failures()
+    assert "no artifacts/export/export.json: models.onnx.fid" in failure and "evaluate.inception in the" in failure
+
+
 def test_the_verdict_on_files_survives_its_own_file(tmp_path):
     record(tmp_path)
     found = verdict(tmp_path)

@@ -67,7 +67,7 @@ def require_cut_is_right(arch: CustomArch, select=threshold.select, share: float
     """Prune it; the student computes what its teacher does with the pruned channels at zero wherever they are read."""
     teacher = lived_in(arch)
     weights = teacher.state_dict()
-    selection = select(arch, read_scores(weights, arch), share * cost(arch).macs_true, "true", 2)
+    selection = select(arch, read_scores(weights, arch), share * cost(arch).macs_true, "macs_true", 2)
     assert 0.5 * share * cost(arch).macs_true <= selection.cost.macs_true <= share * cost(arch).macs_true
     student = build(selection.arch).double().eval()
     student.load_state_dict(cut(weights, arch, selection.arch, selection.kept, "all"))
