@@ -6,7 +6,7 @@ import sys
 from collections.abc import Sequence
 from types import ModuleType
 
-from understudy.commands import clean, cost, gate, promote, recipe, report, run, summary, track, translate, watch
+from understudy.commands import clean, cost, gate, promote, recipe, report, run, serve, summary, track, translate, watch
 from understudy.errors import BAD_INPUT, INTERRUPTED, UserError
 
 # In the order in which one meets them.
@@ -20,6 +20,7 @@ VERBS: dict[str, ModuleType] = {
     "gate": gate,
     "promote": promote,
     "translate": translate,
+    "serve": serve,
     "track": track,
     "clean": clean,
 }

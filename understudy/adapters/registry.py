@@ -28,6 +28,8 @@ from understudy.params.registry import Registry
 from understudy.promotion import Champion, Decision, decide, shippable
 
 if TYPE_CHECKING:
+    from mlflow.entities.model_registry import ModelVersion
+
     from understudy.translator import Translator
 
 FILES = dict(zip(("arch", "weights", "dataset"), (*STUDENT, DATASET), strict=True))  # by name inside the model
@@ -109,26 +111,41 @@ class Registered:
     files: Mapping[str, Path]
 
 
-def download(root: Path, address: str, folder: Path) -> Registered:
-    """Bring `models:/NAME@ALIAS` or `models:/NAME/VERSION` into `folder`. Raises UserError when there is none."""
+def resolve(root: Path, address: str) -> str:
+    """The number of the version that `models:/NAME@ALIAS` or `models:/NAME/VERSION` means now. Raises UserError."""
+    return str(_find_address(root, address)[1].version)
+
+
+def _find_address(root: Path, address: str) -> tuple[Store, "ModelVersion"]:
     match = re.fullmatch(r"models:/([^/@]+)(?:@([^/@]+)|/(\d+))", address)
     if match is None:
         raise UserError(f"{address}: expected models:/NAME@ALIAS or models:/NAME/VERSION")
     store = _connect(root)
-    from mlflow.artifacts import download_artifacts
     from mlflow.exceptions import MlflowException
 
     name, alias, version = match.groups()
     client = store.client
     try:
         found = client.get_model_version_by_alias(name, alias) if alias else client.get_model_version(name, version)
+    except MlflowException as error:
+        raise UserError(f"{address}: not found in {store.uri}: {error}; `understudy promote` registers") from error
+    return store, found
+
+
+def download(root: Path, address: str, folder: Path) -> Registered:
+    """Bring `models:/NAME@ALIAS` or `models:/NAME/VERSION` into `folder`. Raises UserError when there is none."""
+    store, found = _find_address(root, address)
+    from mlflow.artifacts import download_artifacts
+    from mlflow.exceptions import MlflowException
+
+    try:
         source = f"{found.source}/artifacts"
         artifacts = Path(download_artifacts(artifact_uri=source, dst_path=str(folder), tracking_uri=store.uri))
     except (MlflowException, OSError) as error:
-        raise UserError(f"{address}: not found in {store.uri}: {error}; `understudy promote` registers") from error
+        raise UserError(f"{address}: its files cannot be had from {source}: {error}") from error
     named = {Path(path).name: name for name, path in {**FILES, **EXPORTED}.items()}
     files = {named.get(path.name, path.name): path for path in sorted(artifacts.iterdir())}
-    return Registered(address, name, str(found.version), dict(found.tags), files)
+    return Registered(address, found.name, str(found.version), dict(found.tags), files)
 
 
 def load_translator(root: Path, address: str) -> "Translator":
