@@ -26,7 +26,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("model", nargs="?", metavar="MODEL", help="default: models:/NAME@champion, by ROOT/params.yaml")
     parser.add_argument("--root", type=Path, default=Path(), help="folder that holds params.yaml (default: this one)")
     parser.add_argument("--host", default="127.0.0.1", help="address to listen at (default: %(default)s, this machine)")
-    parser.add_argument("--port", type=int, default=8000, help="0 takes a free one (default: %(default)s)")
+    parser.add_argument("--port", type=_port, default=8000, help="0 takes a free one (default: %(default)s)")
     parser.add_argument("--runtime", choices=("onnx", "int8", "torch"),
                         help="what computes (default: onnx; torch where there is no such file)")  # fmt: skip
     parser.add_argument("--threads", type=_positive, metavar="N",
@@ -38,6 +38,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
                         help="of a request's images together (default: 2,097,152)")  # fmt: skip
     parser.add_argument("--max-requests", type=_positive, metavar="N",
                         help="worked on at once; one more gets a 503 (default: 64)")  # fmt: skip
+
+
+def _port(text: str) -> int:
+    if not 0 <= (value := int(text)) < 2**16:
+        raise ValueError
+    return value
 
 
 def _positive(text: str) -> int:
@@ -110,6 +116,6 @@ def _bound(host: str, port: int) -> socket.socket:
         listener = socket.socket(family, kind)
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind(place)
-    except (OSError, OverflowError) as error:  # the latter of a port beyond 65535
+    except OSError as error:
         raise UserError(f"--host {host} --port {port}: {error}; --port 0 takes a free one") from error
     return listener
