@@ -71,6 +71,8 @@ def run(arguments: argparse.Namespace) -> int:
 
     logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s", level=logging.WARNING)
     logging.getLogger("understudy.serve").setLevel(logging.INFO)
+    # Of an outage it would show a traceback at every look, which is told in one line here.
+    logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)
     given = {name: getattr(arguments, f"max_{name}") for name in ("bytes", "pixels", "requests")}
     limits = Limits(**{name: value for name, value in given.items() if value})
     threads = arguments.threads or cores()

@@ -17,6 +17,7 @@ from fastapi.responses import HTMLResponse, JSONResponse
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
+from understudy.adapters.registry import METRIC_TAG
 from understudy.report.pictures import data_uri
 from understudy.serve.answers import MEDIA, accepted, encode, to_npy
 from understudy.serve.batches import Times
@@ -31,7 +32,6 @@ from understudy.serve.uploads import JSON_TYPES, Inputs, read_image, read_tensor
 LOG = logging.getLogger("understudy.serve")
 CODERS = 4  # threads that decode and encode images
 RETRY_SECONDS = "1"
-METRIC_TAG = "metric."
 NPY = "application/x-npy"
 VERSION = "X-Model-Version"
 # Nothing but images and this page's own script and style may ever come of an answer.
@@ -285,7 +285,7 @@ def described(server: Server) -> dict[str, Any]:
         "data": {"name": info.name, "kind": info.kind, "trained_at": list(info.size), "classes": list(info.classes),
                  "instances": info.edges},
         "sha256": served.digests,
-        "metrics": {k.removeprefix(METRIC_TAG): float(v) for k, v in tags.items() if k.startswith(METRIC_TAG)},
+        "metrics": served.metrics,
         "tags": {k: v for k, v in tags.items() if not k.startswith(METRIC_TAG)},
         "teacher": served.comparison.absent or "shown on the page",
         "registry": {

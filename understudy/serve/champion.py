@@ -14,7 +14,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
-from understudy.errors import UserError
+from understudy.adapters.registry import METRIC_TAG
+from understudy.errors import UserError, in_one_line
 from understudy.files import sha256
 from understudy.serve.batches import Batcher
 from understudy.serve.comparison import Comparison, comparison
@@ -41,6 +42,12 @@ class Served:
     @property
     def name(self) -> str:
         return f"{self.found.model} version {self.found.version}"
+
+    @property
+    def metrics(self) -> dict[str, float]:
+        """As the gate had them when this version was promoted."""
+        tags = self.found.tags.items()
+        return {name.removeprefix(METRIC_TAG): float(value) for name, value in tags if name.startswith(METRIC_TAG)}
 
 
 @dataclass(frozen=True)
@@ -110,10 +117,10 @@ class Champion:
             if self.source.version() != self._served.found.version:
                 self._take_up(self._load(self._served))
         except UserError as error:
-            problem = str(error)
+            problem = in_one_line(error)
         except Exception as error:  # a bug, or a store that fails in a way of its own: the old one serves on
             LOG.exception("%s: looking for another version failed", self.source.address)
-            problem = f"{type(error).__name__}: {error}"
+            problem = f"{type(error).__name__}: {in_one_line(error)}"
         if problem and problem != self.looked.problem:
             LOG.warning("%s goes on being served: %s", self._served.name, problem)
         self.looked = Looked(now(), problem)

@@ -40,6 +40,8 @@
     picture("real", realTitle, answer.real, "");
     shown.hidden = false;
     byId("status").textContent = say(answer);
+    const tile = samples.find((one) => one.getAttribute("aria-pressed") === "true");
+    if (tile === undefined || tile === document.activeElement) result.scrollIntoView({ block: "nearest" });
     const moved = answer.version !== document.body.dataset.version;
     byId("moved").hidden = !moved;
     byId("moved").textContent = moved ? `${answer.version} has taken over meanwhile and made the pictures below; reload for its details.` : "";

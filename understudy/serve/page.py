@@ -7,6 +7,7 @@ from markupsafe import Markup
 
 from understudy.report.pictures import data_uri
 from understudy.report.render import prose, source
+from understudy.report.tables import label
 from understudy.serve.champion import Served
 from understudy.serve.comparison import shown, titles
 from understudy.serve.limits import Limits
@@ -32,11 +33,26 @@ def page(served: Served, limits: Limits, base: str) -> tuple[str, str]:
     }
     text = environment.get_template("page.html.jinja").render(
         served=served, network=network, info=network.info, samples=samples, titles=titles(network), limits=limits,
-        base=base, style=Markup(style), script=Markup(script),
+        base=base, facts=_facts(served), style=Markup(style), script=Markup(script),
     )  # fmt: skip
     policy = (f"default-src 'none'; img-src data:; connect-src 'self'; style-src {source(style)}; "
               f"script-src {source(script)}; base-uri 'none'; form-action 'none'; frame-ancestors 'none'")  # fmt: skip
     return text.lstrip(), policy
+
+
+def _facts(served: Served) -> dict[str, str]:
+    """What says which student this is; /version has the rest."""
+    tags = served.found.tags
+    facts = {
+        "weights, SHA-256": f"`{served.digests['weights']}`",
+        "computed by": served.network.by,
+        "served since": served.since.isoformat(),
+        "promoted": tags.get("promoted_at", ""),
+        "in place of version": tags.get("replaced", ""),
+        "git commit": f"`{tags['git_commit']}`" if "git_commit" in tags else "",
+        **{label(name): f"{value:.4g}" for name, value in served.metrics.items()},
+    }
+    return {name: value for name, value in facts.items() if value}
 
 
 def _text(package: str, name: str) -> str:

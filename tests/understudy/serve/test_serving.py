@@ -21,9 +21,9 @@ import pytest
 from fuzzed_uploads import fuzzed, npy, png
 from PIL import Image
 from served_champion import ADDRESS, CLASSES, MODEL, label_map, promote_student, student
-from serving_process import PATIENCE, ServingProcess
 
 from benchmarks.load import Request, drive
+from benchmarks.server import PATIENCE, Server
 from understudy.adapters.mlflow import connect
 from understudy.cli import main
 from understudy.errors import BAD_INPUT, OK
@@ -46,7 +46,7 @@ def root(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="module")
 def server(root):
-    server = ServingProcess(root / "serve.log", ADDRESS, "--root", str(root), "--every", "1", "--threads", "1")
+    server = Server(root / "serve.log", ADDRESS, "--root", str(root), "--every", "1", "--threads", "1")
     yield server
     server.kill()
 
@@ -197,7 +197,8 @@ def test_mlflow_serves_a_registered_version_too(root, tmp_path):
         port = free.getsockname()[1]
     command = [sys.executable, "-m", "mlflow", "models", "serve", "-m", f"models:/{MODEL}/1", "--env-manager", "local",
                "--host", "127.0.0.1", "--port", str(port)]  # fmt: skip
-    environment = {**os.environ, "MLFLOW_TRACKING_URI": uri, "MLFLOW_DISABLE_TELEMETRY": "true"}
+    path = os.pathsep.join((str(Path(sys.executable).parent), os.environ["PATH"]))  # where it looks for uvicorn
+    environment = {**os.environ, "PATH": path, "MLFLOW_TRACKING_URI": uri, "MLFLOW_DISABLE_TELEMETRY": "true"}
     promote_student(root, seed=0)  # what version 1 was made of
     labels = np.stack([label_map(5), label_map(6)])
     with (tmp_path / "mlflow.log").open("w") as output:

@@ -1,4 +1,4 @@
-"""A real `understudy serve`, as a process on a port of its own, and what of it can be seen from outside."""
+"""A real `understudy serve`, as a process on a port of its own, for benchmarks and tests."""
 
 import json
 import os
@@ -10,13 +10,11 @@ import urllib.request
 from pathlib import Path
 from typing import Any
 
-import psutil
-
 REPO = Path(__file__).parents[1]
 PATIENCE = 180.0  # seconds for a start: MLflow and torch take 10 to import, and much longer on a busy machine
 
 
-class ServingProcess:
+class Server:
     """`understudy serve *arguments --port 0`, from its start to its answer. log: where its output goes."""
 
     def __init__(self, log: Path, *arguments: str) -> None:
@@ -51,7 +49,8 @@ class ServingProcess:
 
     def megabytes(self) -> float:
         """Resident memory."""
-        return psutil.Process(self.process.pid).memory_info().rss / 1e6
+        status = Path(f"/proc/{self.process.pid}/status").read_text()
+        return next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmRSS")) / 1000
 
     def terminate(self) -> int:
         """SIGTERM, and the exit code."""
