@@ -1,8 +1,8 @@
 """The server over a teacher and over its student: p50, p99 and requests a second, by ONNX Runtime and by torch.
 
 Four real servers (`understudy serve`) in one run, asked in turn, so that the ratios mean something on a noisy machine:
-one client for the latency, several for the rate. A request is a label map or a photo of the test split as a PNG file, an
-answer its photo as a PNG file; each client keeps its connection.
+one client for the latency, several for the rate. A request is an input of the test split as a PNG file, an answer its
+photo as a PNG file; each client keeps its connection.
 
 Run      python -m benchmarks.serving [--root DIR]   (the folder of a finished run)
 Takes    two minutes on two CPU cores, four of them idle servers' starts
@@ -109,14 +109,13 @@ def report(root: Path, loads: dict[int, dict[tuple[str, str], Load]], threads: i
         cells = [alone.at(0.5), alone.at(0.99), many.at(0.5), many.at(0.99), many.rate]
         lines.append(f"| {network} | {runtime} | {' | '.join(f'{cell:.1f}' for cell in cells)} |")
     lines += ["", "| ratio | p50 | p99 | requests/s |", "| --- | ---: | ---: | ---: |"]
-    pairs = [((("teacher", runtime)), ("student", runtime), f"teacher / student, {runtime}") for runtime in RUNTIMES]
+    pairs = [(("teacher", runtime), ("student", runtime), f"teacher / student, {runtime}") for runtime in RUNTIMES]
     pairs += [((network, "torch"), (network, "onnx"), f"torch / onnx, {network}") for network in NETWORKS]
     for slow, fast, name in pairs:
         one, other = loads[1][slow], loads[1][fast]
         rate = loads[MANY][fast].rate / loads[MANY][slow].rate
-        lines.append(
-            f"| {name} | {one.at(0.5) / other.at(0.5):.2f} | {one.at(0.99) / other.at(0.99):.2f} | {rate:.2f} |"
-        )
+        latency = [one.at(share) / other.at(share) for share in (0.5, 0.99)]
+        lines.append(f"| {name} | {' | '.join(f'{ratio:.2f}' for ratio in (*latency, rate))} |")
     return "\n".join(lines)
 
 

@@ -44,16 +44,17 @@ def opened(browser, address):
     """`opened(window, scheme)`: the page with its first sample shown; no message and no foreign request may be left."""
     complaints, contexts = [], []
 
+    def complain(text):
+        if "Failed to load resource" not in text:  # Chromium's own note of a refused upload, which is part of a test
+            complaints.append(text)
+
     def open_page(window="desktop", scheme="light"):
         width, height = WINDOWS[window]
         context = browser.new_context(viewport={"width": width, "height": height}, color_scheme=scheme)
         contexts.append(context)
         page = context.new_page()
         page.on("pageerror", lambda error: complaints.append(f"error: {error}"))
-        # Chromium itself notes a refused request; those are part of a test.
-        page.on(
-            "console", lambda note: None if "Failed to load resource" in note.text else complaints.append(note.text)
-        )
+        page.on("console", lambda message: complain(message.text))
         page.on("request", lambda request: None if request.url.startswith((address, "data:"))
                 else complaints.append(f"request {request.url}"))  # fmt: skip
         page.goto(address)

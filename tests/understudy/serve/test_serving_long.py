@@ -49,8 +49,9 @@ def test_ten_thousand_requests_and_a_thousand_spoilt_ones(tmp_path, monkeypatch,
             statuses += load.statuses + spoilt.statuses
             broken += spoilt.reasons
             memory.append(server.megabytes())
-            print(f"{(number + 1) * (REQUESTS + SPOILT) // ROUNDS:6} requests: {memory[-1]:.1f} MB, "
-                  f"{load.rate:.0f} a second, p50 {load.at(0.5):.1f} ms, p99 {load.at(0.99):.1f} ms", flush=True)  # fmt: skip
+            done = (number + 1) * (REQUESTS + SPOILT) // ROUNDS
+            print(f"{done:6} requests: {memory[-1]:.1f} MB, {load.rate:.0f} a second, p50 {load.at(0.5):.1f} ms, "
+                  f"p99 {load.at(0.99):.1f} ms", flush=True)  # fmt: skip
         print(dict(sorted(statuses.items())))
         assert not broken and sum(statuses.values()) == REQUESTS + SPOILT
         assert not [status for status in statuses if status >= 500]
