@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from understudy.adapters.registry import promote
+from understudy.adapters.promoting import promote
 from understudy.arch import families as architecture
 from understudy.arch.resnet import resnet
 from understudy.data.prepared import load_info
@@ -14,14 +14,19 @@ from understudy.export.record import FILES, RECORD, read_record
 from understudy.files import sha256, write_json
 from understudy.gate import DATASET, EVALUATION, JUDGE, STUDENT, TEST_SPLIT, judge, read_evaluation
 from understudy.metrics import protocol
+from understudy.params.base import Base
+from understudy.params.evaluate import Evaluate
 from understudy.params.gate import Gate
 from understudy.params.registry import Registry
+from understudy.params.runtime import Runtime
+from understudy.params.scoring import Scoring
 from understudy.tensors import save_weights
 from understudy.translator import Translator
 from understudy.verdict import PATH
 
 MODEL, ADDRESS = "street", "models:/street@champion"
 CLASSES, SIZE = 3, (24, 20)
+SCORING = Scoring(Base(0), Runtime("cpu", "fp32"), Evaluate(40, 2, None, None))
 FRECHET = protocol.FRECHET["labels"]
 
 
@@ -57,7 +62,7 @@ def promote_student(root: Path, seed: int, exported: bool = True) -> str:
             "collapse": {"onnx": None}, "files": {FILES["onnx"]: sha256(file)},
         })  # fmt: skip
     write_json(root / PATH, judge(gate, evaluation, digest, read_record(root, digest)).plain())
-    return promote(root, Registry(MODEL), gate).version
+    return promote(root, Registry(MODEL), gate, SCORING).version
 
 
 def label_map(seed: int = 0, size: tuple[int, int] = SIZE) -> np.ndarray:

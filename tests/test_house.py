@@ -13,9 +13,10 @@ from typing import Any, get_args
 import pytest
 import yaml
 
-from understudy.adapters.dvc import closure, is_code, stage_module
+from understudy.adapters.dvc import is_code, stage_module
 from understudy.arch.teacher import teacher_arch
 from understudy.cost import cost
+from understudy.imports import closure
 from understudy.metrics.protocol import METRICS, PUBLISHED_SHA256, Reference, Resize
 from understudy.params.active import SECTIONS, load_all
 from understudy.params.gate import Gate

@@ -6,7 +6,20 @@ import sys
 from collections.abc import Sequence
 from types import ModuleType
 
-from understudy.commands import clean, cost, gate, promote, recipe, report, run, serve, summary, track, translate, watch
+from understudy.commands import (
+    clean,
+    cost,
+    gate,
+    recipe,
+    registry,
+    report,
+    run,
+    serve,
+    summary,
+    track,
+    translate,
+    watch,
+)
 from understudy.errors import BAD_INPUT, INTERRUPTED, UserError
 
 # In the order in which one meets them.
@@ -18,7 +31,7 @@ VERBS: dict[str, ModuleType] = {
     "summary": summary,
     "report": report,
     "gate": gate,
-    "promote": promote,
+    "registry": registry,
     "translate": translate,
     "serve": serve,
     "track": track,

@@ -1,9 +1,9 @@
 """Policy + evaluation -> verdict. Pure: reads no clock, no network, no registry, and imports no torch.
 
 What cannot be judged fails: a metric or a baseline that is missing, a value that is no number, too few samples. Here a
-student is compared with its teacher and with the undistilled baseline; with the champion in understudy/promotion.py,
-since the registry changes while a verdict, once written, does not. The student's exported files are judged by the same
-rules, each in its place, and none of them changes what is said of the student.
+student is compared with its teacher and with the undistilled baseline; with the champion on promotion, by
+`judge_against_champion`, since the registry changes while a verdict, once written, does not. The student's exported
+files are judged by the same rules, each in its place, and none of them changes what is said of the student.
 """
 
 import math
@@ -17,7 +17,7 @@ from understudy.export.record import FILES, RECORD
 from understudy.files import read_json, sha256
 from understudy.metrics import protocol
 from understudy.metrics.protocol import L1_TO_TEACHER, MEASURED, Metric, by_inception, by_segmentation
-from understudy.params.gate import CHAMPION, CLEAR, CLEARLY_BETTER, EVALUATED, INFORMATIONAL, Gate
+from understudy.params.gate import AWAITING, CHAMPION, CLEAR, CLEARLY_BETTER, EVALUATED, INFORMATIONAL, OTHERS, Gate
 from understudy.verdict import ExportVerdict, Finding, Outcome, Verdict, has_passed
 
 SCHEMA = 2  # of evaluation.json; 1 did not tell the kind of the data
@@ -57,6 +57,20 @@ def judge(
     )
 
 
+def judge_against_champion(gate: Gate, measured: Mapping[str, Any]) -> tuple[Finding, ...]:
+    """Apply the policy's rules about the champion. Empty when it has none.
+
+    measured: `models`, `differences` and `collapse` of an evaluation, of the student and the champion, measured anew on
+    the same images; `told` says so.
+    """
+    rules = {
+        metric: {rule: bound for rule, bound in rules.items() if rule in AWAITING}
+        for metric, rules in gate.policy.items()
+        if not rules.keys().isdisjoint(AWAITING)
+    }
+    return tuple(_findings(Gate(rules, gate.source), measured, STUDENT_MODEL)) if rules else ()
+
+
 def _require_known(gate: Gate, kind: Kind) -> None:
     if wrong := [metric for metric in gate.policy if not protocol.fits(metric, kind)]:
         known = ", ".join(metric.name for metric in protocol.JUDGED[kind])
@@ -71,7 +85,7 @@ def _judge_exports(
 ) -> Mapping[str, ExportVerdict]:
     """Each exported file's own verdict, by format. The champion's bounds are the student's alone: it is one of them."""
     without_champion = {
-        metric: {rule: bound for rule, bound in rules.items() if rule != CHAMPION}
+        metric: {rule: bound for rule, bound in rules.items() if rule not in AWAITING}
         for metric, rules in gate.policy.items()
     }
     asked = Gate(without_champion, gate.source)
@@ -117,10 +131,11 @@ def _apply(
         return _inform(metric, evaluation, subject)
     value = _value(metric, subject, evaluation)
     stated = f"{metric.name}: {value:.6g}"
-    origins = f"[value: {_key(subject, metric.name)}; bound: {source}]"
-    if rule == CHAMPION:
-        limit = f"is compared with the champion's on promotion, {allowance(bound)}"
-        return Finding(metric.name, rule, "left to promotion", f"{stated} {limit} {origins}", bound, value)
+    origins = f"[value: {_key(subject, metric.name, evaluation)}; bound: {source}]"
+    if rule in AWAITING and CHAMPION not in evaluation["models"]:
+        limit = f"is compared with the champion's on promotion; {_asked(rule, bound)}"
+        stored = None if bound is True else bound
+        return Finding(metric.name, rule, "left to promotion", f"{stated} {limit} {origins}", stored, value)
     if rule in ("min", "max"):
         passed = value >= bound if rule == "min" else value <= bound
         relation = {("min", True): "reaches", ("min", False): "is below",
@@ -131,28 +146,39 @@ def _apply(
     reference = _value(metric, other, evaluation)
     interval = _interval(metric.name, subject, other, evaluation)
     worse = worse_by(metric, value, reference)
-    if rule in CLEAR:
-        passed, asked = _clear(metric, rule, subject, other, interval)
-    else:
-        passed, asked = within(worse, bound), allowance(bound)
-    origins = f"[value: {_key(subject, metric.name)}; reference: {_key(other, metric.name)}; bound: {source}]"
+    passed = _clear(metric, rule, subject, other, interval, evaluation) if rule in CLEAR else within(worse, bound)
+    sources = (_key(model, metric.name, evaluation) for model in (subject, other))
+    origins = "[value: {}; reference: {}; bound: {}]".format(*sources, source)
     spread = f", difference {interval[0]:.4g} to {interval[1]:.4g} at 95 %" if interval else ""
-    message = f"{stated} is {compared(worse)} than the {other}'s {reference:.6g}{spread}; {asked} {origins}"
+    compared_with = f"{compared(worse)} than the {other}'s {reference:.6g}{spread}"
+    message = f"{stated} is {compared_with}; {_asked(rule, bound)} {origins}"
     stored = None if bound is True else bound
     return Finding(metric.name, rule, _outcome(passed), message, stored, value, reference, interval)
 
 
+def _asked(rule: str, bound: float) -> str:
+    """What a rule of a comparison asks for."""
+    if rule not in CLEAR:
+        return allowance(bound)
+    if rule.startswith(CLEARLY_BETTER):
+        return "all of the difference's interval must be better"
+    return "the difference's interval must not be worse as a whole"
+
+
 def _clear(
-    metric: Metric, rule: str, subject: str, other: str, interval: tuple[float, float] | None
-) -> tuple[bool, str]:
-    """Whether a rule on the interval of the difference is kept, and what it asks for. Zero is no difference."""
+    metric: Metric,
+    rule: str,
+    subject: str,
+    other: str,
+    interval: tuple[float, float] | None,
+    evaluation: Mapping[str, Any],
+) -> bool:
+    """Whether a rule on the interval of the difference is kept. Zero is no difference."""
     if interval is None:
-        key = f"{_told(subject)}: differences.{subject}_minus_{other}.{metric.name}"
+        key = f"{_told(subject, evaluation)}: differences.{subject}_minus_{other}.{metric.name}"
         raise Unusable(f"the 95 % interval of its difference to the {other} is missing or no interval ({key})")
     least_worse, most_worse = sorted(worse_by(metric, end, 0) for end in interval)
-    if rule.startswith(CLEARLY_BETTER):
-        return most_worse < 0, "all of the difference's interval must be better"
-    return least_worse <= 0, "the difference's interval must not be worse as a whole"
+    return most_worse < 0 if rule.startswith(CLEARLY_BETTER) else least_worse <= 0
 
 
 def _outcome(passed: bool) -> Outcome:
@@ -187,13 +213,13 @@ def _inform(metric: Metric, evaluation: Mapping[str, Any], subject: str) -> Find
         value = _value(metric, subject, evaluation)
     except Unusable as error:
         return Finding(metric.name, INFORMATIONAL, INFORMATIONAL, f"{metric.name}: {error}")
-    message = f"{metric.name}: {value:.6g} [value: {_key(subject, metric.name)}]"
+    message = f"{metric.name}: {value:.6g} [value: {_key(subject, metric.name, evaluation)}]"
     return Finding(metric.name, INFORMATIONAL, INFORMATIONAL, message, value=value)
 
 
 def _value(metric: Metric, model: str, evaluation: Mapping[str, Any]) -> float:
     """A model's value of a metric. Raises Unusable, naming the key, when there is none that means something."""
-    key = _key(model, metric.name)
+    key = _key(model, metric.name, evaluation)
     entry = evaluation["models"].get(model, {}).get(metric.name)
     if entry is None:
         raise Unusable(f"the {model}'s value is missing: no {key}{_why_missing(metric, model)}")
@@ -224,7 +250,7 @@ def _why_missing(metric: Metric, model: str) -> str:
 
 
 def _check_samples(metric: Metric, count: Any, model: str, evaluation: Mapping[str, Any]) -> None:
-    key = _key(model, metric.name)
+    key = _key(model, metric.name, evaluation)
     dims = evaluation.get(DIMS)
     if metric.images_per_dim and (not isinstance(dims, int) or dims < 1):
         raise Unusable(f"how many samples it needs is unknown: no {EVALUATION}: {DIMS}")
@@ -248,11 +274,11 @@ def _collapses(gate: Gate, evaluation: Mapping[str, Any], subject: str) -> list[
     compared_with = _compared_with(gate)
     collapse = evaluation.get("collapse", {})
     if subject not in collapse:
-        message = f"collapse: the {subject} was not checked: no {_told(subject)}: collapse.{subject}"
+        message = f"collapse: the {subject} was not checked: no {_told(subject, evaluation)}: collapse.{subject}"
         findings.append(Finding("collapse", "none", "failed", message))
     for model, failure in collapse.items():
         if failure is not None:
-            message = f"collapse: the {model} has collapsed: {failure} [{_told(model)}: collapse.{model}]"
+            message = f"collapse: the {model} has collapsed: {failure} [{_told(model, evaluation)}: collapse.{model}]"
             outcome: Outcome = "failed" if model in (subject, *compared_with) else INFORMATIONAL
             findings.append(Finding("collapse", "none", outcome, message))
     return findings
@@ -261,17 +287,17 @@ def _collapses(gate: Gate, evaluation: Mapping[str, Any], subject: str) -> list[
 def _compared_with(gate: Gate) -> set[str]:
     """The other models that the policy judges the student by, in a rule or in the metric itself."""
     rules = [(metric, rule) for metric, rules in gate.policy.items() for rule in rules if rule != INFORMATIONAL]
-    found = {other for _, rule in rules for other in EVALUATED if rule.endswith(f"_{other}")}
+    found = {other for _, rule in rules for other in OTHERS if rule.endswith(f"_{other}")}
     return found | ({"teacher"} if any(metric == L1_TO_TEACHER for metric, _ in rules) else set())
 
 
-def _key(model: str, metric: str) -> str:
-    return f"{_told(model)}: models.{model}.{metric}"
+def _key(model: str, metric: str, evaluation: Mapping[str, Any]) -> str:
+    return f"{_told(model, evaluation)}: models.{model}.{metric}"
 
 
-def _told(model: str) -> str:
-    """The file that tells of a model."""
-    return RECORD if model in FILES else EVALUATION
+def _told(model: str, evaluation: Mapping[str, Any]) -> str:
+    """Where it is told of a model."""
+    return evaluation.get("told") or (RECORD if model in FILES else EVALUATION)
 
 
 def _is_number(value: Any) -> bool:

@@ -1,50 +1,42 @@
-"""What may become champion, and why. Pure: the registry calls are in understudy/adapters/registry.py."""
+"""What may become champion, and why. Pure: the registry calls are in understudy/adapters/promoting.py."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
-from understudy.gate import EVALUATION, allowance, compared, within, worse_by
-from understudy.metrics import protocol
-from understudy.params.gate import CHAMPION, Gate, Policy
-from understudy.verdict import Verdict
+from understudy.gate import EVALUATION, STUDENT_MODEL, judge_against_champion
+from understudy.params.gate import Gate, Policy
+from understudy.verdict import Finding, Verdict
 
-
-@dataclass(frozen=True)
-class Champion:
-    """The student in production.
-
-    metrics: its values when it was promoted. data_sha256, judge_sha256: of the test split and of the judge that gave
-    them.
-    """
-
-    version: str
-    metrics: Mapping[str, float]
-    data_sha256: str
-    judge_sha256: str
+# A value that was measured anew may differ from the first by rounding, on another processor too. That moves a metric by
+# far less than another choice of test images would: a share of its 95 % interval.
+REPRODUCED_WITHIN = 0.1
 
 
 @dataclass(frozen=True)
 class Decision:
-    """promote: whether the student may become champion. reasons: against it. notes: what else there is to know."""
+    """promote: whether the student may become champion. reasons: against it. notes: what else there is to know.
+
+    findings: of every rule about the champion.
+    """
 
     promote: bool
     reasons: tuple[str, ...]
-    notes: tuple[str, ...]
+    notes: tuple[str, ...] = ()
+    findings: tuple[Finding, ...] = ()
 
 
-def decide(
-    verdict: Verdict, gate: Gate, files: Mapping[str, str], evaluation_sha256: str, champion: Champion | None
-) -> Decision:
-    """Whether the student at hand may be promoted.
+def eligible(verdict: Verdict, gate: Gate, files: Mapping[str, str], evaluation_sha256: str) -> Decision:
+    """Whether the student at hand may be registered, whoever is champion.
 
     gate: the policy as it is now, which may be another than the verdict's. files: path under ROOT -> SHA-256 of the
-    very files that would be registered. evaluation_sha256: of the evaluation at hand. champion: None when there has
-    been none, which skips the champion's bounds and says so.
+    very files that would be registered. evaluation_sha256: of the evaluation at hand.
     """
     reasons = [f"the gate failed: {failure}" for failure in verdict.failures()]
     if verdict.evaluation_sha256 != evaluation_sha256:
         reasons.append(f"the verdict is about another {EVALUATION}; run `dvc repro gate`")
-    if changed := _changed(verdict.policy, gate.policy):
+    if changed := changed_rules(verdict.policy, gate.policy):
         listed = ", ".join(f"{gate.source}.{rule}" for rule in changed)
         reasons.append(f"the policy has changed since the verdict ({listed}); run `dvc repro gate`")
     for name, digest in files.items():
@@ -55,21 +47,36 @@ def decide(
             reasons.append(
                 f"{name}: has SHA-256 {digest[:12]}…, the verdict is about {judged[:12]}…; run `dvc repro gate`"
             )
-    bounds = {metric: rules[CHAMPION] for metric, rules in verdict.policy.items() if CHAMPION in rules}
-    if champion is None:
-        notes = ("there is no champion yet: the bounds against it do not apply to a first student",) if bounds else ()
-        return Decision(not reasons, tuple(reasons), notes)
-    if bounds and (unlike := _unlike(champion, verdict)):
-        reasons.append(
-            f"the champion, version {champion.version}, was measured {unlike}, so they cannot be compared: "
-            f"take {CHAMPION} out of the policy for this promotion, or register under another name (registry.model)"
-        )
-        return Decision(False, tuple(reasons), ())
-    notes_found: list[str] = []
-    for metric, bound in bounds.items():
-        said, kept = _against(champion, metric, bound, verdict)
-        (notes_found if kept else reasons).append(said)
-    return Decision(not reasons, tuple(reasons), tuple(notes_found))
+    return Decision(not reasons, tuple(reasons))
+
+
+def against(gate: Gate, evaluation: Mapping[str, Any], measured: Mapping[str, Any]) -> Decision:
+    """Whether the student is good enough to replace the champion.
+
+    evaluation: the student's, of which its verdict speaks. measured: of student and champion, anew, on the same images
+    (understudy/remeasure.py). A student whose evaluation does not come out again is refused, however good it is.
+    """
+    findings = judge_against_champion(gate, measured)
+    reasons = [finding.message for finding in findings if finding.outcome == "failed"]
+    unlike = not_reproduced(evaluation["models"][STUDENT_MODEL], measured["models"][STUDENT_MODEL])
+    reasons += [f"its evaluation does not come out again: {said}; run `dvc repro evaluate gate`" for said in unlike]
+    notes = tuple(finding.message for finding in findings if finding.outcome != "failed")
+    return Decision(not reasons, tuple(reasons), notes, findings)
+
+
+def not_reproduced(then: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+    """Metrics of one model that were measured anew and came out otherwise, each in a sentence.
+
+    then, now: metric -> value, and low and high where it has an interval. What only one of them has says nothing:
+    other metrics may have been asked for since.
+    """
+    said = []
+    for name in then.keys() & now.keys():
+        old, new = then[name]["value"], now[name]["value"]
+        spread = then[name].get("high", old) - then[name].get("low", old)
+        if not math.isclose(old, new, rel_tol=1e-6, abs_tol=max(1e-9, REPRODUCED_WITHIN * spread)):
+            said.append(f"{name} was {old:.6g} and is {new:.6g}")
+    return sorted(said)
 
 
 def shippable(verdict: Verdict, files: Mapping[str, str]) -> tuple[dict[str, str], tuple[str, ...]]:
@@ -89,35 +96,10 @@ def shippable(verdict: Verdict, files: Mapping[str, str]) -> tuple[dict[str, str
     return kept, tuple(notes)
 
 
-def _changed(then: Policy, now: Policy) -> list[str]:
+def changed_rules(then: Policy, now: Policy) -> list[str]:
     """METRIC.RULE of every rule that is new, gone, or has another bound."""
     before, after = (
         {f"{metric}.{rule}": bound for metric, rules in policy.items() for rule, bound in rules.items()}
         for policy in (then, now)
     )
     return [rule for rule in {**before, **after} if rule not in before or before[rule] != after.get(rule)]
-
-
-def _unlike(champion: Champion, verdict: Verdict) -> str:
-    """How the champion's values were measured otherwise than the student's; empty when they compare."""
-    pairs = {
-        "on another test split": (champion.data_sha256, verdict.data_sha256),
-        "by another judge": (champion.judge_sha256, verdict.judge_sha256),
-    }
-    found = [f"{what} ({then[:12]}…, this one is {now[:12]}…)" for what, (then, now) in pairs.items() if then != now]
-    return " and ".join(found)
-
-
-def _against(champion: Champion, metric: str, bound: float, verdict: Verdict) -> tuple[str, bool]:
-    """One bound against the champion: what there is to say, and whether it is kept (not when a number is missing)."""
-    origin = f"[bound: {CHAMPION} in the verdict's policy; reference: the tags of version {champion.version}]"
-    if metric not in champion.metrics:
-        return f"{metric}: the champion has no value {origin}", False
-    if metric not in verdict.metrics:
-        return f"{metric}: the student has no value {origin}", False
-    value, reference = verdict.metrics[metric], champion.metrics[metric]
-    worse = worse_by(protocol.metric(metric), value, reference)
-    said = (
-        f"{metric}: {value:.6g} is {compared(worse)} than the champion's {reference:.6g}; {allowance(bound)} {origin}"
-    )
-    return said, within(worse, bound)

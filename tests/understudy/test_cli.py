@@ -555,21 +555,27 @@ def test_clean_removes_nothing_when_there_is_nobody_to_ask(scratch):
 
 
 def test_promote_needs_parameters(tmp_path, capsys):
-    code, _, err = understudy(capsys, "promote", "--params", tmp_path / "none.yaml", "--root", tmp_path)
+    code, _, err = understudy(capsys, "registry", "promote", "--params", tmp_path / "none.yaml", "--root", tmp_path)
     assert code == BAD_INPUT and "none.yaml: no such parameter file" in err
     # Those of the root, not of the current folder.
-    code, _, err = understudy(capsys, "promote", "--root", tmp_path / "elsewhere")
+    code, _, err = understudy(capsys, "registry", "promote", "--root", tmp_path / "elsewhere")
     assert code == BAD_INPUT and f"{tmp_path / 'elsewhere/params.yaml'}: no such parameter file" in err
 
 
 @pytest.mark.slow
 def test_promote_needs_a_verdict(tmp_path, capsys):
-    code, _, err = understudy(capsys, "promote", "--params", REPO / "params.yaml", "--root", tmp_path)
-    assert code == DATA_FAILED and err.startswith("understudy promote: ") and "verdict.json" in err
+    code, _, err = understudy(capsys, "registry", "promote", "--params", REPO / "params.yaml", "--root", tmp_path)
+    assert code == DATA_FAILED and err.startswith("understudy registry: ") and "verdict.json" in err
     assert not (tmp_path / "mlflow.db").exists()
 
 
-PARAMS = f"registry: {{model: toy-student}}\ngate: {{{MIOU}: {{min: 0.5}}}}\n"
+PARAMS = f"""
+registry: {{model: toy-student}}
+gate: {{{MIOU}: {{min: 0.5}}}}
+base: {{seed: 0}}
+runtime: {{device: cpu, precision: fp32}}
+evaluate: {{resamples: 40, latency_runs: 2, inception: null, segmentation: null}}
+"""
 
 
 @pytest.mark.slow
@@ -578,7 +584,7 @@ def test_a_promoted_student_translates_like_the_one_that_was_promoted(run, tmp_p
     (run / "params.yaml").write_text(PARAMS)
     write_evaluation(run)
     write_verdict(run, finding("failed", "miou is below 0.7"))
-    promote = ("promote", "--root", run)
+    promote = ("registry", "promote", "--root", run)
     code, _, err = understudy(capsys, *promote)
     assert code == GATE_FAILED and "miou is below 0.7" in err
     write_verdict(run, finding("passed", "miou reaches 0.5"))
@@ -652,7 +658,7 @@ def judged(tmp_path, monkeypatch):
     write_evaluation(tmp_path)
     write_verdict(tmp_path, finding("passed", "miou reaches 0.5"))
     monkeypatch.setattr("understudy.adapters.dvc.repro", lambda root: None)
-    monkeypatch.setattr("understudy.commands.promote.run", lambda arguments: OK)
+    monkeypatch.setattr("understudy.commands.registry.promote", lambda arguments: OK)
     return tmp_path
 
 
@@ -691,7 +697,7 @@ def test_run_survives_a_store_that_is_down(graph, capsys, monkeypatch):
     )
     code, out, err = understudy(capsys, "run", "--root", graph)
     assert code == BAD_INPUT
-    assert "understudy promote: the registry at http://127.0.0.1:9 cannot be reached" in err
+    assert "understudy registry promote: the registry at http://127.0.0.1:9 cannot be reached" in err
     assert "understudy track: teacher abcdef01" in err and "not delivered" in err and "Traceback" not in err
     assert out.index("gate: PASSED") < out.index("Quality on")
     # A failed delivery alone is no reason to fail: the gate's code stays.

@@ -244,7 +244,10 @@ def test_another_model_s_collapse_fails_what_is_compared_with_it(model, policy, 
         ({MIOU: {"informational": False}}, f"gate.{MIOU}.informational: expected true"),
         ({MIOU: {"informational": True, "min": 0}}, "informational is never judged"),
         ({MIOU: {"clearly_better_than_teacher": 0.1}}, f"gate.{MIOU}.clearly_better_than_teacher: expected true"),
-        ({MIOU: {"clearly_better_than_champion": True}}, f"gate.{MIOU}: unknown rule clearly_better_than_champion"),
+        (
+            {MIOU: {"clearly_better_than_champion": 1}},
+            f"gate.{MIOU}.clearly_better_than_champion: expected true, found 1",
+        ),
         ({MACS: {"not_clearly_worse_than_teacher": True}}, f"gate.{MACS}.not_clearly_worse_than_teacher: {MACS} is"),
         # A gate that no student can fail is none.
         ({MIOU: {"informational": True}, MACS: {"informational": True}}, "gate: no rule that a student can fail here"),

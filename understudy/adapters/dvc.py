@@ -5,7 +5,6 @@ very files that each stage imports. `python -m understudy.adapters.dvc` (`make d
 compares them.
 """
 
-import ast
 import contextlib
 import functools
 import os
@@ -22,9 +21,9 @@ from ruamel.yaml import YAML
 
 from understudy.errors import UNEXPECTED, UserError
 from understudy.files import atomic, read_json
+from understudy.imports import closure
 from understudy.orphans import end_with_parent
 
-PACKAGES = ("understudy", "stages")
 DATA = "artifacts/"
 
 
@@ -87,35 +86,6 @@ def _statuses(folder: Path) -> list[tuple[Path, int, str]]:
     """File, code and reason of every stage's status; no temporary file that a killed writer left."""
     found = [(path, read_json(path)) for path in sorted(folder.glob("[!.]*.json"))]
     return [(path, left["code"], left["reason"]) for path, left in found]
-
-
-def closure(module: str, root: Path) -> list[str]:
-    """The repository's own files that `module` imports, itself included, transitively, wherever the import stands.
-
-    Paths relative to `root`, sorted. `__init__.py` files are left out: they are empty.
-    """
-    found: set[str] = set()
-    waiting = [module]
-    while waiting:
-        file = root / (waiting.pop().replace(".", "/") + ".py")
-        name = file.relative_to(root).as_posix()
-        if name in found or not file.exists():
-            continue
-        found.add(name)
-        waiting.extend(_imports(file))
-    return sorted(found)
-
-
-def _imports(file: Path) -> Iterable[str]:
-    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
-        if isinstance(node, ast.Import):
-            names = [alias.name for alias in node.names]
-        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
-            # `from package import module` names a module; `from module import thing` names none, and finds no file.
-            names = [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
-        else:
-            continue
-        yield from (name for name in names if name.split(".")[0] in PACKAGES)
 
 
 def write_dependencies(root: Path) -> list[str]:

@@ -1,6 +1,7 @@
 """The registered model as MLflow runs it: written as code, never pickled.
 
-MLflow copies this file and the package `understudy` beside the weights, and runs it wherever the model is loaded.
+MLflow copies this file and what it imports of `understudy` beside the weights, and runs it wherever the model is
+loaded.
 Input: label maps uint8 [N, H, W], label maps with edges of instances uint8 [N, H, W, 2], or photos uint8 [N, H, W, 3],
 as the data set has it. Output: photos uint8 [N, H, W, 3].
 """

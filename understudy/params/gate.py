@@ -10,10 +10,12 @@ from understudy.metrics.protocol import MEASURED, METRICS, find
 
 INFORMATIONAL: Final = "informational"
 WORSE_THAN, CLEARLY_BETTER, NOT_CLEARLY_WORSE = "max_worse_than_", "clearly_better_than_", "not_clearly_worse_than_"
-CHAMPION: Final = f"{WORSE_THAN}champion"
-EVALUATED = ("teacher", "baseline")  # with whom the student is compared on the same images
-CLEAR = tuple(f"{rule}{other}" for rule in (CLEARLY_BETTER, NOT_CLEARLY_WORSE) for other in EVALUATED)
-RULES = ("min", "max", *(f"{WORSE_THAN}{other}" for other in EVALUATED), CHAMPION, *CLEAR, INFORMATIONAL)
+CHAMPION: Final = "champion"
+EVALUATED = ("teacher", "baseline")  # with whom the gate compares the student, on the same images
+OTHERS = (*EVALUATED, CHAMPION)
+CLEAR = tuple(f"{rule}{other}" for rule in (CLEARLY_BETTER, NOT_CLEARLY_WORSE) for other in OTHERS)
+RULES = ("min", "max", *(f"{WORSE_THAN}{other}" for other in OTHERS), *CLEAR, INFORMATIONAL)
+AWAITING = tuple(rule for rule in RULES if rule.endswith(f"_{CHAMPION}"))  # the promotion, which knows the champion
 
 Policy = Mapping[str, Mapping[str, float | bool]]
 
@@ -25,13 +27,13 @@ class Gate:
     `min: b`, `max: b`: the student's value is at least, at most b.
     `max_worse_than_X: b`: the student is worse than X (teacher, baseline, champion) by at most b, in the metric's own
         unit; a negative b asks it to be better by at least |b|. The value decides, whatever its interval.
-    `clearly_better_than_X: true`: the whole 95 % interval of the difference to X (teacher, baseline) is better.
+    `clearly_better_than_X: true`: the whole 95 % interval of the difference to X is better.
     `not_clearly_worse_than_X: true`: that interval is not worse as a whole. The fewer the images, the wider it is and
         the more it lets pass; put a `max_worse_than_X` beside it.
     `informational: true`, alone: the metric is shown and never judged.
 
-    At least one rule must be one that the gate itself can fail by: neither informational nor the champion's, which
-    waits for the promotion. source: file and key of the section, for messages.
+    At least one rule must be one that the gate itself can fail by: neither informational nor one of the champion's,
+    which wait for the promotion. source: file and key of the section, for messages.
     """
 
     policy: Policy
@@ -52,10 +54,11 @@ class Gate:
                 _check(metric, rule, bound, f"{where}.{metric}")
             if INFORMATIONAL in policy[metric] and len(policy[metric]) > 1:
                 raise UserError(f"{where}.{metric}: informational is never judged; remove it or the bounds beside it")
-        if not {rule for rules in policy.values() for rule in rules} - {INFORMATIONAL, CHAMPION}:
+        if not {rule for rules in policy.values() for rule in rules} - {INFORMATIONAL, *AWAITING}:
             raise UserError(
-                f"{where}: no rule that a student can fail here ({INFORMATIONAL} never fails, {CHAMPION} is left to "
-                f"promotion); add one of {', '.join(rule for rule in RULES if rule not in (INFORMATIONAL, CHAMPION))}"
+                f"{where}: no rule that a student can fail here ({INFORMATIONAL} never fails, the {CHAMPION}'s are "
+                "left to promotion); add one of "
+                f"{', '.join(rule for rule in RULES if rule not in (INFORMATIONAL, *AWAITING))}"
             )
         return cls(policy, where)
 

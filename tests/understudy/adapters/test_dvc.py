@@ -13,11 +13,12 @@ import pytest
 import torch
 import yaml
 
-from understudy.adapters.dvc import closure, is_code, stage_module, write_dependencies
+from understudy.adapters.dvc import is_code, stage_module, write_dependencies
 from understudy.data.terms import KINDS
 from understudy.errors import UserError
 from understudy.files import read_json, write_text
 from understudy.grid import write_grid
+from understudy.imports import closure
 from understudy.locks import held
 from understudy.metrics.protocol import KID, READINGS, on_validation
 from understudy.train.log import write_table

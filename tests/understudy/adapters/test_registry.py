@@ -8,22 +8,28 @@ import pytest
 import torch
 
 from understudy.adapters.mlflow import connect
-from understudy.adapters.registry import load_translator, promote
+from understudy.adapters.promoting import promote
+from understudy.adapters.registry import load_translator
 from understudy.arch import families as architecture
 from understudy.arch.resnet import resnet
 from understudy.errors import DATA_FAILED, GATE_FAILED, UserError
 from understudy.export.record import FILES, RECORD, read_record
-from understudy.files import read_json, sha256, write_json
+from understudy.files import sha256, write_json
 from understudy.gate import DATASET, EVALUATION, JUDGE, STUDENT, TEST_SPLIT, judge, read_evaluation
 from understudy.metrics import protocol
+from understudy.params.base import Base
+from understudy.params.evaluate import Evaluate
 from understudy.params.gate import Gate
 from understudy.params.registry import Registry
+from understudy.params.runtime import Runtime
+from understudy.params.scoring import Scoring
 from understudy.tensors import save_weights
 from understudy.translator import Translator
 from understudy.verdict import PATH
 
 FRECHET = protocol.FRECHET["labels"]
 REGISTRY = Registry("street")
+SCORING = Scoring(Base(0), Runtime("cpu", "fp32"), Evaluate(40, 2, None, None))
 SIZE = (24, 20)
 SERVE = """
 import sys, numpy as np, mlflow
@@ -83,20 +89,20 @@ def make_student(
 
 def test_refusals_come_before_the_store_is_touched(tmp_path):
     with pytest.raises(UserError, match=r"verdict\.json: no such file") as missing:
-        promote(tmp_path, REGISTRY, Gate({FRECHET: {"max": 1.0}}, "params.yaml: gate"))
+        promote(tmp_path, REGISTRY, Gate({FRECHET: {"max": 1.0}}, "params.yaml: gate"), SCORING)
     assert missing.value.code == DATA_FAILED
     gate = make_student(tmp_path, 0, frechet=2.0, bound={"max": 1.0})
     with pytest.raises(UserError, match=r"the gate failed: frechet.*2 is above the most allowed, 1") as failed:
-        promote(tmp_path, REGISTRY, gate)
+        promote(tmp_path, REGISTRY, gate, SCORING)
     assert failed.value.code == GATE_FAILED
     gate = make_student(tmp_path, 0, frechet=0.5, bound={"max": 1.0})
     (tmp_path / STUDENT[1]).write_bytes(b"other weights")
     with pytest.raises(UserError, match=r"weights\.safetensors: has SHA-256") as swapped:
-        promote(tmp_path, REGISTRY, gate)
+        promote(tmp_path, REGISTRY, gate, SCORING)
     assert swapped.value.code == GATE_FAILED
     make_student(tmp_path, 0, frechet=0.5, bound={"max": 1.0})
     with pytest.raises(UserError, match=r"policy has changed since the verdict \(params.yaml: gate\.frechet.*\.max\)"):
-        promote(tmp_path, REGISTRY, Gate({FRECHET: {"max": 0.4}}, "params.yaml: gate"))
+        promote(tmp_path, REGISTRY, Gate({FRECHET: {"max": 0.4}}, "params.yaml: gate"), SCORING)
     assert not (tmp_path / "mlflow.db").exists()
 
 
@@ -107,7 +113,7 @@ def test_refusals_come_before_the_store_is_touched(tmp_path):
 def test_promoted_student_serves_the_same_pixels_without_the_repository(kind, planes, root):
     bound = {"max": 1.0, "max_worse_than_champion": 0.1}
     gate = make_student(root, 0, frechet=0.5, bound=bound, kind=kind, edges=planes == (2,))
-    promotion = promote(root, REGISTRY, gate)
+    promotion = promote(root, REGISTRY, gate, SCORING)
     assert (promotion.version, promotion.registered, promotion.replaced) == ("1", True, None)
     assert "no champion yet" in promotion.notes[0]
 
@@ -139,50 +145,12 @@ def test_promoted_student_serves_the_same_pixels_without_the_repository(kind, pl
 
 
 @pytest.mark.slow
-def test_versions_aliases_and_tags(root):
-    bound = {"max": 1.0, "max_worse_than_champion": 0.1}
-    gate = make_student(root, 0, frechet=0.5, bound=bound)
-    promote(root, REGISTRY, gate)
-    again = promote(root, REGISTRY, gate)
-    assert (again.version, again.registered) == ("1", False)
-
-    gate = make_student(root, 1, frechet=0.7, bound=bound)
-    with pytest.raises(
-        UserError, match=r"version 2 stays challenger(.|\n)*0\.2 worse than the champion's 0\.5"
-    ) as worse:
-        promote(root, REGISTRY, gate)
-    assert worse.value.code == GATE_FAILED
-    client = connect(root).client
-    aliases = {alias: str(number) for alias, number in client.get_registered_model("street").aliases.items()}
-    assert aliases == {"champion": "1", "challenger": "2"}
-
-    # The same files under a policy that allows it: the version is found again, not made again.
-    gate = make_student(root, 1, frechet=0.7, bound={**bound, "max_worse_than_champion": 0.3})
-    better = promote(root, REGISTRY, gate)
-    assert (better.version, better.registered, better.replaced) == ("2", False, "1")
-    assert len(client.search_model_versions("name = 'street'")) == 2
-    version = client.get_model_version_by_alias("street", "champion")
-    assert str(version.version) == "2"
-    assert version.tags["verdict_sha256"] == sha256(root / PATH)
-    assert version.tags["weights_sha256"] == sha256(root / STUDENT[1])
-    assert version.tags["data_sha256"] == read_json(root / EVALUATION)["files"][TEST_SPLIT]
-    assert float(version.tags[f"metric.{FRECHET}"]) == 0.7
-    assert version.tags["judge_sha256"] == "a" * 64
-    assert version.tags["replaced"] == "1"
-
-    # Scores by a judge that was trained anew do not compare with the champion's.
-    gate = make_student(root, 2, frechet=0.1, bound=bound, judge_sha256="b" * 64)
-    with pytest.raises(UserError, match=r"version 2, was measured by another judge \(a{12}…, this one is b{12}…\)"):
-        promote(root, REGISTRY, gate)
-
-
-@pytest.mark.slow
 def test_registry_that_is_down_is_named(root, monkeypatch):
     gate = make_student(root, 0, frechet=0.5, bound={"max": 1.0})
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
     with pytest.raises(UserError, match=r"the registry at http://127\.0\.0\.1:9 cannot be reached"):
-        promote(root, REGISTRY, gate)
+        promote(root, REGISTRY, gate, SCORING)
 
 
 @pytest.mark.slow
@@ -213,11 +181,11 @@ def test_exported_files_that_passed_are_registered_beside_the_weights(root):
     from mlflow.artifacts import download_artifacts
 
     gate = make_student(root, 0, frechet=0.5, bound={"max": 1.0})
-    promote(root, REGISTRY, gate)  # without any, before there were exports
+    promote(root, REGISTRY, gate, SCORING)  # without any, before there were exports
     add_exports(root, gate, {"onnx": 0.5, "int8": 3.0})
-    promotion = promote(root, REGISTRY, gate)
+    promotion = promote(root, REGISTRY, gate, SCORING)
     assert (promotion.version, promotion.registered, promotion.replaced) == ("2", True, "1")
-    (note,) = promotion.notes
+    note = promotion.notes[-1]
     assert "export int8 is not registered" in note and "3 is above the most allowed, 1" in note
     version = connect(root).client.get_model_version_by_alias("street", "champion")
     assert version.tags["exports"] == "onnx" and version.tags["onnx_sha256"] == sha256(root / FILES["onnx"])
@@ -226,8 +194,8 @@ def test_exported_files_that_passed_are_registered_beside_the_weights(root):
     fetched = download_artifacts(f"{version.source}/artifacts", dst_path=str(root / "got"), tracking_uri=store.uri)
     registered = {path.name: sha256(path) for path in Path(fetched).iterdir()}
     assert registered["student.onnx"] == sha256(root / FILES["onnx"]) and "student-int8.onnx" not in registered
-    assert promote(root, REGISTRY, gate).registered is False
+    assert promote(root, REGISTRY, gate, SCORING).registered is False
 
     (root / FILES["onnx"]).write_text("another file")
-    changed = promote(root, REGISTRY, gate)
-    assert changed.version == "1" and any("is not the file that was judged" in note for note in changed.notes)
+    changed = promote(root, REGISTRY, gate, SCORING)
+    assert changed.version == "3" and any("is not the file that was judged" in note for note in changed.notes)

@@ -7,18 +7,15 @@ has everything once.
 import contextlib
 import json
 import os
-import signal
-import socket
 import sqlite3
 import subprocess
 import sys
-import time
-import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from logged_training import FINGERPRINT, LOSSES, PARAMS, STAGE, VALIDATE_EVERY, log_path
+from mlflow_server import MlflowServer, stop_group, wait_until
 
 from understudy.adapters import tracking
 from understudy.adapters.mlflow import connect
@@ -29,66 +26,18 @@ from understudy.train.log import read
 
 REPO = Path(__file__).parents[3]
 PROGRAM = Path(__file__).with_name("logged_training.py")
-PATIENCE = 120.0  # seconds for anything at all: a server takes 7 to come up, 40 and more on a busy machine
 NOWHERE = "http://127.0.0.1:9"  # where nothing listens
 METRICS = len(LOSSES) + 1  # of a step, with the rate
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
 
 
-def wait_until(happened: Callable[[], object], what: str, pause: float = 0.2) -> None:
-    deadline = time.monotonic() + PATIENCE
-    while not happened():
-        assert time.monotonic() < deadline, f"waited {PATIENCE:.0f} s for {what}"
-        time.sleep(pause)
-
-
-def stop_group(process: subprocess.Popen) -> None:
-    """Kill a process and what it started; it leads a group of its own."""
-    with contextlib.suppress(ProcessLookupError):
-        os.killpg(process.pid, signal.SIGKILL)
-    process.wait(timeout=20)
-
-
-class Server:
-    """A real server on a port of its own, with an SQLite database and artifacts in a folder. Not started yet."""
+class Server(MlflowServer):
+    """On SQLite, with artifacts in a folder."""
 
     def __init__(self, folder: Path) -> None:
-        self.folder, self.database = folder, folder / "server.db"
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self.port = free.getsockname()[1]
-        self.uri = f"http://127.0.0.1:{self.port}"
-        self.process: subprocess.Popen | None = None
-
-    def start(self) -> None:
-        command = [sys.executable, "-m", "mlflow", "server", "--backend-store-uri", f"sqlite:///{self.database}",
-                   "--artifacts-destination", str(self.folder / "artifacts"), "--workers", "1",
-                   "--host", "127.0.0.1", "--port", str(self.port)]  # fmt: skip
-        environment = {**os.environ, "MLFLOW_DISABLE_TELEMETRY": "true", "DO_NOT_TRACK": "true",
-                       "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}  # fmt: skip
-        environment.pop("MLFLOW_TRACKING_URI", None)
-        with (self.folder / "server.txt").open("a") as output:
-            self.process = subprocess.Popen(command, cwd=self.folder, env=environment, start_new_session=True,
-                                            stdin=subprocess.DEVNULL, stdout=output, stderr=output)  # fmt: skip
-
-    def is_up(self) -> bool:
-        assert self.process is not None and self.process.poll() is None, (self.folder / "server.txt").read_text()
-        try:
-            with urllib.request.urlopen(f"{self.uri}/health", timeout=5) as answer:
-                return answer.status == 200
-        except OSError:
-            return False
-
-    def be_up(self) -> None:
-        if self.process is None:
-            self.start()
-        wait_until(self.is_up, "the server to answer")
-
-    def kill(self) -> None:
-        if self.process is not None:
-            stop_group(self.process)
-        self.process = None
+        self.database = folder / "server.db"
+        super().__init__(folder, f"sqlite:///{self.database}", str(folder / "artifacts"))
 
     def count(self) -> int:
         """Metrics that have arrived, asked of the database itself: at once, and without the server's help."""

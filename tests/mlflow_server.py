@@ -1,0 +1,110 @@
+"""Real MLflow servers for tests, on SQLite or Postgres, with artifacts in a folder or on S3; all on loopback."""
+
+import contextlib
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import pytest
+
+PATIENCE = 120.0  # seconds for anything at all: a server takes 7 to come up, 40 and more on a busy machine
+
+
+def wait_until(happened: Callable[[], object], what: str, pause: float = 0.2) -> None:
+    deadline = time.monotonic() + PATIENCE
+    while not happened():
+        assert time.monotonic() < deadline, f"waited {PATIENCE:.0f} s for {what}"
+        time.sleep(pause)
+
+
+def stop_group(process: subprocess.Popen) -> None:
+    """Kill a process and what it started; it leads a group of its own."""
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait(timeout=20)
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+class MlflowServer:
+    """A server on a port of its own, not started yet. store: its database's address. environment: for its artifacts."""
+
+    def __init__(self, folder: Path, store: str, artifacts: str, environment: Mapping[str, str] | None = None) -> None:
+        self.folder, self._store, self._artifacts = folder, store, artifacts
+        self._environment = dict(environment or {})
+        self.port = free_port()
+        self.uri = f"http://127.0.0.1:{self.port}"
+        self.process: subprocess.Popen | None = None
+
+    def start(self) -> None:
+        command = [sys.executable, "-m", "mlflow", "server", "--backend-store-uri", self._store,
+                   "--artifacts-destination", self._artifacts, "--workers", "1",
+                   "--host", "127.0.0.1", "--port", str(self.port)]  # fmt: skip
+        environment = {**os.environ, "MLFLOW_DISABLE_TELEMETRY": "true", "DO_NOT_TRACK": "true",
+                       "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", **self._environment}  # fmt: skip
+        environment.pop("MLFLOW_TRACKING_URI", None)
+        with (self.folder / "server.txt").open("a") as output:
+            self.process = subprocess.Popen(command, cwd=self.folder, env=environment, start_new_session=True,
+                                            stdin=subprocess.DEVNULL, stdout=output, stderr=output)  # fmt: skip
+
+    def is_up(self) -> bool:
+        assert self.process is not None and self.process.poll() is None, (self.folder / "server.txt").read_text()
+        try:
+            with urllib.request.urlopen(f"{self.uri}/health", timeout=5) as answer:
+                return answer.status == 200
+        except OSError:
+            return False
+
+    def be_up(self) -> None:
+        if self.process is None:
+            self.start()
+        wait_until(self.is_up, "the server to answer")
+
+    def kill(self) -> None:
+        if self.process is not None:
+            stop_group(self.process)
+        self.process = None
+
+
+class Postgres:
+    """Postgres in a folder, on a port of its own, as the user `postgres` (it refuses to run as root)."""
+
+    def __init__(self, folder: Path) -> None:
+        # Debian keeps the programs of each release apart, and out of PATH.
+        places = [*Path("/usr/lib/postgresql").glob("*/bin"), Path(shutil.which("initdb") or "/").resolve().parent]
+        programs = next((place for place in places if (place / "initdb").exists()), None)
+        if programs is None:
+            pytest.skip("needs Postgres: make postgres")
+        self._programs, self._folder, self.port = programs, folder, free_port()
+        self.uri = f"postgresql://postgres@127.0.0.1:{self.port}/postgres"
+
+    def start(self) -> None:
+        if not (self._folder / "data").exists():
+            for folder in (self._folder, *self._folder.parents):  # pytest's own are its user's alone
+                if folder.stat().st_uid == os.getuid() and folder != Path("/"):
+                    folder.chmod(folder.stat().st_mode | 0o711)
+            (self._folder / "data").mkdir()
+            shutil.chown(self._folder / "data", "postgres")
+            self._run("initdb", "-D", str(self._folder / "data"), "-A", "trust", "-E", "UTF8", "--no-sync")
+        self._run("pg_ctl", "-D", str(self._folder / "data"), "-w", "-t", "60", "-l", str(self._folder / "data/log"),
+                  "-o", f"-p {self.port} -h 127.0.0.1 -F -k {self._folder / 'data'}", "start")  # fmt: skip
+
+    def stop(self) -> None:
+        """At once, as when the machine fails: connections break."""
+        self._run("pg_ctl", "-D", str(self._folder / "data"), "-m", "immediate", "-w", "stop")
+
+    def _run(self, program: str, *arguments: str) -> None:
+        command = [str(self._programs / program), *arguments]
+        who = "postgres" if os.getuid() == 0 else None
+        subprocess.run(command, cwd="/", user=who, check=True, stdout=subprocess.DEVNULL, timeout=120)

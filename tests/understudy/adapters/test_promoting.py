@@ -1,0 +1,235 @@
+"""From a verdict to the champion and back, on the SQLite file of a folder, with students that are really measured."""
+
+import json
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from tiny_students import MODEL, POLICY, SCORING, write_run, write_student, write_verdict
+
+from understudy.adapters.mlflow import connect
+from understudy.adapters.promoting import promote, rollback
+from understudy.adapters.verifying import verify
+from understudy.cli import main
+from understudy.errors import BAD_INPUT, DATA_FAILED, GATE_FAILED, OK, UserError
+from understudy.files import read_json, sha256, write_json
+from understudy.gate import EVALUATION, STUDENT
+from understudy.metrics.protocol import MIOU
+from understudy.params.gate import Gate
+from understudy.params.registry import Registry
+from understudy.verdict import PATH
+
+pytestmark = pytest.mark.slow
+REGISTRY = Registry(MODEL)
+FIRST, BETTER, WORSE = 20, 40, 10  # steps that a student learns for
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory) -> Path:
+    """Three runs in one folder: `first`, `better` and `worse` hold artifacts, with one data set, judge and teacher."""
+    folder = tmp_path_factory.mktemp("runs")
+    write_run(folder / "first")
+    for name, steps in (("better", BETTER), ("worse", WORSE)):
+        shutil.copytree(folder / "first", folder / name)
+        write_student(folder / name, steps)
+    write_student(folder / "first", FIRST)
+    return folder
+
+
+def take(made: Path, name: str, root: Path) -> Gate:
+    """Put a run into `root`; returns its policy."""
+    shutil.copytree(made / name, root, dirs_exist_ok=True)
+    return Gate(POLICY, "params.yaml: gate")
+
+
+def champions(root: Path) -> dict[str, str]:
+    found = connect(root).client.get_registered_model(MODEL).aliases
+    return {alias: str(version) for alias, version in found.items()}
+
+
+def test_the_story(made, root, capsys):
+    gate = take(made, "first", root)
+    first = promote(root, REGISTRY, gate, SCORING)
+    assert (first.version, first.registered, first.replaced) == ("1", True, None)
+    assert champions(root) == {"champion": "1"}
+    assert promote(root, REGISTRY, gate, SCORING).registered is False
+
+    take(made, "better", root)
+    better = promote(root, REGISTRY, gate, SCORING)
+    assert (better.version, better.replaced) == ("2", "1") and champions(root) == {"champion": "2"}
+    assert any(MIOU in note and "better than the champion's" in note for note in better.notes)
+
+    take(made, "worse", root)
+    numbers = rf"version 3 stays challenger(.|\n)*{MIOU}.*worse than the champion's"
+    with pytest.raises(UserError, match=numbers) as worse:
+        promote(root, REGISTRY, gate, SCORING)
+    assert worse.value.code == GATE_FAILED and champions(root) == {"champion": "2", "challenger": "3"}
+    with pytest.raises(UserError, match="version 3 stays challenger"):
+        promote(root, REGISTRY, gate, SCORING)
+
+    with pytest.raises(UserError, match="version 3 has never been champion"):
+        rollback(root, REGISTRY, "3", "")
+    back = rollback(root, REGISTRY, None, "flicker in the sky")
+    assert (back.version, back.replaced) == ("1", "2") and champions(root)["champion"] == "1"
+    take(made, "better", root)
+    with pytest.raises(UserError, match=r"rolled back from it on .*flicker in the sky.*--again"):
+        promote(root, REGISTRY, gate, SCORING)
+    assert promote(root, REGISTRY, gate, SCORING, again=True).version == "2"
+
+    found = verify(root, REGISTRY, gate, SCORING, None)
+    assert found.clean and found.unmeasured is None and len(found.checks) == 5, found
+    assert verify(root, REGISTRY, gate, SCORING, "3").clean
+
+    # Everything of the decision is on the version, and the same in the ledger.
+    client = connect(root).client
+    tags = client.get_model_version(MODEL, "3").tags
+    assert (tags["status"], tags["replaced"]) == ("refused", "2") and "@" in tags["decided_by"]
+    decision = json.loads(tags["decision"])
+    assert decision["policy"] == POLICY and decision["measured"]["models"].keys() == {"student", "champion"}
+    assert tags["git_commit"] and tags["data_sha256"] and float(tags[f"metric.{MIOU}"]) < 0.5
+    assert "## Limits" in client.get_model_version(MODEL, "3").description
+
+    capsys.readouterr()
+    assert main(["registry", "list", "--root", str(root)]) == OK
+    listed = capsys.readouterr().out
+    assert [line.split()[0] for line in listed.splitlines()] == ["version", "3", "2", "1"] and MIOU in listed
+    assert main(["registry", "show", "champion", "--root", str(root)]) == OK
+    shown = capsys.readouterr().out
+    assert "tiny version 2 (champion)" in shown and "flicker in the sky" in shown and "6. " not in shown
+    assert main(["registry", "show", tags["git_commit"][:9], "--root", str(root)]) == OK
+    assert main(["registry", "diff", "1", "2", "--root", str(root)]) == OK
+    assert "better" in capsys.readouterr().out
+    assert main(["registry", "show", "7", "--root", str(root)]) == BAD_INPUT
+    assert main(["registry", "verify", "--root", str(root)]) == OK
+    assert "  ok     its evaluation comes out again" in capsys.readouterr().out
+
+
+@pytest.fixture
+def registered(made, root) -> Gate:
+    """Versions 1 and 2, the champion."""
+    gate = take(made, "first", root)
+    promote(root, REGISTRY, gate, SCORING)
+    take(made, "better", root)
+    promote(root, REGISTRY, gate, SCORING)
+    return gate
+
+
+def wrong(root: Path, gate: Gate, version: str | None = None) -> str:
+    return "\n".join(said for check in verify(root, REGISTRY, gate, SCORING, version).checks for said in check.wrong)
+
+
+def stored(root: Path, version: str) -> Path:
+    """Where the files of a version lie."""
+    return Path(connect(root).client.get_model_version(MODEL, version).source.removeprefix("file://"))
+
+
+def test_an_alias_that_was_moved_by_hand_is_found_and_set_right(root, registered):
+    client = connect(root).client
+    client.set_registered_model_alias(MODEL, "champion", "1")
+    assert "points to version 1, the ledger says version 2" in wrong(root, registered)
+    promote(root, REGISTRY, registered, SCORING)
+    assert champions(root) == {"champion": "2"}
+
+
+@pytest.mark.parametrize("file", ["artifacts/weights.safetensors", "code/understudy/translator.py", "MLmodel"])
+def test_a_version_whose_files_were_changed_is_found_and_cannot_be_gone_back_to(file, root, registered):
+    path = stored(root, "1") / file
+    before = path.read_bytes()
+    path.write_bytes(before + b" ")
+    assert f"{file}: was changed" in wrong(root, registered, "1")
+    with pytest.raises(UserError, match="its files are not those that were promoted"):
+        rollback(root, REGISTRY, "1", "")
+    path.write_bytes(before)
+    (path.parent / "more.py").write_text("")
+    assert "more.py: was added" in wrong(root, registered, "1")
+    (path.parent / "more.py").unlink()
+    assert wrong(root, registered, "1") == ""
+    path.unlink()
+    assert f"{file}: is gone" in wrong(root, registered, "1")
+
+
+def test_a_forged_verdict_is_found_though_every_checksum_was_forged_too(root, registered):
+    from understudy.checksums import write_sums
+
+    folder = stored(root, "2")
+    verdict = read_json(folder / "artifacts/verdict.json")
+    verdict["metrics"][MIOU] = 0.99
+    write_json(folder / "artifacts/verdict.json", verdict)
+    sums = write_sums(folder)
+    client = connect(root).client
+    client.set_model_version_tag(MODEL, "2", "verdict_sha256", sha256(folder / "artifacts/verdict.json"))
+    client.set_model_version_tag(MODEL, "2", "manifest_sha256", sums)
+    client.set_model_version_tag(MODEL, "2", f"metric.{MIOU}", "0.99")
+    said = wrong(root, registered)
+    assert "the ledger says" in said and "it is not what its policy says of its evaluation" in said
+
+
+def test_a_forged_evaluation_is_found_by_measuring_anew(made, root):
+    gate = take(made, "worse", root)
+    evaluation = read_json(root / EVALUATION)
+    evaluation["models"]["student"][MIOU]["value"] = 0.86
+    write_json(root / EVALUATION, evaluation)
+    write_verdict(root)
+    promote(root, REGISTRY, gate, SCORING)  # the first: there is nothing to compare with
+    assert f"{MIOU} was 0.86 and is 0." in wrong(root, gate)
+    take(made, "first", root)
+    evaluation = read_json(root / EVALUATION)
+    evaluation["models"]["student"][MIOU]["value"] = 0.9
+    write_json(root / EVALUATION, evaluation)
+    write_verdict(root)
+    with pytest.raises(UserError, match=r"its evaluation does not come out again: .* was 0\.9 and is"):
+        promote(root, REGISTRY, gate, SCORING)
+
+
+def test_a_stale_verdict_is_said(root, registered, capsys):
+    strict = Gate({MIOU: {"min": 0.95}}, "params.yaml: gate")
+    with pytest.raises(UserError, match="policy has changed since the verdict"):
+        promote(root, REGISTRY, strict, SCORING)
+    found = verify(root, REGISTRY, strict, SCORING, None)
+    assert found.clean and "would fail" in found.notes[0]
+    assert main(["registry", "verify", "--root", str(root)]) == OK
+
+
+def test_other_data_cannot_verify(root, registered, capsys):
+    (root / "artifacts/prepare/test.zip").write_bytes(b"other")
+    assert main(["registry", "verify", "--root", str(root)]) == DATA_FAILED
+    assert "check out the commit that it came from" in capsys.readouterr().err
+
+
+def test_a_changed_ledger_is_found_and_nothing_is_built_on_it(root, registered):
+    import sqlite3
+
+    assert wrong(root, registered) == ""
+    with sqlite3.connect(root / "mlflow.db") as database:
+        database.execute("UPDATE params SET value = replace(value, '\"promoted\"', '\"refused\"') WHERE key = '000001'")
+    assert "entry 2 does not follow the entry before it" in wrong(root, registered)
+    with pytest.raises(UserError, match="its ledger cannot be trusted") as refused:
+        rollback(root, REGISTRY, "1", "")
+    assert refused.value.code == DATA_FAILED
+
+
+def test_a_champion_that_was_deleted_is_named_and_gone_back_from(root, registered):
+    connect(root).client.delete_model_version(MODEL, "2")
+    with pytest.raises(UserError, match="version 2 has been deleted from the registry"):
+        promote(root, REGISTRY, replace(registered), SCORING)
+    assert rollback(root, REGISTRY, "1", "deleted").version == "1"
+    assert champions(root)["champion"] == "1"
+
+
+def test_a_model_of_that_name_that_is_not_ours_is_left_alone(made, root):
+    gate = take(made, "first", root)
+    connect(root).client.create_registered_model(MODEL)
+    with pytest.raises(UserError, match="was not registered by understudy"):
+        promote(root, REGISTRY, gate, SCORING)
+
+
+def test_the_same_files_under_another_verdict_are_another_version(made, root):
+    gate = take(made, "first", root)
+    promote(root, REGISTRY, gate, SCORING)
+    policy = {MIOU: {"min": 0.04, "max_worse_than_champion": 0.0}}
+    looser = write_verdict(root, policy)
+    again = promote(root, REGISTRY, looser, SCORING)
+    assert (again.version, again.replaced) == ("2", "1")
+    assert sha256(root / STUDENT[1]) == connect(root).client.get_model_version(MODEL, "2").tags["weights_sha256"]
+    assert read_json(root / PATH)["policy"] == policy

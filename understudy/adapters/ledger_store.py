@@ -1,0 +1,116 @@
+"""Where MLflow keeps a model's ledger: in one run, which the registered model names in a tag.
+
+An entry is a parameter of that run, and its key is the entry's number. MLflow lets nobody change a parameter, and of
+two who write the same one at once the database lets one through: appending is a compare-and-swap, on SQLite and on
+Postgres, and whoever came second reads again and decides anew. What a decision was made of is an artifact of the run,
+named by its content.
+"""
+
+import hashlib
+import json
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from understudy.adapters.mlflow import Store
+from understudy.adapters.run_marks import LEDGER, mark
+from understudy.errors import DATA_FAILED, UserError
+from understudy.ledger import Entry, Ledger, parse
+
+TAG = "understudy.ledger"  # of the registered model: the run's id
+LONGEST = 6000  # characters of a parameter; MLflow cuts longer ones off without a word
+DECISIONS = "decisions"
+
+
+class LedgerStore:
+    """The ledger of one registered model. run: the id of the run that holds it."""
+
+    def __init__(self, store: Store, model: str, run: str) -> None:
+        self._store, self._model, self.run = store, model, run
+
+    @classmethod
+    def open(cls, store: Store, model: str) -> "LedgerStore":
+        """The ledger of `model`. Raises UserError when there is no such model, or it was not registered by us."""
+        registered = store.client.search_registered_models(f"name = '{model}'")
+        if not registered:
+            raise UserError(f"{model}: no such model in the registry at {store.uri}; `understudy registry promote` "
+                            "registers")  # fmt: skip
+        run = registered[0].tags.get(TAG)
+        if run is None:
+            raise UserError(f"{model}: the registry at {store.uri} has a model of this name that was not registered by "
+                            "understudy; choose another in registry.model")  # fmt: skip
+        return cls(store, model, run)
+
+    @classmethod
+    def create(cls, store: Store, model: str) -> "LedgerStore":
+        """The ledger of `model`, made with the registered model if there is none. Of two makers one wins."""
+        from mlflow.exceptions import MlflowException
+
+        client = store.client
+        if not client.search_registered_models(f"name = '{model}'"):
+            tags = mark(LEDGER, model)
+            run = client.create_run(store.experiment, run_name=f"ledger of {model}", tags=tags).info.run_id
+            client.set_terminated(run)
+            try:
+                client.create_registered_model(model, tags={TAG: run})
+            except MlflowException as error:
+                client.delete_run(run)
+                if error.error_code != "RESOURCE_ALREADY_EXISTS":
+                    raise
+        return cls.open(store, model)
+
+    def read(self) -> Ledger:
+        """All entries. Raises UserError with code DATA_FAILED when one is damaged, or the run is gone."""
+        from mlflow.exceptions import MlflowException
+
+        try:
+            run = self._store.client.get_run(self.run)
+        except MlflowException as error:
+            if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+                raise
+            raise UserError(f"{self._model}: its ledger, run {self.run}, is gone", DATA_FAILED) from None
+        return parse({int(key): text for key, text in run.data.params.items() if key.isdigit()})
+
+    def append(self, entry: Entry, decision: Mapping[str, Any]) -> bool:
+        """Add an entry; False when another took its place. decision: as `digest` saw it."""
+        from mlflow.exceptions import MlflowException
+
+        text = entry.text()
+        if len(text) > LONGEST:
+            raise UserError(f"the reason is too long: the ledger takes {LONGEST} characters an entry")
+        client = self._store.client
+        client.log_text(self.run, written(decision), f"{DECISIONS}/{entry.decision_sha256}.json")
+        try:
+            client.log_param(self.run, f"{entry.number:06}", text)
+        except MlflowException:
+            # Taken by another, or by an attempt of ours whose answer was lost; or the store is down, which shows here.
+            params = client.get_run(self.run).data.params
+            if f"{entry.number:06}" not in params:
+                raise
+            return params[f"{entry.number:06}"] == text
+        return True
+
+    def decision(self, entry: Entry) -> dict[str, Any]:
+        """What an entry was decided by. Raises UserError with code DATA_FAILED when it is gone or was changed."""
+        from mlflow.exceptions import MlflowException
+
+        path = f"{DECISIONS}/{entry.decision_sha256}.json"
+        try:
+            with tempfile.TemporaryDirectory() as folder:
+                text = Path(self._store.client.download_artifacts(self.run, path, folder)).read_text(encoding="utf-8")
+        except (MlflowException, OSError) as error:
+            raise UserError(f"{path} of the ledger of {self._model} cannot be read: {error}", DATA_FAILED) from error
+        if hashlib.sha256(text.encode()).hexdigest() != entry.decision_sha256:
+            raise UserError(f"{path} of the ledger of {self._model} has been changed", DATA_FAILED)
+        return json.loads(text)
+
+
+def written(decision: Mapping[str, Any]) -> str:
+    """A decision as it is kept and hashed."""
+    return json.dumps(decision, indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False)
+
+
+def digest(decision: Mapping[str, Any]) -> str:
+    """SHA-256 of a decision's text."""
+    return hashlib.sha256(written(decision).encode()).hexdigest()

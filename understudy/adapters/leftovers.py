@@ -1,0 +1,100 @@
+"""Aliases and tags made to say what the ledger says, and what killed promotions left behind removed."""
+
+from understudy.adapters.ledger_store import TAG, LedgerStore, written
+from understudy.adapters.mlflow import Store
+from understudy.adapters.registry import CHALLENGER, CHAMPION, IDENTITY_TAG, aliased, versions
+from understudy.adapters.run_marks import COMMAND_TAG, LEDGER, MODEL_TAG, PROMOTE, going_on
+from understudy.errors import DATA_FAILED, UserError
+from understudy.ledger import Ledger
+
+
+def settle(store: Store, model: str, ledgers: LedgerStore) -> tuple[str, ...]:
+    """Make the registry say what the ledger says, and remove what nobody will finish; tell what was moved by hand.
+
+    Raises UserError with code DATA_FAILED when the ledger cannot be read or has been changed.
+    """
+    ledger, said = ledgers.read(), dict[str, None]()
+    if wrong := ledger.problems():
+        listed = "\n  ".join(wrong)
+        raise UserError(f"{model}: its ledger cannot be trusted, nothing is changed; register under another name "
+                        f"(registry.model)\n  {listed}", DATA_FAILED)  # fmt: skip
+    while True:
+        said |= dict.fromkeys(_show(store, model, ledger, ledgers))
+        # An alias that was set by an older reading of the ledger would stay wrong: whoever sets it last reads last.
+        if (now := ledgers.read()) == ledger:
+            break
+        ledger = now
+    _remove_duplicates(store, model, ledger)
+    _remove_runs(store, model)
+    return tuple(said)
+
+
+def _show(store: Store, model: str, ledger: Ledger, ledgers: LedgerStore) -> list[str]:
+    """Set aliases and tags right, and tell what was wrong with the champion's."""
+    client, champion, said = store.client, ledger.champion, []
+    there = versions(store, model)
+    shown = aliased(store, model, CHAMPION)
+    if champion is not None and champion not in {str(version.version) for version in there}:
+        said.append(f"version {champion}, the champion by the ledger, was deleted; `understudy registry rollback`")
+    elif champion is not None and shown != champion:
+        if shown is not None and shown != ledger.entries[-1].replaces:
+            said.append(f"the alias {CHAMPION} had been moved to version {shown}; the ledger says {champion}")
+        client.set_registered_model_alias(model, CHAMPION, champion)
+    elif champion is None and shown is not None:
+        said.append(f"the alias {CHAMPION} had been set to version {shown}, which the ledger does not know; removed")
+        client.delete_registered_model_alias(model, CHAMPION)
+    if champion is not None and aliased(store, model, CHALLENGER) == champion:
+        client.delete_registered_model_alias(model, CHALLENGER)
+    for version in there:
+        entry = ledger.last(str(version.version))
+        if entry is None or version.tags.get("decision_sha256") == entry.decision_sha256:
+            continue
+        # decision_sha256 goes last: it says that the others are there.
+        tags = {
+            "status": entry.action,
+            "decided_at": entry.at,
+            "decided_by": entry.by,
+            "replaced": entry.replaces,
+            "decision": written(ledgers.decision(entry)),
+            "decision_sha256": entry.decision_sha256,
+        }
+        for name, value in tags.items():
+            client.set_model_version_tag(model, str(version.version), name, value)
+    return said
+
+
+def _remove_duplicates(store: Store, model: str, ledger: Ledger) -> None:
+    """Of versions of one student under one verdict, made at once, the first stays."""
+    seen = set()
+    for version in versions(store, model):
+        identity = version.tags.get(IDENTITY_TAG)
+        if identity is not None and identity in seen and ledger.last(str(version.version)) is None:
+            remove_version(store, model, str(version.version))
+        seen.add(identity)
+
+
+def _remove_runs(store: Store, model: str) -> None:
+    """Runs of promotions that ended before they had made a version, and ledgers that lost to another."""
+    client = store.client
+    used = {version.run_id for version in versions(store, model)}
+    used.add(client.get_registered_model(model).tags.get(TAG))
+    for command in (PROMOTE, LEDGER):
+        wanted = f"tags.`{COMMAND_TAG}` = '{command}' and tags.`{MODEL_TAG}` = '{model}'"
+        for run in client.search_runs([store.experiment], wanted):
+            if going_on(run.data.tags, run.info.start_time / 1000):
+                continue
+            if run.info.run_id not in used:
+                client.delete_run(run.info.run_id)
+            elif run.info.status == "RUNNING":
+                client.set_terminated(run.info.run_id)
+
+
+def remove_version(store: Store, model: str, version: str) -> None:
+    """Delete a version that another may be deleting too."""
+    from mlflow.exceptions import MlflowException
+
+    try:
+        store.client.delete_model_version(model, version)
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+            raise

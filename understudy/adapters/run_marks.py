@@ -1,0 +1,37 @@
+"""Marks on the runs that a promotion makes, by which a later one sees whether it is still going on or was killed."""
+
+import os
+import socket
+import threading
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+COMMAND_TAG, MODEL_TAG = "understudy.command", "understudy.model"
+PROMOTE, LEDGER = "promote", "ledger"  # commands
+HOST_TAG, PROCESS_TAG, THREAD_TAG = "understudy.host", "understudy.process", "understudy.thread"
+ABANDONED_AFTER = 3600.0  # seconds; what began longer ago on another machine is not going on
+
+
+def mark(command: str, model: str) -> dict[str, str]:
+    """Tags of a run that this thread makes for `model`."""
+    return {
+        COMMAND_TAG: command,
+        MODEL_TAG: model,
+        HOST_TAG: socket.gethostname(),
+        PROCESS_TAG: str(os.getpid()),
+        THREAD_TAG: str(threading.get_ident()),
+    }
+
+
+def going_on(tags: Mapping[str, str], since: float) -> bool:
+    """Whether another thread, process or machine may still be at work on the run that it marked.
+
+    tags: of the run. since: when it began, in seconds since 1970.
+    """
+    if tags.get(HOST_TAG) != socket.gethostname():
+        return time.time() - since < ABANDONED_AFTER
+    if tags.get(PROCESS_TAG) != str(os.getpid()):
+        return Path(f"/proc/{tags.get(PROCESS_TAG)}").exists()
+    others = {str(thread.ident) for thread in threading.enumerate()} - {str(threading.get_ident())}
+    return tags.get(THREAD_TAG) in others

@@ -1,0 +1,195 @@
+"""Whether a registered version is what was promoted: its files, its verdict, its numbers, the ledger and the alias."""
+
+import json
+import tempfile
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from understudy import verdict as verdicts
+from understudy.adapters.ledger_store import LedgerStore
+from understudy.adapters.registry import (
+    CHAMPION,
+    MANIFEST_TAG,
+    METRIC_TAG,
+    NETWORK,
+    Registered,
+    aliased,
+    fetch,
+    registry,
+    versions,
+)
+from understudy.checksums import NAME as SUMS
+from understudy.checksums import wrong_sums
+from understudy.errors import UserError
+from understudy.export.record import FILES as EXPORTED
+from understudy.files import read_json, sha256
+from understudy.gate import EVALUATION, STUDENT_MODEL, judge
+from understudy.ledger import Ledger
+from understudy.params.gate import Gate
+from understudy.params.registry import Registry
+from understudy.params.scoring import Scoring
+from understudy.promotion import changed_rules, not_reproduced
+from understudy.remeasure import Files, measure, require_data
+
+
+@dataclass(frozen=True)
+class Check:
+    """One thing that was looked at. wrong: what is not as it should be, each in a sentence; empty: all is well."""
+
+    what: str
+    wrong: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Verification:
+    """Of one version. unmeasured: why it could not be measured anew, or None when it was. notes: worth knowing."""
+
+    model: str
+    version: str
+    checks: tuple[Check, ...]
+    unmeasured: str | None
+    notes: tuple[str, ...]
+
+    @property
+    def clean(self) -> bool:
+        """Whether nothing is wrong with what was looked at."""
+        return not any(check.wrong for check in self.checks)
+
+
+def verify(root: Path, asked: Registry, gate: Gate, scoring: Scoring, version: str | None) -> Verification:
+    """Download a version again, recompute its hashes and its verdict, and measure it anew with ROOT's data and judge.
+
+    version: its number; None: the champion. gate: the policy as it is now. Nothing is changed. Raises UserError when
+    there is no such version.
+    """
+    with registry(root) as store:
+        ledgers = LedgerStore.open(store, asked.model)
+        number = version or aliased(store, asked.model, CHAMPION)
+        if number is None:
+            raise UserError(f"{asked.model} has no champion; name a version")
+        ledger, damaged = _ledger(ledgers)
+        checks = [Check("the ledger is whole", damaged)]
+        if version is None or number == ledger.champion:
+            checks.append(Check("the alias champion is the ledger's champion", tuple(_alias(number, ledger))))
+        found = next((one for one in versions(store, asked.model) if str(one.version) == number), None)
+        if found is None:
+            raise UserError(f"{asked.model} has no version {number}; `understudy registry list` shows them")
+        with tempfile.TemporaryDirectory() as folder:
+            got = fetch(store, found, Path(folder))
+            checks.append(Check("its files are those that were registered", tuple(_files(got, ledger))))
+            missing = tuple(f"{name}: missing" for name in (*NETWORK, "verdict", "evaluation") if name not in got.files)
+            if missing:
+                return Verification(asked.model, number, (*checks, Check("it is complete", missing)), None, ())
+            checks.append(Check("its verdict follows from its evaluation and speaks of its files",
+                                tuple(_verdict(got))))  # fmt: skip
+            again, unmeasured = _again(root, scoring, got)
+            if unmeasured is None:
+                checks.append(Check("its evaluation comes out again", again))
+            return Verification(asked.model, number, tuple(checks), unmeasured, tuple(_notes(got, gate)))
+
+
+def _ledger(ledgers: LedgerStore) -> tuple[Ledger, tuple[str, ...]]:
+    """The ledger, and what is wrong with it; an empty one when it cannot be read at all."""
+    try:
+        ledger = ledgers.read()
+    except UserError as error:
+        return Ledger(()), (str(error),)
+    wrong = ledger.problems()
+    for entry in ledger.entries:
+        try:
+            ledgers.decision(entry)
+        except UserError as error:
+            wrong.append(str(error))
+    return ledger, tuple(wrong)
+
+
+def _alias(number: str, ledger: Ledger) -> Iterator[str]:
+    if ledger.champion != number:
+        said = f"version {ledger.champion}" if ledger.champion else "that there is none"
+        yield (f"the alias points to version {number}, the ledger says {said}: it was moved by hand, or a promotion "
+               "was killed; the next promotion or rollback sets it right")  # fmt: skip
+
+
+def _files(got: Registered, ledger: Ledger) -> Iterator[str]:
+    try:
+        yield from wrong_sums(got.folder)
+    except UserError as error:
+        yield str(error)
+        return
+    found, tagged = sha256(got.folder / SUMS), got.tags.get(MANIFEST_TAG)
+    if found != tagged:
+        yield f"{SUMS}: was changed (the version's tag {MANIFEST_TAG} says {str(tagged)[:12]}…, it has {found[:12]}…)"
+    entry = ledger.last(got.version)
+    if entry is not None and found != entry.manifest_sha256:
+        yield f"{SUMS}: was changed (the ledger says {entry.manifest_sha256[:12]}…, it has {found[:12]}…)"
+    for name, path in got.files.items():
+        tag = got.tags.get(f"{name}_sha256")
+        if tag is not None and tag != sha256(path):
+            yield f"{path.name}: is not what the version's tag {name}_sha256 says"
+
+
+def _verdict(got: Registered) -> Iterator[str]:
+    """What shows that a verdict is forged or stale: it is judged again, from the evaluation beside it."""
+    try:
+        verdict = verdicts.read_verdict(got.files["verdict"])
+        evaluation = read_json(got.files["evaluation"])
+        exports = read_json(got.files["export"]) if "export" in got.files else None
+        policy = Gate(verdict.policy, "its policy")
+        again = judge(policy, evaluation, sha256(got.files["evaluation"]), exports)
+    except (UserError, KeyError, TypeError, AttributeError) as error:
+        yield f"it cannot be judged again: {error}"
+        return
+    if not verdict.passed:
+        yield "it did not pass"
+    if verdict.evaluation_sha256 != sha256(got.files["evaluation"]):
+        yield f"it is about another {EVALUATION}"
+    if _plain(again) != _plain(verdict):
+        yield "it is not what its policy says of its evaluation: it was written by hand, or by another gate"
+    for name, path in NETWORK.items():
+        if verdict.files.get(path) != sha256(got.files[name]):
+            yield f"it is about another {path}"
+    for name, export in verdict.exports.items():
+        if name in got.files and (not export.passed or export.sha256 != sha256(got.files[name])):
+            yield f"{EXPORTED[name]} is not an exported file that passed"
+    tagged = {name.removeprefix(METRIC_TAG): value for name, value in got.tags.items() if name.startswith(METRIC_TAG)}
+    if tagged != {name: repr(value) for name, value in verdict.metrics.items()}:
+        yield "the metrics in the version's tags are not its own"
+
+
+def _plain(verdict: verdicts.Verdict) -> Any:
+    """A verdict without its messages, which name the file of the policy."""
+    plain: Any = json.loads(json.dumps(verdict.plain()))
+    for rules in (plain["rules"], *(export["rules"] for export in plain["exports"].values())):
+        for rule in rules:
+            del rule["message"]
+    return plain
+
+
+def _again(root: Path, scoring: Scoring, got: Registered) -> tuple[tuple[str, ...], str | None]:
+    """Metrics that come out otherwise now, and why nothing could be measured, if so."""
+    try:
+        data, judged_by = got.tags.get("data_sha256", "unknown"), got.tags.get("judge_sha256", "unknown")
+        require_data(root, data, judged_by, f"version {got.version}")
+        measured = measure(root, scoring, {STUDENT_MODEL: Files(*(got.files[name] for name in NETWORK))})
+    except UserError as error:
+        return (), str(error)
+    then: Mapping[str, Any] = read_json(got.files["evaluation"])["models"][STUDENT_MODEL]
+    return tuple(not_reproduced(then, measured["models"][STUDENT_MODEL])), None
+
+
+def _notes(got: Registered, gate: Gate) -> Iterator[str]:
+    """Whether the policy as it is now would say the same."""
+    verdict = verdicts.read_verdict(got.files["verdict"])
+    changed = changed_rules(verdict.policy, gate.policy)
+    if not changed:
+        return
+    try:
+        now = judge(gate, read_json(got.files["evaluation"]), sha256(got.files["evaluation"]))
+    except UserError as error:
+        yield f"by the policy as it is now it cannot be judged: {error}"
+        return
+    listed = ", ".join(f"{gate.source}.{rule}" for rule in changed)
+    yield f"the policy has changed since ({listed}); by it this version {'passes' if now.passed else 'would fail'}"
+    yield from (f"  {failure}" for failure in now.failures())
