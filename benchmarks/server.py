@@ -25,7 +25,11 @@ class Server:
         with log.open("w") as output:
             self.process = subprocess.Popen(command, env=environment, stdin=subprocess.DEVNULL, stdout=output,
                                             stderr=output)  # fmt: skip
-        self.port = self._await_port()
+        try:
+            self.port = self._await_port()
+        except BaseException:  # a test's time-out too: nobody else knows this process
+            self.kill()
+            raise
 
     def _await_port(self) -> int:
         deadline = time.monotonic() + PATIENCE
@@ -40,7 +44,6 @@ class Server:
                 except OSError:
                     pass
             time.sleep(0.1)
-        self.kill()
         raise AssertionError(f"waited {PATIENCE:.0f} s for the server: {self.log.read_text()}")
 
     def get(self, path: str) -> Any:

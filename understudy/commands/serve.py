@@ -14,6 +14,7 @@ import os
 import signal
 import socket
 import sys
+import warnings
 from pathlib import Path
 from types import FrameType
 
@@ -60,6 +61,7 @@ def run(arguments: argparse.Namespace) -> int:
     listener = _bound(arguments.host, arguments.port)
     try:
         import uvicorn
+        from PIL import Image
 
         from understudy.serve.app import make_app
     except ImportError as error:
@@ -73,6 +75,8 @@ def run(arguments: argparse.Namespace) -> int:
     logging.getLogger("understudy.serve").setLevel(logging.INFO)
     # Of an outage it would show a traceback at every look, which is told in one line here.
     logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)
+    # Sizes are looked at before anything is decoded; Pillow's own remark on each large one would only fill the log.
+    warnings.simplefilter("ignore", Image.DecompressionBombWarning)
     given = {name: getattr(arguments, f"max_{name}") for name in ("bytes", "pixels", "requests")}
     limits = Limits(**{name: value for name, value in given.items() if value})
     threads = arguments.threads or cores()

@@ -144,6 +144,7 @@ def test_tensors_come_as_npy_or_json(edges):
         (b"", 400, "empty"),
         (b"nothing", 400, "not JSON"),
         (header((2, 5, 4))[:20], 422, "damaged header"),
+        (header((2, 5, 4)).replace(b"(2,", b"([,"), 422, "damaged header"),
         (header((3, 10, 20)), 422, "speaks of 600 bytes, and 0 follow"),
         (header((10**6, 10**6, 10**6)), 413, "1,000,000 images; at most 3"),
         (header((1, 10, 10), "|O"), 422, "expected an array of uint8"),
