@@ -9,7 +9,7 @@ export DO_NOT_TRACK := 1
 export GX_ANALYTICS_ENABLED := false
 export MLFLOW_DISABLE_TELEMETRY := true
 export PREFECT_SERVER_ANALYTICS_ENABLED := false
-.PHONY: help setup demo repro gate test test-fast test-long test-gpu lint deps data table clean browser ceph
+.PHONY: help setup setup-gate demo repro gate test test-fast test-long test-gpu lint deps data table clean browser ceph postgres
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
@@ -22,6 +22,12 @@ $(VENV)/.installed: requirements.lock pyproject.toml
 	$(BIN)/uv pip install --quiet --python $(BIN)/python -r requirements.lock
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps -e .
 	touch $@
+
+setup-gate: ## what infra/gate.sh needs of it and no more: no torch
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check uv
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --constraint requirements.lock "dvc[s3]" pyyaml ruamel.yaml
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps -e .
 
 demo: setup ## the whole pipeline on the embedded data set, to a registered student
 	$(BIN)/understudy run
@@ -48,10 +54,11 @@ browser: ## Debian's Chromium, for the tests that click through reports; without
 	command -v chromium || command -v chromium-browser || command -v google-chrome || { apt-get update && \
 	  apt-get install -y --no-install-recommends chromium; }
 
-lint: setup ## style and types (the laws of the house are tests)
+lint: setup ## style, types and workflows (the laws of the house are tests)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/zizmor --offline --quiet .github/workflows
 
 deps: setup ## rewrite the code that dvc.yaml's stages depend on
 	$(BIN)/python -m understudy.adapters.dvc
@@ -59,6 +66,10 @@ deps: setup ## rewrite the code that dvc.yaml's stages depend on
 ceph: ## Debian's Ceph, a second S3 server for the tests; without it they use rclone's alone
 	command -v radosgw || { apt-get update && \
 	  apt-get install -y --no-install-recommends ceph-mon ceph-osd ceph-common radosgw; }
+
+postgres: ## Debian's Postgres, for the tests of an MLflow server on it; without it those are skipped
+	ls /usr/lib/postgresql/*/bin/initdb 2>/dev/null || command -v initdb || { apt-get update && \
+	  apt-get install -y --no-install-recommends postgresql; }
 
 data: ## copy data sets into data/: make data FROM=folder
 	@test -n "$(FROM)" || { echo "usage: make data FROM=FOLDER (with camvid_320x240.zip or horse2zebra_256.zip in it)"; exit 2; }

@@ -81,9 +81,12 @@ def main() -> None:
 def architectures(params: Mapping[type, Any]) -> tuple[Arch, Arch]:
     """The teacher that the parameters describe, and the student that is pruned from it, untrained as it is."""
     teacher, prune = params[Teacher], params[Prune]
+    if prune.budget.counted is None:
+        raise SystemExit("prune.budget: name a cost that is counted, so that every run times the same student")
+    counted, budget = prune.budget.counted
     arch = teacher_arch(replace(teacher, encoding="onehot"), CLASSES, params[Prepare].size)
     scores = read_scores(network(arch).state_dict(), arch)
-    return arch, select(arch, scores, prune.macs_budget_g * 1e9, prune.convention, prune.min_width).arch
+    return arch, select(arch, scores, budget, counted, prune.min_width).arch
 
 
 def network(arch: Arch) -> nn.Module:

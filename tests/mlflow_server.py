@@ -7,6 +7,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 import urllib.request
 from collections.abc import Callable, Mapping
@@ -78,31 +79,34 @@ class MlflowServer:
 
 
 class Postgres:
-    """Postgres in a folder, on a port of its own, as the user `postgres` (it refuses to run as root)."""
+    """Postgres on a port of its own, as the user `postgres` (it refuses to run as root). Not started yet."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self) -> None:
         # Debian keeps the programs of each release apart, and out of PATH.
         places = [*Path("/usr/lib/postgresql").glob("*/bin"), Path(shutil.which("initdb") or "/").resolve().parent]
         programs = next((place for place in places if (place / "initdb").exists()), None)
         if programs is None:
             pytest.skip("needs Postgres: make postgres")
-        self._programs, self._folder, self.port = programs, folder, free_port()
-        self.uri = f"postgresql://postgres@127.0.0.1:{self.port}/postgres"
+        self._programs, self.port = programs, free_port()
+        # Not among pytest's folders, which are their owner's alone.
+        self._data = Path(tempfile.mkdtemp(prefix="postgres"))
+        if os.getuid() == 0:
+            shutil.chown(self._data, "postgres")
+        self._run("initdb", "-D", str(self._data), "-A", "trust", "-E", "UTF8", "--no-sync")
+        self.uri = f"postgresql+psycopg2://postgres@127.0.0.1:{self.port}/postgres"
 
     def start(self) -> None:
-        if not (self._folder / "data").exists():
-            for folder in (self._folder, *self._folder.parents):  # pytest's own are its user's alone
-                if folder.stat().st_uid == os.getuid() and folder != Path("/"):
-                    folder.chmod(folder.stat().st_mode | 0o711)
-            (self._folder / "data").mkdir()
-            shutil.chown(self._folder / "data", "postgres")
-            self._run("initdb", "-D", str(self._folder / "data"), "-A", "trust", "-E", "UTF8", "--no-sync")
-        self._run("pg_ctl", "-D", str(self._folder / "data"), "-w", "-t", "60", "-l", str(self._folder / "data/log"),
-                  "-o", f"-p {self.port} -h 127.0.0.1 -F -k {self._folder / 'data'}", "start")  # fmt: skip
+        options = f"-p {self.port} -h 127.0.0.1 -F -k {self._data}"
+        self._run("pg_ctl", "-D", str(self._data), "-w", "-l", str(self._data / "log"), "-o", options, "start")
 
     def stop(self) -> None:
         """At once, as when the machine fails: connections break."""
-        self._run("pg_ctl", "-D", str(self._folder / "data"), "-m", "immediate", "-w", "stop")
+        self._run("pg_ctl", "-D", str(self._data), "-m", "immediate", "-w", "stop")
+
+    def remove(self) -> None:
+        """Stop it for good."""
+        self.stop()
+        shutil.rmtree(self._data)
 
     def _run(self, program: str, *arguments: str) -> None:
         command = [str(self._programs / program), *arguments]

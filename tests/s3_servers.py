@@ -3,6 +3,7 @@
 import contextlib
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -55,6 +56,18 @@ class Server:
         for key, content in files.items():
             client.put_object(Bucket=BUCKET, Key=key, Body=content)
 
+    @property
+    def process(self) -> subprocess.Popen:
+        """The process that answers requests."""
+        raise NotImplementedError
+
+    def pause(self) -> None:
+        """Answer nobody: connections are taken and nothing comes."""
+        self.process.send_signal(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        self.process.send_signal(signal.SIGCONT)
+
     def wait(self, seconds: float = 60) -> None:
         """Until it answers."""
         end = time.monotonic() + seconds
@@ -81,6 +94,10 @@ class Rclone(Server):
         command += ["--addr", f"127.0.0.1:{self.port}", self.folder]
         self._process = subprocess.Popen([str(part) for part in command], stderr=subprocess.DEVNULL)
         self.wait()
+
+    @property
+    def process(self) -> subprocess.Popen:
+        return self._process
 
     def stop(self) -> None:
         self._process.kill()
@@ -155,6 +172,10 @@ rgw thread pool size = 32
         """The environment of a user who may read nothing here."""
         self._user("stranger", "STRANGERKEY", "strangersecret")
         return self.environment | {"AWS_ACCESS_KEY_ID": "STRANGERKEY", "AWS_SECRET_ACCESS_KEY": "strangersecret"}
+
+    @property
+    def process(self) -> subprocess.Popen:
+        return self._processes[-1]
 
     def stop(self) -> None:
         for process in reversed(self._processes):

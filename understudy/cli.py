@@ -13,6 +13,7 @@ from understudy.commands import (
     recipe,
     registry,
     report,
+    review,
     run,
     serve,
     summary,
@@ -31,6 +32,7 @@ VERBS: dict[str, ModuleType] = {
     "summary": summary,
     "report": report,
     "gate": gate,
+    "review": review,
     "registry": registry,
     "translate": translate,
     "serve": serve,
@@ -42,6 +44,7 @@ EPILOG = """\
 exit codes:
   0  done            1  a fault of understudy itself          3  the gate did not pass
   2  a parameter, a file or an argument is wrong              4  the verdict or the data cannot be used
+                                                              5  the committed results are stale
 
 `dvc repro` runs the stages alone; `understudy VERB --help` tells more about a verb."""
 

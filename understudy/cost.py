@@ -8,7 +8,7 @@ from typing import Literal
 
 from understudy.arch.base import Arch
 
-Convention = Literal["true", "legacy"]
+Counted = Literal["macs_true", "macs_legacy", "params"]
 
 
 @dataclass(frozen=True)
@@ -19,8 +19,8 @@ class Cost:
     macs_legacy: int
     params: int
 
-    def macs(self, convention: Convention) -> int:
-        return self.macs_true if convention == "true" else self.macs_legacy
+    def of(self, counted: Counted) -> int:
+        return {"macs_true": self.macs_true, "macs_legacy": self.macs_legacy, "params": self.params}[counted]
 
 
 def cost(arch: Arch) -> Cost:

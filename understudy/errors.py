@@ -5,13 +5,14 @@ UNEXPECTED = 1  # a bug of ours: the only case in which a traceback is shown
 BAD_INPUT = 2  # a parameter, a file or an argument that the user can mend
 GATE_FAILED = 3  # the student did not meet its bar
 DATA_FAILED = 4  # the data did not meet its expectations, or a verdict cannot be read
+STALE = 5  # the committed results are not of the committed parameters, code and data
 LOST = 70  # another process of the same training ended: the reason is there
 PREEMPTED = 75  # stopped from outside with its state saved: run it again and it goes on
 INTERRUPTED = 130  # what shells report of a process that SIGINT ended
 
 
-def in_one_line(error: Exception) -> str:
-    """What another library says, in one line of a length that can be read."""
+def in_one_line(error: object) -> str:
+    """What another library or a file says, in one line of a length that can be read."""
     return " ".join(str(error).split())[:200]
 
 

@@ -61,8 +61,8 @@ class _LiveBytes(TorchDispatchMode):
 def latency_ms(net: Callable[[Any], Any], inputs: Any, runs: int) -> dict[str, float]:
     """Milliseconds of one forward pass, over `runs` timed passes after as many warm-ups.
 
-    net: a network, or whatever is called like one. inputs: what it takes, on its device. Returns median_ms, p10_ms,
-    p90_ms and runs. The result belongs to this machine and moment: it never goes into a file that DVC hashes.
+    net: a network, or whatever is called like one. inputs: what it takes, on its device. Returns median_ms, mean_ms,
+    p10_ms, p90_ms and runs. The result belongs to this machine and moment: it never goes into a file that DVC hashes.
     """
     synchronise = torch.cuda.synchronize if isinstance(inputs, Tensor) and inputs.is_cuda else lambda: None
     for _ in range(runs):
@@ -75,4 +75,10 @@ def latency_ms(net: Callable[[Any], Any], inputs: Any, runs: int) -> dict[str, f
         synchronise()
         times.append((time.perf_counter() - start) * 1e3)
     deciles = statistics.quantiles(times, n=10, method="inclusive") if runs > 1 else times * 9
-    return {"median_ms": statistics.median(times), "p10_ms": deciles[0], "p90_ms": deciles[8], "runs": runs}
+    return {
+        "median_ms": statistics.median(times),
+        "mean_ms": statistics.mean(times),
+        "p10_ms": deciles[0],
+        "p90_ms": deciles[8],
+        "runs": runs,
+    }

@@ -26,8 +26,7 @@ def test_the_document_s_generator_is_trained_compressed_and_needed_no_more(repo,
     own.write_text(code)
     values = yaml.safe_load((tmp_path / "params.yaml").read_text())
     values["teacher"]["custom"]["file"] = own.name
-    whole = values["prune"]["macs_budget_g"] * 4
-    values["prune"]["macs_budget_g"] = whole / 10
+    values["prune"]["budget"]["macs_legacy_g"] *= 4 / 10
     values["distill"]["alignment"]["weight"] = values["distill"]["relation"]["weight"] = 1.0
     (tmp_path / "params.yaml").write_text(yaml.safe_dump(values))
     commit(tmp_path, "a generator of my own")

@@ -8,7 +8,7 @@ import torch
 import yaml
 from own_repository import done, run
 from public_layout import Resnet
-from shrunk import SIZE, make, ran
+from shrunk import SIZE, legacy_macs, make, ran
 
 from understudy.arch.families import load
 from understudy.arch.resnet import resnet
@@ -40,7 +40,7 @@ def root(repo, tmp_path_factory):
     }
     params["distill"]["discriminator"] = "fresh"
     macs = cost(resnet(NGF, BLOCKS, "instance", "reflect", "rgb", 3, SIZE)).macs_legacy
-    params["prune"]["macs_budget_g"] = macs / 10 / 1e9
+    params["prune"]["budget"] = legacy_macs(macs / 10)
     params["gate"]["macs_legacy_g"] = {"max": macs / 10 / 1e9}
     (root / "params.yaml").write_text(yaml.safe_dump(params, sort_keys=False))
     return root

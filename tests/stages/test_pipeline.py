@@ -14,6 +14,7 @@ import yaml
 from own_repository import commit, done, environment, run
 from shrunk import make, ran
 
+from understudy.cli import main as understudy
 from understudy.files import read_json, sha256
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]  # the first test runs the whole pipeline
@@ -118,6 +119,29 @@ def test_one_changed_number_reruns_its_readers_alone(clone, first):
     assert ran(done(clone, "dvc", "repro")) == {"distill", "evaluate", "export", "gate"}
     assert "artifacts/evaluate/metrics.json" in done(clone, "dvc", "metrics", "diff")
     assert json.loads(done(clone, "dvc", "status", "--json")) == {}
+
+
+def test_the_gate_on_a_pull_request_judges_what_was_just_run_again(clone, first, tmp_path):
+    """With the student of the test above, in a fresh clone that has the files of git and the remote's alone."""
+    origin, ci = tmp_path / "origin.git", tmp_path / "ci"
+    done(clone, "git", "init", "-q", "--bare", "--initial-branch=main", str(origin))
+    done(clone, "dvc", "remote", "add", "-d", "store", str(tmp_path / "store"))
+    author = ("-c", "user.name=t", "-c", "user.email=t@localhost")
+    done(clone, "git", *author, "commit", "-q", "-m", "a remote", ".dvc/config")
+    done(clone, "git", "push", "-q", str(origin), "HEAD:refs/heads/main")
+    commit(clone, "another student")
+    done(clone, "dvc", "push", "--all-commits")
+    done(clone, "git", "push", "-q", str(origin), "HEAD:refs/heads/branch")
+    done(clone, "git", "clone", "-q", "--branch", "branch", str(origin), str(ci))
+    assert understudy(["review", "--root", str(ci)]) == 0
+    text = (ci / ".understudy/review/review.md").read_text()
+    assert "## PASSED" in text and "dvc.lock is fresh" in text and "export int8: passed" in text
+    assert (
+        "| distill.output_weight | 100.0 | 7.0 |" in text and "The teacher and the baseline: no metric differs" in text
+    )
+    assert "kid_segmenter_noresize_test.informational: new" in text
+    pictures = [(ci / f".understudy/review/{name}.png").read_bytes() for name in ("samples", "samples-before")]
+    assert pictures[0] != pictures[1]
 
 
 def test_without_formats_nothing_is_exported_and_the_student_is_judged(clone, first):

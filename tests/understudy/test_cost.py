@@ -216,5 +216,5 @@ def test_the_two_conventions_differ_by_the_transposed_convolutions_alone(whole, 
     transposed = [conv for conv in arch.convolutions() if conv.transposed]
     assert len(transposed) == count
     extra = sum(3 * conv.macs_true for conv in transposed)
-    assert cost(arch).macs("legacy") - cost(arch).macs("true") == extra
+    assert cost(arch).of("macs_legacy") - cost(arch).of("macs_true") == extra
     assert cost(replace(arch, size=(512, 1024))).macs_true == 4 * cost(arch).macs_true

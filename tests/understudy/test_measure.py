@@ -58,6 +58,7 @@ def test_latency_is_of_the_timed_passes_alone():
     measured = latency_ms(net, torch.zeros(1), runs=5)
     assert net.calls == 10 and measured["runs"] == 5
     assert 4 <= measured["p10_ms"] <= measured["median_ms"] <= measured["p90_ms"]
+    assert measured["mean_ms"] >= 4
 
 
 @pytest.mark.parametrize("runs", [1, 2])

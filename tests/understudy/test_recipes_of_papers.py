@@ -52,13 +52,14 @@ def test_it_costs_what_its_header_says(path):
     assert cost(teacher).macs_legacy / 1e9 == pytest.approx(float(stated["legacy"]), rel=0.005)
     assert cost(teacher).macs_true / 1e9 == pytest.approx(float(stated["true"]), rel=0.005)
     prune = params[Prune]
-    assert prune.convention == "legacy"
+    counted, budget = prune.budget.counted
+    assert counted == "macs_legacy"
     if stated["most"]:
-        assert prune.macs_budget_g == float(stated["student"])
+        assert budget == float(stated["student"]) * 1e9
         return
     assert prune.method == "uniform"  # whatever the scores
     scores = {name: np.arange(group.width, dtype=np.float32) for name, group in teacher.groups().items()}
-    student = uniform.select(teacher, scores, prune.macs_budget_g * 1e9, "legacy", prune.min_width).cost
+    student = uniform.select(teacher, scores, budget, counted, prune.min_width).cost
     assert student.macs_legacy / 1e9 == pytest.approx(float(stated["student"]), rel=0.005)
     assert student.macs_true / 1e9 == pytest.approx(float(stated["student_true"]), rel=0.005)
 

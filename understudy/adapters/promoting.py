@@ -15,15 +15,17 @@ import getpass
 import hashlib
 import json
 import os
+import random
 import shutil
 import socket
 import tempfile
-from collections.abc import Iterator, Mapping
+import time
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from understudy import verdict as verdicts
 from understudy.adapters import leftovers
@@ -63,6 +65,8 @@ if TYPE_CHECKING:
     from mlflow.entities.model_registry import ModelVersion
 
 FOLDER = "student"  # of the model among its run's artifacts
+ATTEMPTS = 5
+Done = TypeVar("Done")
 
 
 @dataclass(frozen=True)
@@ -103,10 +107,7 @@ def promote(root: Path, asked: Registry, gate: Gate, scoring: Scoring, again: bo
     with tempfile.TemporaryDirectory() as folder:
         candidate = _candidate(root, asked.model, gate, Path(folder))
         with registry(root) as store, _alone(root, store):
-            ledgers = LedgerStore.create(store, asked.model)
-            for said in leftovers.settle(store, asked.model, ledgers):
-                print(f"{asked.model}: {said}", flush=True)
-            return _promote(root, store, ledgers, asked.model, gate, scoring, candidate, again)
+            return _repeated(lambda: _promote(root, store, asked.model, gate, scoring, candidate, again))
 
 
 def rollback(root: Path, asked: Registry, to: str | None, reason: str) -> Promotion:
@@ -130,8 +131,23 @@ def rollback(root: Path, asked: Registry, to: str | None, reason: str) -> Promot
         if not ledgers.append(_entry(ledger, "rolled back", version, decision, reason), decision):
             raise UserError(f"{asked.model}: the champion was changed by somebody else just now; look at "
                             "`understudy registry show champion` and decide again")  # fmt: skip
-        leftovers.settle(store, asked.model, ledgers)
+        _repeated(lambda: leftovers.settle(store, asked.model, ledgers))
         return Promotion(asked.model, target.version, False, ledger.champion, ())
+
+
+def _repeated(work: Callable[[], Done]) -> Done:
+    """Do it again when the store broke off, a few times: MLflow does so where two write at once, and every step of ours
+    may be done twice."""
+    from mlflow.exceptions import MlflowException
+
+    for attempt in range(1, ATTEMPTS):
+        try:
+            return work()
+        except MlflowException as error:
+            if error.error_code != "INTERNAL_ERROR":
+                raise
+            time.sleep(attempt * random.uniform(0.1, 0.5))
+    return work()
 
 
 def _candidate(root: Path, model: str, gate: Gate, folder: Path) -> Candidate:
@@ -169,13 +185,15 @@ def _candidate(root: Path, model: str, gate: Gate, folder: Path) -> Candidate:
 def _promote(
     root: Path,
     store: Store,
-    ledgers: LedgerStore,
     model: str,
     gate: Gate,
     scoring: Scoring,
     candidate: Candidate,
     again: bool,
 ) -> Promotion:
+    ledgers = LedgerStore.create(store, model)
+    for said in leftovers.settle(store, model, ledgers):
+        print(f"{model}: {said}", flush=True)
     version = _found(store, model, candidate.identity)
     new = version is None
     version = version or _register(store, model, candidate)

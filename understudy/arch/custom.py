@@ -102,13 +102,16 @@ class CustomArch(Arch):
                 require(name in known, "nodes", f"{node.name} reads {name}, which is not before it")
             require(node.name not in known, "nodes", f"two are called {node.name}")
             known.add(node.name)
+        twice = len(self.tapped) - len(set(self.tapped.values()))
+        require(not twice, "tapped", f"{twice} of the taps are nodes that other taps are")
         for tap, name in self.tapped.items():
             require(name in known, "tapped", f"{tap} is node {name}, which there is not")
         require(self.relation in self.tapped, "relation", f"{self.relation} is no tap; taps: {', '.join(self.tapped)}")
         self._layouts()
         for size in (self.size, (self.size[0] + self.multiple, self.size[1] + self.multiple)):
             after = self._sizes(size)[self.nodes[-1].name]
-            require(after == size, "nodes", f"make an image of {after} from one of {size}")
+            fits = f"make an image of {after} from one of {size}; does stride, {self.multiple}, allow that size?"
+            require(after == size, "nodes", fits)
         pixels = math.prod(self._sizes(self.size)[self.tapped[self.relation]])
         require(pixels >= MIN_PIXELS, "relation", f"{self.relation} has {pixels} pixels, fewer than {MIN_PIXELS}")
 
@@ -192,7 +195,7 @@ class CustomArch(Arch):
         def tie(one: str, other: str, node: Node) -> None:
             one, other = leader(one), leader(other)
             equal = widths[one] == widths[other]
-            require(equal, "nodes", f"{node.name} puts {widths[one]} channels to {widths[other]}")
+            require(equal, "nodes", f"{node.name} puts {widths[one]} channels to {widths[other]}: not equal")
             first, second = sorted((one, other), key=list(widths).index)
             leaders[second] = first
 

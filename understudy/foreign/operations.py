@@ -5,8 +5,10 @@ the same ones.
 """
 
 import operator
+import traceback
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, cast
 
 import torch
@@ -48,7 +50,12 @@ def steps(net: nn.Module, node: fx.Node) -> Iterator[Step]:
         yield from _joining_steps(name, node, options)
     elif name is not None and not options:
         yield Step(name, {})
-    elif called is operator.truediv and len(sources(node)) == 1 and isinstance(node.args[1], int | float):
+    elif (
+        called is operator.truediv
+        and len(sources(node)) == 1
+        and isinstance(node.args[1], int | float)
+        and node.args[1]
+    ):
         yield Step("times", {}, 1 / node.args[1])
     elif called is operator.sub and len(sources(node)) == 1 and isinstance(node.args[1], int | float):
         yield Step("plus", {}, -float(node.args[1]))
@@ -60,7 +67,16 @@ def steps(net: nn.Module, node: fx.Node) -> Iterator[Step]:
             raise Unknown(f"{label}: {told(error)}") from None
         yield from _module_steps(module, label)
     else:
-        raise Unknown(f"{getattr(node.target, '__name__', node.target)} ({node.op}) is not known")
+        raise Unknown(_unknown(node))
+
+
+def _unknown(node: fx.Node) -> str:
+    """What to say of an operation that is none of those known."""
+    if node.op == "get_attr":
+        return f"{node.target}: a parameter, a buffer or a constant that forward itself uses; only modules have weights"
+    if node.target is getattr:
+        return f"forward reads .{node.args[1]} of a map, which the graph cannot keep: use whole factors, scale_factor=2"
+    return f"{getattr(node.target, '__name__', node.target)} ({node.op}) is not known"
 
 
 def _joining_steps(name: Operation, node: fx.Node, options: list[Any]) -> Iterator[Step]:
@@ -80,6 +96,10 @@ def _joining_steps(name: Operation, node: fx.Node, options: list[Any]) -> Iterat
 
 def _module_steps(module: nn.Module, where: str) -> Iterator[Step]:
     """What a module of torch does, and of two parts where it pads in its own way. Raises Unknown."""
+    if made := {name for name, _ in module.named_parameters()} - {"weight", "bias"}:
+        known = isinstance(module, nn.Conv2d | nn.ConvTranspose2d)
+        why = "spectral_norm and weight_norm are not known; use it without" if known else "not known"
+        raise Unknown(f"{where}: a {type(module).__name__} with weights of its own, {', '.join(sorted(made))}: {why}")
     if isinstance(module, nn.Identity | nn.Dropout | nn.Dropout2d):
         return
     if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
@@ -95,6 +115,8 @@ def _module_steps(module: nn.Module, where: str) -> Iterator[Step]:
         mode = {"ZeroPad2d": "zero", "ReflectionPad2d": "reflect"}.get(type(module).__name__, "replicate")
         yield _padding(mode, *module.padding)
     elif isinstance(module, nn.Upsample):
+        if module.scale_factor is None:
+            raise Unknown(f"{where}: up-sampling to a size; a whole scale_factor is needed")
         scale, aligned = _one(module.scale_factor, where), int(bool(module.align_corners))
         if module.mode == "nearest":
             yield Step("upsample_nearest", {"scale": scale})
@@ -152,8 +174,12 @@ def _padding(mode: str, left: int, right: int, top: int, bottom: int) -> Step:
     return Step(cast("Operation", f"pad_{mode}"), sides)
 
 
-def told(error: Exception) -> str:
-    return f"{type(error).__name__}: {(str(error).splitlines() or ['no message'])[0]}"
+def told(error: BaseException, file: str = "") -> str:
+    """An error of others' code in one line, with the last line of `file` that it came through."""
+    path = str(Path(file).absolute())
+    lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == path]
+    text = f"{type(error).__name__}: {(str(error).splitlines() or ['no message'])[0]}"
+    return f"{text} (line {lines[-1]})" if lines else text
 
 
 def _upsample(antialias: bool, *sizes: Any, **others: Any) -> nn.Upsample:

@@ -8,24 +8,22 @@ nested, each level inside the one around it.
 """
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from understudy.arch.base import Arch, Norm
-from understudy.arch.families import build
 from understudy.arch.layers import Size
 from understudy.arch.resnet import resnet
 from understudy.arch.unet import unet
 from understudy.data.terms import Encoding
 from understudy.errors import UserError
+from understudy.foreign.fitting import Tensors, fitted
 from understudy.state_dict import listed
 
+DEEPEST = 16  # levels: every one halves the image
 FIRST_BLOCK = 10  # after padding and three times convolution, norm, ReLU
-Layers = Mapping[str, str]  # a layer of the network here -> the same layer there
-Tensors = Mapping[str, Tensor]
 
 
 def recognise(tensors: Tensors, size: Size, encoding: Encoding, where: str) -> tuple[Arch, dict[str, Tensor]]:
@@ -37,6 +35,8 @@ def recognise(tensors: Tensors, size: Size, encoding: Encoding, where: str) -> t
     """
     blocks = {match[1] for name in tensors if (match := re.match(r"model\.(\d+)\.conv_block\.", name))}
     depth = max((name.count("3.model") for name in tensors), default=0)
+    if depth > DEEPEST:
+        raise UserError(f"{where}: its names are nested {depth} levels deep, no UNet is more than {DEEPEST}")
     if blocks:
         ngf, channels = _first(tensors, "model.1.weight", where)
         arch = _arch(where, resnet, ngf, len(blocks), _norm(tensors, "model.2"), "reflect", encoding, channels, size)
@@ -111,41 +111,3 @@ def _unet_layers(levels: int) -> Iterator[tuple[str, str]]:
         yield f"up.{levels - 1 - level}.norm", f"{there}.{up + 1}"
         there += ".3.model"
     yield "image.conv", "model.model.3"
-
-
-def fitted(tensors: Tensors, arch: Arch, layers: Layers, where: str) -> dict[str, Tensor]:
-    """Every tensor of the network here, taken from its place there; nothing may be missing, left over or of another
-    shape."""
-    with torch.device("meta"):
-        expected = build(arch).state_dict()
-    taken: dict[str, Tensor] = {}
-    missing, wrong, used = [], [], set()
-    for name, value in expected.items():
-        layer, _, kind = name.rpartition(".")
-        there = f"{layers[layer]}.{kind}"
-        used.add(there)
-        if there in tensors:
-            given = tensors[there]
-            if given.shape != value.shape or given.is_floating_point() != value.is_floating_point():
-                wrong.append(f"{there} {_shown(given)} instead of {_shown(value)}")
-            taken[name] = tensors[there].to(value.dtype)
-        elif kind == "num_batches_tracked":  # files of torch before 0.4.1 do not count, and nothing here reads it
-            taken[name] = torch.zeros(value.shape, dtype=value.dtype)
-        else:
-            missing.append(there)
-    statistics = tuple(f"{there}.{kind}" for there in layers.values()
-                       for kind in ("running_mean", "running_var", "num_batches_tracked"))  # fmt: skip
-    extra = [name for name in tensors if name not in used and not (arch.norm == "instance" and name in statistics)]
-    if missing or wrong or extra:
-        found = [f"{what}: {listed(names)}" for what, names in
-                 (("missing", missing), ("of another kind", wrong), ("left over", extra)) if names]  # fmt: skip
-        raise UserError(f"{where}: looks like {_called(arch)}, but is not exactly that; {'; '.join(found)}")
-    return taken
-
-
-def _shown(tensor: Tensor) -> str:
-    return f"{tuple(tensor.shape)} of {str(tensor.dtype).removeprefix('torch.')}"
-
-
-def _called(arch: Arch) -> str:
-    return f"a {arch.family} generator with {arch.norm} norm"

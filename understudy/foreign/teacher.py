@@ -3,7 +3,7 @@
 import contextlib
 import functools
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 
@@ -16,7 +16,8 @@ from understudy.data.prepared import DatasetInfo, blank_inputs, load_info
 from understudy.errors import UserError
 from understudy.fetch import read_verified
 from understudy.files import write_json, write_text
-from understudy.foreign.pix2pix import fitted, recognise
+from understudy.foreign.fitting import fitted
+from understudy.foreign.pix2pix import recognise
 from understudy.models.generator import Generator
 from understudy.params.base import Base
 from understudy.params.objective import Objective
@@ -26,7 +27,7 @@ from understudy.runtime import determinism, device, seed_everything, threads
 from understudy.stage import Job, Plan
 from understudy.state_dict import read_state
 from understudy.tensors import save_weights
-from understudy.train.games import game
+from understudy.train.games import Game, game
 from understudy.train.log import write_table
 from understudy.train.partners import Partners, save_partners
 from understudy.train.setting import require_kind, seeded
@@ -54,12 +55,20 @@ def imported(job: Job) -> Imported:
     """
     params = job.params(Teacher)
     assert params.source is not None
-    seed_everything(job.params(Base).seed)
     require_checked(job)
-    info, weights, digest = load_info(job.input("prepare/dataset.json")), params.source.weights, params.source.sha256
-    where = f"{KEY}: {weights}"
+    info, weights = load_info(job.input("prepare/dataset.json")), params.source.weights
     require_kind(job.params(Objective), info)
-    tensors = read_state(read_verified(weights, digest, f"{KEY}.weights"), where)
+    data = read_verified(weights, params.source.sha256, f"{KEY}.weights")
+    seed_everything(job.params(Base).seed)
+    return Imported(weights, info, *taken(data, params, info, f"{KEY}: {weights}"))
+
+
+def taken(data: bytes, params: Teacher, info: DatasetInfo, where: str) -> tuple[Arch, Generator]:
+    """The generator of a file's content, on the CPU in eval mode. where: what to call the file in errors.
+
+    Raises UserError when it is damaged, no generator of the layout that `params` name, or not for these data.
+    """
+    tensors = read_state(data, where)
     if params.family == "custom":
         arch = teacher_arch(params, info.input_channels(params.encoding), info.size)
         layers = [*(conv.name for conv in arch.convolutions()), *(norm.name for norm in arch.norms())]
@@ -73,7 +82,7 @@ def imported(job: Job) -> Imported:
         )
     generator = architecture.build(arch)
     generator.load_state_dict(state)
-    return Imported(weights, info, arch, generator.eval())
+    return arch, generator.eval()
 
 
 def plan(job: Job) -> Plan:
@@ -99,6 +108,11 @@ def plan(job: Job) -> Plan:
     }
 
 
+def _game_of_the_critic(objective: Objective) -> Game:
+    """Without VGG's distance: a term of the generator's, whose weights nobody needs who makes a discriminator alone."""
+    return game(replace(objective, gaugan=replace(objective.gaugan, perceptual=None)))
+
+
 def write(job: Job) -> None:
     """Write what the teacher's stage writes: curves without a point, and a discriminator that knows nothing yet.
 
@@ -112,7 +126,7 @@ def write(job: Job) -> None:
         raise UserError(f"{KEY}: its translations of the validation split cannot be scored: {scores}")
     architecture.save(found.arch, job.output("teacher/arch.json"))
     save_weights(generator, job.output("teacher/weights.safetensors"))
-    playing = game(job.params(Objective))
+    playing = _game_of_the_critic(job.params(Objective))
     critic = playing.critic(found.arch, job.params(Teacher).ndf)
     playing.initialise(critic, seeded(job.params(Base).seed, "discriminator"))
     save_partners(Partners(critic, trained=False), job.output("teacher"))

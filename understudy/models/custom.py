@@ -22,15 +22,15 @@ class CustomGenerator(Generator):
 
     def __init__(self, arch: CustomArch) -> None:
         super().__init__(arch.stride)
-        channels = arch.channels()
-        for node in arch.nodes:
-            if node.op in WEIGHTED:
-                self._place(node.name, _module(node, channels[node.reads[0]], channels[node.name]))
         self.nodes = arch.nodes
         self.functions = {node.name: _function(node) for node in arch.nodes if node.op not in WEIGHTED}
         self.names_of_taps = {node: tap for tap, node in arch.tapped.items()}
         last = {name: index for index, node in enumerate(arch.nodes) for name in node.reads}
         self.forget = [[name for name in last if last[name] == index] for index in range(len(arch.nodes))]
+        channels = arch.channels()
+        for node in arch.nodes:  # after every attribute: no module may take one's name
+            if node.op in WEIGHTED:
+                self._place(node.name, _module(node, channels[node.reads[0]], channels[node.name]))
 
     def translate(self, x: Tensor, keep: Keep) -> Tensor:
         made = {INPUT: x}

@@ -1,4 +1,4 @@
-"""What survives a pruning, and what every way of choosing it shares: bounds, units, and the search for a budget.
+"""What survives a pruning, and what every way of choosing it shares: bounds, units, and the search by what is counted.
 
 A way of choosing names architectures by one level, a threshold or a factor, from the dearest to the floor.
 """
@@ -7,24 +7,46 @@ from bisect import bisect_left
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import TypeVar
+from typing import Generic, TypeVar
 
 import numpy as np
 
 from understudy.arch.base import Arch
 from understudy.arch.layers import Channels
-from understudy.cost import Convention, Cost, cost
+from understudy.cost import Cost, Counted, cost
 from understudy.errors import UserError
 from understudy.prune.scores import Scores
 
 Level = TypeVar("Level", float, Fraction)
 
+# By what is counted: how many make one of the unit that people read, its name, and the key that bounds it.
+UNITS: Mapping[Counted, tuple[float, str, str]] = {
+    "macs_true": (1e9, "GMACs (true)", "macs_true_g"),
+    "macs_legacy": (1e9, "GMACs (legacy)", "macs_legacy_g"),
+    "params": (1e6, "M parameters", "params_m"),
+}
+
+
+@dataclass(frozen=True)
+class Ladder(Generic[Level]):
+    """The architectures that one way of choosing can give, from the teacher to the floor.
+
+    levels: from one to the next no width of `narrowed(level)` grows.
+    """
+
+    levels: Sequence[Level]
+    narrowed: Callable[[Level], Arch]
+
+    def arch(self, index: int) -> Arch:
+        return self.narrowed(self.levels[index])
+
 
 @dataclass(frozen=True)
 class Selection:
-    """level: the threshold or the factor. evaluations: architectures costed.
+    """level: the threshold or the factor. evaluations: architectures costed, or timed.
 
     kept: ascending channel indices by group, its strongest, as many as the architecture has; none of what is removed.
+    wider: the cost of the next wider architecture that was asked for; None where the teacher itself was chosen.
     """
 
     level: float
@@ -32,36 +54,35 @@ class Selection:
     kept: Mapping[str, tuple[int, ...]]
     cost: Cost
     evaluations: int
+    wider: Cost | None = None
 
 
-def dearest(
-    levels: Sequence[Level], narrowed: Callable[[Level], Arch], scores: Scores, budget: float, convention: Convention
-) -> Selection:
-    """The first of the architectures `narrowed(level)` within a budget of MACs.
+def dearest(ladder: Ladder[Level], scores: Scores, budget: float, counted: Counted) -> Selection:
+    """The first of a ladder's architectures within a budget of MACs or parameters.
 
-    levels: from one to the next no width grows; the last one's architecture is in reach.
+    The last one's architecture is in reach.
     """
     costed: dict[int, Cost] = {}
 
     def feasible(index: int) -> bool:
-        costed[index] = cost(narrowed(levels[index]))
-        return costed[index].macs(convention) <= budget
+        costed[index] = cost(ladder.arch(index))
+        return costed[index].of(counted) <= budget
 
     # The last, which is feasible, is not asked again.
-    index = bisect_left(range(len(levels) - 1), True, key=feasible)
-    arch = narrowed(levels[index])
-    widths = arch.widths()
-    kept = {name: strongest(values, widths.get(name, 0)) for name, values in scores.items()}
-    return Selection(float(levels[index]), arch, kept, cost(arch), len(costed))
+    index = bisect_left(range(len(ladder.levels) - 1), True, key=feasible)
+    arch = ladder.arch(index)
+    kept = strongest_of(scores, arch)
+    return Selection(float(ladder.levels[index]), arch, kept, cost(arch), len(costed), costed.get(index - 1))
 
 
-def require_budget(floor: Arch, budget: float, convention: Convention, how: str) -> None:
-    """Raise UserError when not even `floor`, the narrowest architecture, meets a budget of MACs. how: it was made."""
-    macs = cost(floor).macs(convention)
-    if macs > budget:
+def require_budget(floor: Arch, budget: float, counted: Counted, how: str) -> None:
+    """Raise UserError when not even `floor`, the narrowest architecture, meets a budget. how: it was made."""
+    least = cost(floor).of(counted)
+    if least > budget:
+        scale, unit, key = UNITS[counted]
         raise UserError(
-            f"prune.macs_budget_g: {budget / 1e9:g} GMACs ({convention}) cannot be reached: with {how}, "
-            f"{macs / 1e9:.6g} GMACs are left; raise the budget or lower min_width"
+            f"prune.budget.{key}: {budget / scale:g} {unit} cannot be reached: with {how}, "
+            f"{least / scale:.6g} {unit} are left; raise the budget or lower min_width"
         )
 
 
@@ -81,6 +102,12 @@ def narrow(teacher: Arch, counts: Mapping[str, int], min_width: int) -> Arch:
 
     groups = teacher.groups()
     return teacher.with_widths({name: width(group) for name, group in groups.items()})
+
+
+def strongest_of(scores: Scores, arch: Arch) -> dict[str, tuple[int, ...]]:
+    """By group of the teacher's channels, the strongest, as many as its student `arch` has."""
+    widths = arch.widths()
+    return {name: strongest(values, widths.get(name, 0)) for name, values in scores.items()}
 
 
 def strongest(values: np.ndarray, count: int) -> tuple[int, ...]:

@@ -8,25 +8,32 @@ forms, so no network is built; where a lower bound brings channels back, exactly
 import numpy as np
 
 from understudy.arch.base import Arch
-from understudy.cost import Convention
+from understudy.cost import Counted
 from understudy.prune.scores import Scores
-from understudy.prune.selection import Selection, dearest, narrow, require_budget
+from understudy.prune.selection import Ladder, Selection, dearest, narrow, require_budget
 
 
-def select(teacher: Arch, scores: Scores, budget: float, convention: Convention, min_width: int) -> Selection:
+def select(teacher: Arch, scores: Scores, budget: float, counted: Counted, min_width: int) -> Selection:
     """The dearest architecture within a budget that one threshold can give.
+
+    scores: by group of channels, from `read_scores`. budget: MACs for one image of the teacher's size, or parameters.
+    A budget that the teacher meets returns the teacher. Raises UserError, naming the floor, for one out of reach.
+    """
+    require_reachable(teacher, budget, counted, min_width)
+    return dearest(ladder(teacher, scores, min_width), scores, budget, counted)
+
+
+def ladder(teacher: Arch, scores: Scores, min_width: int) -> Ladder[float]:
+    """What each threshold leaves of the teacher.
 
     A channel is kept if and only if its score > threshold, or if a lower bound brings it back. Of a group that comes in
     units the strongest are kept, as many as make whole units; of one that follows another's width the strongest, as
     many as that width says, whatever their scores; of one that only removed layers would read (a modulation of a block
     without branches) none.
 
-    scores: by group of channels, from `read_scores`. budget: MACs for one image of the teacher's size.
     min_width: lower bound of the widths that cannot vanish, in their units, capped by the teacher's. The others, inside
     the residual branches and blocks, have none.
-    A budget that the teacher meets returns the teacher. Raises UserError, naming the floor, for one out of reach.
     """
-    require_reachable(teacher, budget, convention, min_width)
     ordered = {name: np.sort(scores[name]) for name, group in teacher.groups().items() if group.follows is None}
     distinct = np.unique(np.concatenate(list(ordered.values())))
 
@@ -38,12 +45,15 @@ def select(teacher: Arch, scores: Scores, budget: float, convention: Convention,
         return narrow(teacher, counts, min_width)
 
     # Strictly below every score there is the teacher itself; at the largest there is the floor.
-    thresholds = [float(np.nextafter(distinct[0], -np.inf)), *distinct.tolist()]
-    return dearest(thresholds, narrowed, scores, budget, convention)
+    return Ladder([float(np.nextafter(distinct[0], -np.inf)), *distinct.tolist()], narrowed)
 
 
-def require_reachable(teacher: Arch, budget: float, convention: Convention, min_width: int) -> None:
-    """Raise UserError, naming the floor, when not even the strictest threshold meets a budget of MACs."""
+def floor_text(min_width: int) -> str:
+    """How the narrowest architecture is made."""
+    return f"all that may vanish removed and every other width at min_width {min_width}"
+
+
+def require_reachable(teacher: Arch, budget: float, counted: Counted, min_width: int) -> None:
+    """Raise UserError, naming the floor, when not even the strictest threshold meets a budget."""
     floor = narrow(teacher, dict.fromkeys(teacher.widths(), 0), min_width)
-    how = f"all that may vanish removed and every other width at min_width {min_width}"
-    require_budget(floor, budget, convention, how)
+    require_budget(floor, budget, counted, floor_text(min_width))

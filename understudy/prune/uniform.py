@@ -7,30 +7,41 @@ one of ngf 64 becomes exactly that network. What survives of a width is its stro
 from fractions import Fraction
 
 from understudy.arch.base import Arch
-from understudy.cost import Convention
+from understudy.cost import Counted
 from understudy.prune.scores import Scores
-from understudy.prune.selection import Selection, dearest, narrow, require_budget
+from understudy.prune.selection import Ladder, Selection, dearest, narrow, require_budget
 
 
-def select(teacher: Arch, scores: Scores, budget: float, convention: Convention, min_width: int) -> Selection:
+def select(teacher: Arch, scores: Scores, budget: float, counted: Counted, min_width: int) -> Selection:
     """The architecture of the largest factor within a budget.
+
+    scores: by group of channels, from `read_scores`. budget: MACs for one image of the teacher's size, or parameters.
+    A budget that the teacher meets returns the teacher. Raises UserError, naming the floor, for one out of reach.
+    """
+    require_reachable(teacher, budget, counted, min_width)
+    return dearest(ladder(teacher, scores, min_width), scores, budget, counted)
+
+
+def ladder(teacher: Arch, scores: Scores, min_width: int) -> Ladder[Fraction]:
+    """What each factor leaves of the teacher, whatever the scores.
 
     Every width becomes floor(factor x width), in its units, and at least 1, so that nothing vanishes; outside the
     residual branches and blocks at least min_width units, capped by the teacher's.
-    scores: by group of channels, from `read_scores`. budget: MACs for one image of the teacher's size.
-    A budget that the teacher meets returns the teacher. Raises UserError, naming the floor, for one out of reach.
     """
-    require_reachable(teacher, budget, convention, min_width)
     # Between two of these no width changes.
     units = {group.width // group.unit for group in teacher.groups().values() if group.follows is None}
     factors = sorted({Fraction(count, of) for of in units for count in range(1, of + 1)}, reverse=True)
-    return dearest(factors, lambda factor: _narrowed(teacher, factor, min_width), scores, budget, convention)
+    return Ladder(factors, lambda factor: _narrowed(teacher, factor, min_width))
 
 
-def require_reachable(teacher: Arch, budget: float, convention: Convention, min_width: int) -> None:
-    """Raise UserError, naming the floor, when not even the smallest factor meets a budget of MACs."""
-    how = f"every width at min_width {min_width}, and at 1 inside branches and blocks"
-    require_budget(_narrowed(teacher, Fraction(0), min_width), budget, convention, how)
+def floor_text(min_width: int) -> str:
+    """How the narrowest architecture is made."""
+    return f"every width at min_width {min_width}, and at 1 inside branches and blocks"
+
+
+def require_reachable(teacher: Arch, budget: float, counted: Counted, min_width: int) -> None:
+    """Raise UserError, naming the floor, when not even the smallest factor meets a budget."""
+    require_budget(_narrowed(teacher, Fraction(0), min_width), budget, counted, floor_text(min_width))
 
 
 def _narrowed(teacher: Arch, factor: Fraction, min_width: int) -> Arch:

@@ -79,7 +79,7 @@ def _incomparable(run: Run, theirs: Run) -> list[str]:
 
 def _metrics(model: str, before: Mapping[str, Any], after: Mapping[str, Any], name: str, comparable: bool) -> Table:
     """comparable: whether both runs were scored alike, without which a difference of their scores means nothing."""
-    rows = []
+    rows, higher = [], []
     for metric in (*scored((*after, *before)), *MEASURED):
         old, new = before.get(metric.name), after.get(metric.name)
         if not old and not new:
@@ -87,7 +87,9 @@ def _metrics(model: str, before: Mapping[str, Any], after: Mapping[str, Any], na
         sure = comparable or metric in MEASURED
         difference = _difference(metric, old, new) if old and new and sure else "-"
         rows.append((label(metric.name), estimate(old), estimate(new), difference))
-    return Table(f"The {model}", ("", name, "this run", "difference"), tuple(rows))
+        higher += [label(metric.name)] if metric.better == "higher" else []
+    note = f"Higher is better: {', '.join(higher)}; lower: the others." if higher else "Lower is better."
+    return Table(f"The {model}", ("", name, "this run", "difference"), tuple(rows), (note,))
 
 
 def _difference(metric: Metric, old: Mapping[str, Any], new: Mapping[str, Any]) -> str:

@@ -45,7 +45,7 @@ def parameters(run: Run) -> Parameters:
     locked = _locked(run)
     if not locked:
         reason = "no dvc.lock says what the run was made with"
-        return Parameters(leaves(_read(run, PARAMS)), PARAMS, [f"These are those of params.yaml now: {reason}."])
+        return Parameters(leaves(read_yaml(run, PARAMS)), PARAMS, [f"These are those of params.yaml now: {reason}."])
     sections: dict[str, Any] = {}
     for found in locked.values():
         sections.update(found)
@@ -56,7 +56,7 @@ def _locked(run: Run) -> dict[str, Mapping[str, Any]]:
     """Stage -> section -> values, in the order of the graph; empty without a lock."""
     if not (run.root / LOCK).exists():
         return {}
-    stages = _read(run, LOCK).get("stages")
+    stages = read_yaml(run, LOCK).get("stages")
     if not isinstance(stages, Mapping) or not all(isinstance(entry, Mapping) for entry in stages.values()):
         raise UserError(f"{LOCK} is not what DVC writes")
     found = {name: entry.get("params", {}).get(PARAMS, {}) for name, entry in stages.items()}
@@ -79,7 +79,7 @@ def _mixed(locked: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
 def _edited(run: Run, sections: Mapping[str, Any]) -> Iterator[str]:
     """How params.yaml differs now in what the stages read of it."""
     try:
-        now = leaves(_read(run, PARAMS))
+        now = leaves(read_yaml(run, PARAMS))
     except UserError as error:
         yield f"{error}."
         return
@@ -99,7 +99,7 @@ def shown(value: object) -> str:
     return "-" if value is None else str(value)
 
 
-def _read(run: Run, name: str) -> Mapping[str, Any]:
+def read_yaml(run: Run, name: str) -> Mapping[str, Any]:
     """A YAML mapping as it is, not checked: an older run's may have other keys."""
     try:
         found = yaml.load(run.path(name).read_text(encoding="utf-8"), _Loader)  # a SafeLoader

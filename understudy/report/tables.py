@@ -51,10 +51,10 @@ class Table:
     def markdown(self) -> str:
         """A bold title and a table. Text from data, such as a class called `a|b`, cannot break out of its cell."""
         rule = ("---", *("---:" for _ in self.header[1:]))
-        header, *rows = (tuple(map(_markdown_text, row)) for row in (self.header, *self.rows))
-        lines = [f"**{_markdown_text(self.title)}**", ""]
+        header, *rows = (tuple(map(markdown_text, row)) for row in (self.header, *self.rows))
+        lines = [f"**{markdown_text(self.title)}**", ""]
         lines += [f"| {' | '.join(row)} |" for row in (header, rule, *rows)]
-        return "\n".join((*lines, *chain.from_iterable(("", _markdown_text(note)) for note in self.notes)))
+        return "\n".join((*lines, *chain.from_iterable(("", markdown_text(note)) for note in self.notes)))
 
 
 def tables(evaluation: Mapping[str, Any], latency: Mapping[str, Any] | None) -> list[Table]:
@@ -199,7 +199,7 @@ def _spread(interval: tuple[float, float] | None) -> str:
     return f"[{interval[0]:.4g}, {interval[1]:.4g}]" if interval else "-"
 
 
-def _markdown_text(text: str) -> str:
+def markdown_text(text: str) -> str:
     """Text as Markdown that shows it and does nothing else: no cell, line, code, link, picture or markup of its own."""
     line = " ".join(text.split())
     return "".join(ESCAPES.get(character, character) for character in line).replace("://", "&#58;//")

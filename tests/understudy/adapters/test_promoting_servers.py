@@ -3,77 +3,60 @@
 Whatever happens: one champion, which met its gate, and after the next command nothing half done.
 """
 
+import json
 import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import pytest
+import yaml
 from mlflow_server import MlflowServer, Postgres
-from s3_servers import BUCKET, serving
-from tiny_students import POLICY, SCORING, write_run, write_student
+from s3_servers import BUCKET, Server, serving
+from tiny_students import POLICY, SCORING, write_run, write_student, write_verdict
 
 from understudy.adapters.ledger_store import LedgerStore
 from understudy.adapters.mlflow import connect
-from understudy.adapters.promoting import promote, rollback
+from understudy.adapters.promoting import Promotion, promote, rollback
 from understudy.adapters.run_marks import COMMAND_TAG
 from understudy.adapters.verifying import verify
 from understudy.errors import GATE_FAILED, OK, UserError
+from understudy.metrics.protocol import MIOU
 from understudy.params.gate import Gate
 from understudy.params.registry import Registry
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 GATE = Gate(POLICY, "params.yaml: gate")
-STEPS = {"first": 20, "better": 40, "worse": 10}  # that the student of each run learns for
-# A promotion whose process ends, without any goodbye, just before or just after its Nth request.
-CHILD = """
-import os, sys
-import requests
-from understudy.cli import main
-count, killed_at, after = 0, int(sys.argv[1]), sys.argv[2] == "after"
-send = requests.Session.send
-def counted(*arguments, **options):
-    global count
-    count += 1
-    if count == killed_at and not after:
-        os._exit(9)
-    answer = send(*arguments, **options)
-    if count == killed_at:
-        os._exit(9)
-    return answer
-requests.Session.send = counted
-code = main(["registry", *sys.argv[3:]])
-print("requests", count)
-sys.exit(code)
-"""
+STEPS = {"first": 20, "better": 40, "worse": 10, "same": 41}  # that the student of each run learns for
+TESTS = Path(__file__).parents[2]
+REPO = TESTS.parent
 
 
 class Servers:
     """Postgres, S3 and MLflow; the last can be stopped and started again."""
 
-    def __init__(self, folder: Path, postgres: Postgres, mlflow: MlflowServer) -> None:
-        self.folder, self.postgres, self.mlflow = folder, postgres, mlflow
+    def __init__(self, postgres: Postgres, s3: Server, mlflow: MlflowServer) -> None:
+        self.postgres, self.s3, self.mlflow = postgres, s3, mlflow
 
 
 @pytest.fixture(scope="module")
 def servers(tmp_path_factory) -> Iterator[Servers]:
     folder = tmp_path_factory.mktemp("servers")
-    (folder / "postgres").mkdir()
-    postgres = Postgres(folder / "postgres")
-    kind = "ceph" if shutil.which("radosgw") else "rclone"
-    with serving(kind, folder / "s3") as s3:
+    postgres = Postgres()
+    with serving("rclone", folder / "s3") as s3:
         postgres.start()
         environment = {**s3.environment, "HOME": os.environ["HOME"], "MLFLOW_S3_ENDPOINT_URL":
                        s3.environment["AWS_ENDPOINT_URL"]}  # fmt: skip
         mlflow = MlflowServer(folder, postgres.uri, f"s3://{BUCKET}/mlflow", environment)
         try:
             mlflow.be_up()
-            yield Servers(folder, postgres, mlflow)
+            yield Servers(postgres, s3, mlflow)
         finally:
             mlflow.kill()
-            postgres.stop()
+            postgres.remove()
 
 
 @pytest.fixture(scope="module")
@@ -123,7 +106,7 @@ def test_the_story_on_real_servers(made, servers, model, tmp_path):
     assert promote(made / "better", model, GATE, SCORING, again=True).version == "2"
     assert verify(made / "first", model, GATE, SCORING, None).clean
     assert state(made / "first", model) == (
-        {"champion": "2", "challenger": "3"}, {"1": "rolled back", "2": "promoted", "3": "refused"}, []
+        {"champion": "2"}, {"1": "rolled back", "2": "promoted", "3": "refused"}, []
     )  # fmt: skip
     client = connect(tmp_path).client
     client.set_registered_model_alias(model.model, "champion", "3")
@@ -131,22 +114,140 @@ def test_the_story_on_real_servers(made, servers, model, tmp_path):
     assert [check.what for check in found.checks if check.wrong] == ["the alias champion is the ledger's champion"]
 
 
-def child(root: Path, model: Registry, *words: str, killed_at: int = 0, after: str = "after") -> subprocess.Popen:
-    command = [sys.executable, "-c", CHILD, str(killed_at), after, *words, "--root", str(root), "--model", model.model]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+class Forks:
+    """Commands in forks of one warm process (tests/forked_commands.py)."""
+
+    def __init__(self, environment: dict[str, str]) -> None:
+        command = [sys.executable, str(TESTS / "forked_commands.py")]
+        self.process = subprocess.Popen(command, cwd=REPO, env=environment, stdin=subprocess.PIPE,
+                                        stdout=subprocess.PIPE, text=True)  # fmt: skip
+
+    def run(self, *commands: list[str], killed_at: int = 0) -> list[dict]:
+        """All at once; for each its exit code, output and requests."""
+        assert self.process.stdin and self.process.stdout
+        asked = [{"words": words, "killed_at": killed_at} for words in commands]
+        print(json.dumps(asked), file=self.process.stdin, flush=True)
+        return json.loads(self.process.stdout.readline())
 
 
-def test_twenty_promotions_at_once(made, servers, model, tmp_path):
-    """Of five students of which each may replace the one before: whoever wins was compared with whom it replaced."""
+@pytest.fixture(scope="module")
+def forks(servers) -> Iterator[Forks]:
+    environment = os.environ | {"MLFLOW_TRACKING_URI": servers.mlflow.uri, "PYTHONPATH": str(REPO)}
+    forks = Forks(environment)
+    yield forks
+    forks.process.kill()
+    forks.process.wait()
+
+
+def promoting(root: Path, model: Registry) -> list[str]:
+    return ["registry", "promote", "--root", str(root), "--model", model.model]
+
+
+def test_twenty_promotions_at_once(made, servers, model, forks, tmp_path):
+    """Four students, each registered once; whoever won was compared with the very champion that it replaced."""
     promote(made / "first", model, GATE, SCORING)
-    roots = [made / name for name in ("first", "better", "worse", "better")]
-    running = [child(roots[index % 4], model, "promote") for index in range(20)]
-    ended = [(process.communicate(timeout=600)[0], process.returncode) for process in running]
-    assert {code for _, code in ended} <= {OK, GATE_FAILED}, ended
+    ended = forks.run(*(promoting(made / name, model) for name in ("first", "better", "worse", "same") * 5))
+    assert [one["output"] for one in ended if one["code"] not in (OK, GATE_FAILED)] == []
+    ledgers = LedgerStore.open(connect(tmp_path), model.model)
+    ledger = ledgers.read()
+    assert ledger.problems() == []
+    for entry in ledger.entries[1:]:
+        decided = ledgers.decision(entry)
+        assert decided["champion"] == entry.replaces and decided["measured"]["differences"]
     promote(made / "better", model, GATE, SCORING)
     aliases, status, left = state(tmp_path, model)
-    better = next(number for number, said in status.items() if number == aliases["champion"] and said == "promoted")
-    assert left == [] and len(status) == 3 and status["1"] == "promoted"
-    ledger = LedgerStore.open(connect(tmp_path), model.model).read()
-    assert ledger.problems() == [] and ledger.champion == better
+    assert left == [] and len(status) == 4 and aliases["champion"] == ledgers.read().champion
     assert verify(made / "first", model, GATE, SCORING, None).clean
+
+
+def fresh(made: Path, folder: Path, index: int) -> Path:
+    """The better student under a verdict of its own: another version, no worse than any before."""
+    root = shutil.copytree(made / "better", folder / str(index))
+    policy = {MIOU: {"min": 0.05 + index / 1000, "max_worse_than_champion": 0.02}}
+    write_verdict(root, policy)
+    parameters = yaml.safe_load((root / "params.yaml").read_text())
+    (root / "params.yaml").write_text(yaml.safe_dump(parameters | {"gate": policy}))
+    return root
+
+
+def killed_and_repeated(points: Iterable[int], made: Path, forks: Forks, model: Registry, folder: Path) -> None:
+    """Kill a promotion after each of those requests, and repeat it."""
+    champion = state(folder, model)[0]["champion"]
+    for point in points:
+        root = fresh(made, folder, point)
+        (killed,) = forks.run(promoting(root, model), killed_at=point)
+        if killed["code"] == OK:
+            return  # there is no request so late
+        assert killed["code"] == 9, killed["output"]
+        aliases, status, _ = state(folder, model)
+        new = max(status, key=int)
+        assert aliases["champion"] in (champion, new), point
+        (repeated,) = forks.run(promoting(root, model))
+        assert repeated["code"] == OK, repeated["output"]
+        aliases, status, left = state(folder, model)
+        champion = max(status, key=int)
+        assert (aliases, status[champion], left) == ({"champion": champion}, "promoted", []), point
+    ledger = LedgerStore.open(connect(folder), model.model).read()
+    assert ledger.problems() == [] and len(status) == 1 + len(ledger.entries) - 1
+
+
+def test_a_promotion_killed_here_and_there(made, servers, model, forks, tmp_path):
+    promote(made / "first", model, GATE, SCORING)
+    (whole,) = forks.run(promoting(fresh(made, tmp_path, 0), model))
+    said = whole["requests"]
+    # After the run was made, amid the upload, after the version, after the ledger's entry, amid aliases and tags.
+    points = [next(index for index, one in enumerate(said, 1) if wanted in one) + later for wanted, later in
+              (("runs/create", 0), ("PUT", 5), ("model-versions/create", 0), ("runs/log-parameter", 0),
+               ("runs/log-parameter", 4))]  # fmt: skip
+    killed_and_repeated(points, made, forks, model, tmp_path)
+
+
+@pytest.mark.long
+def test_a_promotion_killed_after_each_of_its_requests(made, servers, model, forks, tmp_path):
+    promote(made / "first", model, GATE, SCORING)
+    killed_and_repeated(range(1, 1000), made, forks, model, tmp_path)
+
+
+def test_servers_that_fail_meanwhile(made, servers, model, tmp_path, monkeypatch):
+    promote(made / "first", model, GATE, SCORING)
+    root = fresh(made, tmp_path, 1)
+    gate = Gate(yaml.safe_load((root / "params.yaml").read_text())["gate"], "params.yaml: gate")
+
+    # The database is restarted: connections break, the server goes on.
+    servers.postgres.stop()
+    with pytest.raises(UserError, match=r"the registry at http://127\.0\.0\.1:\d+ (failed|cannot be reached)"):
+        promote(root, model, gate, SCORING)
+    servers.postgres.start()
+    done = settled(lambda: promote(root, model, gate, SCORING))
+    assert (done.version, done.replaced) == ("2", "1") and state(tmp_path, model)[0] == {"champion": "2"}
+
+    # S3 is down while files are stored: nothing is registered, and the next attempt leaves nothing of it.
+    root = fresh(made, tmp_path, 2)
+    gate = Gate(yaml.safe_load((root / "params.yaml").read_text())["gate"], "params.yaml: gate")
+    servers.s3.pause()
+    try:
+        with pytest.raises(UserError, match="run it again"):
+            promote(root, model, gate, SCORING)
+    finally:
+        servers.s3.resume()
+    assert state(tmp_path, model)[0] == {"champion": "2"} and state(tmp_path, model)[2] != []
+    assert settled(lambda: promote(root, model, gate, SCORING)).version == "3"
+    assert state(tmp_path, model) == ({"champion": "3"}, {"1": "promoted", "2": "promoted", "3": "promoted"}, [])
+
+    # The server itself is killed, and comes back.
+    servers.mlflow.kill()
+    with pytest.raises(UserError, match="cannot be reached"):
+        rollback(root, model, None, "")
+    servers.mlflow.be_up()
+    assert settled(lambda: rollback(root, model, None, "")).version == "2"
+
+
+def settled(command: Callable[[], Promotion]) -> Promotion:
+    """The same command until the servers answer again."""
+    for _ in range(20):
+        try:
+            return command()
+        except UserError as error:
+            said = error
+            time.sleep(1)
+    raise said

@@ -59,6 +59,18 @@ def test_what_the_cache_has_lost_is_named(root, tmp_path):
 
 
 @pytest.mark.slow
+def test_what_is_no_longer_what_was_locked_counts_as_lost(root, tmp_path):
+    copy = tmp_path / "copy"
+    shutil.copytree(root, copy)
+    for path in (copy / ".dvc/cache/files").rglob("*"):
+        if path.is_file():
+            path.chmod(0o644)
+            path.write_text("damaged")
+    _, absent = fetch(copy, "HEAD~1", [OUTPUT], tmp_path / "out")
+    assert "was locked" in absent[OUTPUT] and not (tmp_path / "out" / OUTPUT).exists()
+
+
+@pytest.mark.slow
 def test_an_unknown_revision_and_no_repository_are_clear_errors(root, tmp_path):
     with pytest.raises(UserError, match="--against nowhere: no such revision"):
         fetch(root, "nowhere", [TRACKED], tmp_path)

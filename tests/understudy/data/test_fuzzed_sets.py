@@ -11,6 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from paired_set import CLASSES, LABEL_MAPS, label, photo, prepared
+from peak_memory import bounded
 from PIL import Image
 
 from understudy.data.classes import parse_classes
@@ -18,14 +19,22 @@ from understudy.data.source import Wanted
 from understudy.data.terms import KINDS, SPLITS
 from understudy.errors import UserError
 
-pytestmark = pytest.mark.filterwarnings("ignore:Duplicate name:UserWarning")
-FEW = settings(max_examples=80, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
+pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore:Duplicate name:UserWarning")]
+MANY = settings(max_examples=300, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
+MEMORY = "/dev/shm"  # a folder that no disk has to keep up with
 
 
 def content(image: Image.Image, **options: object) -> bytes:
     stream = io.BytesIO()
     image.save(stream, options.pop("format", "PNG"), **options)
     return stream.getvalue()
+
+
+def odd(mode: str, size: tuple[int, int], values: bytes) -> bytes:
+    """An image of any mode and size, of which these values are the pixels, over and over."""
+    length = len(Image.new(mode, size).tobytes())
+    pixels = (values * (length // len(values) + 1))[:length]
+    return content(Image.frombytes(mode, size, pixels), format="TIFF" if mode in ("I", "F", "CMYK") else "PNG")
 
 
 PHOTO, LABEL, JPEG = content(photo(0)), content(label(0)), content(photo(1), format="JPEG")
@@ -38,7 +47,19 @@ paths = st.builds(
     st.lists(st.sampled_from(FOLDERS), max_size=4),
     st.sampled_from(FILES),
 )
+odd_images = st.builds(
+    odd,
+    st.sampled_from(["1", "L", "P", "LA", "RGB", "RGBA", "I;16", "I", "F", "CMYK"]),
+    st.tuples(st.integers(1, 40), st.integers(1, 40)),
+    st.binary(min_size=1, max_size=9),
+)
+damaged_images = st.builds(
+    lambda whole, place, damage: whole[:place] + damage + whole[place + len(damage) :],
+    st.sampled_from([PHOTO, LABEL, JPEG]), st.integers(0, len(LABEL)), st.binary(min_size=1, max_size=4),
+)  # fmt: skip
 contents = st.one_of(
+    odd_images,
+    damaged_images,
     st.sampled_from([PHOTO, LABEL, JPEG, DESCRIPTION, b""]),
     st.binary(max_size=40),
     st.builds(lambda whole, cut: whole[:cut], st.sampled_from([PHOTO, LABEL]), st.integers(0, len(LABEL))),
@@ -58,7 +79,7 @@ SETS = [
 
 def read(name: str, archive: bytes, wanted: Wanted) -> None:
     """Prepare the archive: a UserError and nothing, or the six files; and no other file anywhere."""
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory(dir=MEMORY if Path(MEMORY).is_dir() else None) as folder, bounded(200):
         work = Path(folder) / "a" / "b"
         work.mkdir(parents=True)
         (work / name).write_bytes(archive)
@@ -90,13 +111,13 @@ def tarred(files: list[tuple[str, bytes]]) -> bytes:
     return stream.getvalue()
 
 
-@FEW
+@MANY
 @given(entries, st.sampled_from(["set.zip", "set.tar"]), wishes)
 def test_archives_of_any_entries(files: list[tuple[str, bytes]], name: str, wanted: Wanted) -> None:
     read(name, zipped(files) if name == "set.zip" else tarred(files), wanted)
 
 
-@FEW
+@MANY
 @given(st.sampled_from(SETS), st.lists(st.tuples(st.integers(0, 11), contents), max_size=3), entries)
 def test_sets_in_which_some_files_are_spoilt(
     kind: tuple, spoilt: list[tuple[int, bytes]], more: list[tuple[str, bytes]]
@@ -114,7 +135,7 @@ def test_sets_in_which_some_files_are_spoilt(
     read("set.zip", zipped([*files, *described, *more[:2]]), wanted)
 
 
-@FEW
+@MANY
 @given(
     st.sampled_from(SETS),
     st.lists(st.tuples(st.sampled_from(SPLITS), st.sampled_from("AB"), st.integers(0, 40), contents), max_size=60),
@@ -125,7 +146,7 @@ def test_unpaired_sets_of_any_files(kind: tuple, more: list[tuple[str, str, int,
     read("set.zip", zipped(list(files.items())), Wanted("unpaired", kind[2].direction))
 
 
-@FEW
+@MANY
 @given(
     st.integers(0, 10**6), st.binary(min_size=1, max_size=8), st.sampled_from(["set.zip", "set.tar"]),
     st.sampled_from(SETS),
@@ -147,7 +168,7 @@ json_values = st.recursive(
 )
 
 
-@FEW
+@MANY
 @given(json_values | st.fixed_dictionaries({}, optional=dict.fromkeys(CLASSES, json_values)))
 def test_descriptions_of_any_values(value: object) -> None:
     for data in (

@@ -12,7 +12,7 @@ from understudy.arch.resnet import resnet
 from understudy.arch.spade import SpadeBlock, spade
 from understudy.arch.unet import unet
 from understudy.errors import UserError
-from understudy.files import write_json
+from understudy.files import sha256, write_json
 from understudy.report.gather import Run
 from understudy.report.widths import widths
 
@@ -85,3 +85,15 @@ def test_what_was_ranked_by_what_is_said(tmp_path):
 def test_architectures_of_two_families_are_not_compared(tmp_path):
     with pytest.raises(UserError, match="cannot be compared"):
         drawn(tmp_path, UNET, RESNET)
+
+
+def test_a_measured_latency_is_told_of_the_network_that_it_was_measured_of(tmp_path):
+    assert drawn(tmp_path, UNET, UNET)["latency"] == ""
+    arch, path = "artifacts/prune/arch.json", tmp_path / ".understudy/prune/latency.json"
+    record = {"budget_ms": 8.0, "student_ms": 7.61, "teacher_ms": 31.4, "device": "cpu", "threads": 2}
+    write_json(path, {**record, "files": {arch: sha256(tmp_path / arch)}})
+    told = "7.61 ms of a budget of 8 ms, where the teacher took 31.4 ms (one image on cpu, 2 threads)"
+    assert drawn(tmp_path, UNET, UNET)["latency"] == told
+    for other in ({**record, "files": {arch: "0" * 64}}, {"files": None}, []):
+        write_json(path, other)
+        assert drawn(tmp_path, UNET, UNET)["latency"] == ""
