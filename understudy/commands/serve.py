@@ -118,8 +118,9 @@ def _champion(root: Path) -> str:
 def _bound(host: str, port: int) -> socket.socket:
     """Taken before anything is loaded, and deaf until it is: until then nobody waits at it."""
     try:
-        family, kind, _, _, place = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-        listener = socket.socket(family, kind)
+        family, kind, protocol, _, place = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        # Only where a socket says that it is TCP does asyncio send at once: otherwise every answer takes 40 ms longer.
+        listener = socket.socket(family, kind, protocol)
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind(place)
     except OSError as error:
