@@ -81,6 +81,12 @@ def test_only_the_export_and_one_file_know_onnx(path):
 
 
 @pytest.mark.parametrize("path", [*python_files("understudy"), *python_files("stages")], ids=str)
+def test_only_the_server_knows_the_packages_that_serve(path):
+    if path.parent.name != "serve" and path.name != "serve.py":
+        assert not imported(path) & {"fastapi", "starlette", "uvicorn", "prometheus_client"}
+
+
+@pytest.mark.parametrize("path", [*python_files("understudy"), *python_files("stages")], ids=str)
 def test_nothing_imports_stages_or_flows(path):
     assert not imported(path) & {"stages", "flows"}
 

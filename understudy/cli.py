@@ -17,6 +17,7 @@ from understudy.commands import (
     report,
     review,
     run,
+    serve,
     summary,
     track,
     translate,
@@ -38,6 +39,7 @@ VERBS: dict[str, ModuleType] = {
     "publish": publish,
     "fetch": fetch,
     "translate": translate,
+    "serve": serve,
     "track": track,
     "clean": clean,
 }

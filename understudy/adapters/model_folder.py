@@ -8,7 +8,6 @@ import shutil
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from understudy.checksums import write_sums
 from understudy.files import read_json
@@ -28,7 +27,10 @@ def write_model_folder(files: Mapping[str, Path], folder: Path) -> str:
     from mlflow.pyfunc import save_model
     from mlflow.types import Schema, TensorSpec
 
-    example = _example(read_json(files["dataset"]))
+    from understudy.stripes import stripes
+
+    dataset = read_json(files["dataset"])
+    example = stripes(tuple(dataset["size"]), len(dataset["classes"]), dataset.get("edges", False), count=2)
     signature = ModelSignature(
         inputs=Schema([TensorSpec(np.dtype(np.uint8), (-1, -1, -1, *example.shape[3:]))]),
         outputs=Schema([TensorSpec(np.dtype(np.uint8), (-1, -1, -1, 3))]),
@@ -62,18 +64,3 @@ def _write_code(folder: Path) -> Path:
 def _release(package: str) -> str:
     """The installed version as an index knows it: 2.15.0, not 2.15.0+cpu."""
     return importlib.metadata.version(package).partition("+")[0]
-
-
-def _example(dataset: dict[str, Any]) -> Any:
-    """Two inputs as stripes: label maps uint8 [2, H, W] with every class in them, where networks see edges with an edge
-    around each, uint8 [2, H, W, 2]; or grey photos uint8 [2, H, W, 3]."""
-    import numpy as np
-
-    from understudy.data.edges import with_edges
-
-    height, width = dataset["size"]
-    stripes = (np.arange(width) * (len(dataset["classes"]) or 256) // width).astype(np.uint8)  # [W]
-    maps = np.broadcast_to(stripes, (2, height, width))  # [W] -> [2, H, W]
-    if dataset["kind"] != "labels":
-        return np.repeat(maps[..., None], 3, axis=3)  # [2, H, W] -> [2, H, W, 3]
-    return np.stack([with_edges(one, one) for one in maps]) if dataset.get("edges") else maps.copy()

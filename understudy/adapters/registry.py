@@ -92,20 +92,30 @@ def aliased(store: Store, model: str, alias: str) -> str | None:
 
 def download(root: Path, address: str, folder: Path) -> Registered:
     """Bring `models:/NAME@ALIAS` or `models:/NAME/VERSION` into `folder`. Raises UserError when there is none."""
-    name, alias, version = parse_address(address)
+    parse_address(address)
     with registry(root) as store:
-        from mlflow.exceptions import MlflowException
+        return fetch(store, _named(store, address), folder)
 
-        client = store.client
-        try:
-            if alias is not None:
-                version = client.get_model_version_by_alias(name, alias).version
-            found = client.get_model_version(name, str(version))
-        except MlflowException as error:
-            raise UserError(
-                f"{address}: not found in {store.uri}: {in_one_line(error)}; `understudy registry promote` registers"
-            ) from error
-        return fetch(store, found, folder)
+
+def resolve(root: Path, address: str) -> str:
+    """The number of the version that an address means now. Raises UserError when there is none."""
+    parse_address(address)
+    with registry(root) as store:
+        return str(_named(store, address).version)
+
+
+def _named(store: Store, address: str) -> "ModelVersion":
+    from mlflow.exceptions import MlflowException
+
+    name, alias, version = parse_address(address)
+    try:
+        if alias is not None:
+            version = store.client.get_model_version_by_alias(name, alias).version
+        return store.client.get_model_version(name, str(version))
+    except MlflowException as error:
+        raise UserError(
+            f"{address}: not found in {store.uri}: {in_one_line(error)}; `understudy registry promote` registers"
+        ) from error
 
 
 def parse_address(address: str) -> tuple[str, str | None, str | None]:

@@ -28,7 +28,7 @@ def render(values: Mapping[str, Any]) -> str:
         loader=jinja2.PackageLoader("understudy.report", "."),
     )
     environment.filters |= {"tone": tone, "prose": prose}
-    policy = (f"default-src 'none'; img-src data:; style-src {_hash(style)}; script-src {_hash(script)}; "
+    policy = (f"default-src 'none'; img-src data:; style-src {source(style)}; script-src {source(script)}; "
               "base-uri 'none'; form-action 'none'")  # fmt: skip
     template = environment.get_template("page.html.jinja")
     return template.render(values, style=Markup(style), script=Markup(script), policy=policy).lstrip()
@@ -48,6 +48,6 @@ def prose(sentence: str) -> Markup:
     return Markup("").join(marked)
 
 
-def _hash(text: str) -> str:
+def source(text: str) -> str:
     """A source of a content security policy: the SHA-256 of what stands between the tags."""
     return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode('utf-8')).digest()).decode('ascii')}'"

@@ -222,6 +222,7 @@ def test_servers_that_fail_meanwhile(made, servers, model, tmp_path, monkeypatch
     assert (done.version, done.replaced) == ("2", "1") and state(tmp_path, model)[0] == {"champion": "2"}
 
     # S3 is down while files are stored: nothing is registered, and the next attempt leaves nothing of it.
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "3")
     root = fresh(made, tmp_path, 2)
     gate = Gate(yaml.safe_load((root / "params.yaml").read_text())["gate"], "params.yaml: gate")
     servers.s3.pause()
@@ -230,6 +231,7 @@ def test_servers_that_fail_meanwhile(made, servers, model, tmp_path, monkeypatch
             promote(root, model, gate, SCORING)
     finally:
         servers.s3.resume()
+        monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "30")
     assert state(tmp_path, model)[0] == {"champion": "2"} and state(tmp_path, model)[2] != []
     assert settled(lambda: promote(root, model, gate, SCORING)).version == "3"
     assert state(tmp_path, model) == ({"champion": "3"}, {"1": "promoted", "2": "promoted", "3": "promoted"}, [])

@@ -1,24 +1,8 @@
 """A real Chromium, and in it the page of the module's own `report`."""
 
-import shutil
-
 import pytest
+from chromium import browser as browser
 from in_browser import DESKTOP
-
-BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-
-
-@pytest.fixture(scope="module")
-def browser():
-    if BROWSER is None:
-        pytest.skip("needs Chromium: `make browser` installs it where apt is")
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        arguments = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
-        browser = playwright.chromium.launch(executable_path=BROWSER, args=arguments)
-        yield browser
-        browser.close()
 
 
 @pytest.fixture

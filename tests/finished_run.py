@@ -13,7 +13,7 @@ from understudy.arch.branches import Branches
 from understudy.arch.diff import diff
 from understudy.arch.inception import InceptionArch, inception
 from understudy.data.archive import write_archive
-from understudy.files import sha256, write_json, write_text
+from understudy.files import read_json, sha256, write_json, write_text
 from understudy.metrics import protocol
 from understudy.metrics.protocol import MEASURED, MIOU
 from understudy.models.initialise import init_normal
@@ -145,11 +145,12 @@ def lock(root: Path, **stages: dict[str, dict[str, object]]) -> None:
 
 
 def write_verdict(root: Path, *rules: dict[str, object]) -> None:
+    evaluation = root / "artifacts/evaluate/evaluation.json"
     write_json(root / "artifacts/gate/verdict.json", {
         "schema": 2, "exports": {}, "passed": all(rule["outcome"] != "failed" for rule in rules), "rules": rules,
         "policy": {MIOU: {"min": 0.5}}, "metrics": {MIOU: 0.6},
-        "evaluation_sha256": sha256(root / "artifacts/evaluate/evaluation.json"),
-        "data_sha256": "0" * 64, "judge_sha256": "0" * 64, "files": {},
+        "evaluation_sha256": sha256(evaluation), "files": read_json(evaluation)["files"],
+        "data_sha256": "0" * 64, "judge_sha256": "0" * 64,
     })  # fmt: skip
 
 
