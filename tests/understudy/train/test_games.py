@@ -54,16 +54,21 @@ def test_the_losses_are_those_of_the_paper(batch):
     playing = ScalesGame(lambda_feature=10.0)
     state = started(playing)
     fake = state.generator(batch.inputs).detach()
+    last = [scale.layers[-1] for scale in state.discriminator.scales]
+    with torch.no_grad():
+        for layer, bias in zip(last, (-5.0, -1.0), strict=True):
+            layer.bias.fill_(bias)  # logits that tell a mean over scales from a sum, and a sign from the other
+        for _ in range(100):  # spectral norm estimates the largest singular value anew at each pass: let it settle
+            state.discriminator(torch.cat([batch.inputs, fake], 1))
     real_maps = state.discriminator(torch.cat([batch.inputs, batch.photos], 1))
     fake_maps = state.discriminator(torch.cat([batch.inputs, fake], 1))
     gan = sum(-scale[-1].mean() for scale in fake_maps) / 2
+    assert 2 < gan < 4
     matching = 10 * feature_matching(real_maps, fake_maps)
-    # Spectral norm estimates the largest singular value anew at each pass, and hardly moves it.
     losses = OneWay(playing, Weights(2.0, 0.0), NoTerms())(state, batch, fp32)
     assert list(losses) == ["d", "gan", "feature_matching"]
-    torch.testing.assert_close(losses["gan"], 2 * gan.detach(), rtol=0.3, atol=0.02)
-    torch.testing.assert_close(losses["feature_matching"], matching.detach(), rtol=0.3, atol=0.02)
-    last = [scale.layers[-1] for scale in state.discriminator.scales]
+    torch.testing.assert_close(losses["gan"], 2 * gan.detach(), rtol=1e-3, atol=0)
+    torch.testing.assert_close(losses["feature_matching"], matching.detach(), rtol=1e-3, atol=0)
     for layer in last:
         nn.init.zeros_(layer.weight), nn.init.zeros_(layer.bias)
     state.optimizer_g.param_groups[0]["lr"] = 0.0
