@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from understudy.data.terms import KINDS, Kind
+from understudy.data.terms import KINDS
 from understudy.errors import DATA_FAILED, UserError
 from understudy.export.record import FILES, RECORD
 from understudy.files import read_json, sha256
@@ -42,7 +42,7 @@ def judge(
     evaluation: as read_evaluation returns it. evaluation_sha256: of its file. exports: as read_record returns them.
     Raises UserError when the policy names a metric that data of this kind do not have.
     """
-    _require_known(gate, evaluation["kind"])
+    gate.require_fits(evaluation["kind"])
     findings = _findings(gate, evaluation, STUDENT_MODEL)
     return Verdict(
         passed=has_passed(findings),
@@ -69,15 +69,6 @@ def judge_against_champion(gate: Gate, measured: Mapping[str, Any]) -> tuple[Fin
         if not rules.keys().isdisjoint(AWAITING)
     }
     return tuple(_findings(Gate(rules, gate.source), measured, STUDENT_MODEL)) if rules else ()
-
-
-def _require_known(gate: Gate, kind: Kind) -> None:
-    if wrong := [metric for metric in gate.policy if not protocol.fits(metric, kind)]:
-        known = ", ".join(metric.name for metric in protocol.JUDGED[kind])
-        raise UserError(
-            f"{gate.source}: {', '.join(wrong)} cannot be had of data of kind {kind}, whose judge is the "
-            f"{protocol.JUDGES[kind]}; it has {known}, and what every kind has (docs/metrics.md)"
-        )
 
 
 def _judge_exports(

@@ -8,7 +8,9 @@ import yaml
 
 from understudy.arch.teacher import teacher_arch
 from understudy.errors import UserError
+from understudy.metrics.protocol import MEASURED, fits
 from understudy.params.active import SECTIONS, load_all
+from understudy.params.gate import Gate
 from understudy.params.leaves import Change, differences
 from understudy.params.loader import read, section_name
 from understudy.params.prepare import Prepare
@@ -146,6 +148,14 @@ def test_the_shipped_graph_says_who_reads_a_teacher_parameter():
 @pytest.mark.parametrize("path", [REPO / "params.yaml", *SHIPPED], ids=lambda path: path.stem)
 def test_every_shipped_parameter_file_loads(path):
     assert set(load_all(path)) == set(SECTIONS)
+
+
+@pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.stem)
+def test_the_gate_of_every_recipe_judges_what_its_kind_of_data_has(path):
+    params = load_all(path)
+    kind, policy = params[Prepare].kind, params[Gate].policy
+    assert [metric for metric in policy if not fits(metric, kind)] == []
+    assert policy.keys() - {metric.name for metric in MEASURED}, "it must look at pictures too"
 
 
 @pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.stem)

@@ -28,10 +28,12 @@ SECTIONS: tuple[type, ...] = (
 def load_all(path: Path) -> dict[type, Any]:
     """Read every section of a parameter file; one instance by type.
 
-    A stage reads only its own sections; this also refuses what no stage would ever read. Raises UserError naming the
-    file and the key.
+    A stage reads only its own sections; this also refuses what no stage would ever read, and a gate that asks for a
+    metric of another kind of data, before anything is trained. Raises UserError naming the file and the key.
     """
     known = [section_name(section) for section in SECTIONS]
     if unknown := sorted(str(key) for key in read(path) if key not in known):
         raise UserError(f"{path}: unknown section {', '.join(unknown)}; known sections: {', '.join(known)}")
-    return load(path, SECTIONS)
+    found = load(path, SECTIONS)
+    found[Gate].require_fits(found[Prepare].kind)
+    return found

@@ -5,8 +5,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
+from understudy.data.terms import Kind
 from understudy.errors import UserError
-from understudy.metrics.protocol import MEASURED, METRICS, find
+from understudy.metrics.protocol import JUDGED, JUDGES, MEASURED, METRICS, find, fits
 
 INFORMATIONAL: Final = "informational"
 WORSE_THAN, CLEARLY_BETTER, NOT_CLEARLY_WORSE = "max_worse_than_", "clearly_better_than_", "not_clearly_worse_than_"
@@ -61,6 +62,15 @@ class Gate:
                 f"{', '.join(rule for rule in RULES if rule not in (INFORMATIONAL, *AWAITING))}"
             )
         return cls(policy, where)
+
+    def require_fits(self, kind: Kind) -> None:
+        """Raise UserError naming the metrics that data of this kind (`prepare.kind`) do not have."""
+        if wrong := [metric for metric in self.policy if not fits(metric, kind)]:
+            known = ", ".join(metric.name for metric in JUDGED[kind])
+            raise UserError(
+                f"{self.source}: {', '.join(wrong)} cannot be had of data of kind {kind}, whose judge is the "
+                f"{JUDGES[kind]}; it has {known}, and what every kind has (docs/metrics.md)"
+            )
 
 
 def _mapping(value: Any, where: str, of: str) -> Mapping[Any, Any]:

@@ -8,6 +8,7 @@ import pytest
 import yaml
 
 from understudy.errors import UserError
+from understudy.metrics.protocol import FRECHET, MIOU
 from understudy.params.active import SECTIONS, load_all
 from understudy.params.loader import load, read
 from understudy.params.schedule import Schedule
@@ -116,6 +117,13 @@ def test_a_mistake_is_named_with_its_file_and_key(key, value, message, load_with
     with pytest.raises(UserError, match=rf"p\.yaml: {message}") as caught:
         load_with({key: value})
     assert caught.value.code == 2 and "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("kind", ["photos", "unpaired"])
+def test_a_gate_on_metrics_of_another_kind_is_refused_before_anything_trains(kind, load_with):
+    with pytest.raises(UserError, match=rf"p\.yaml: gate: {MIOU}.* cannot be had of data of kind {kind}"):
+        load_with({"prepare.kind": kind, "gate": {MIOU: {"min": 0.1}, "macs_true_g": {"max": 1}}})
+    assert load_with({"prepare.kind": kind, "gate": {FRECHET[kind]: {"max": 1}, "macs_true_g": {"max": 1}}})
 
 
 def test_steps_must_add_up_to_something(load_with):
