@@ -50,6 +50,20 @@ def test_a_public_unet_makes_the_same_pixels_here(norm, dropout, levels):
         torch.testing.assert_close(here(x), there(x), rtol=1e-5, atol=1e-5)
 
 
+def test_a_public_unet_256_makes_the_same_pixels_here():
+    """Eight levels: its deepest map of 256 px is one pixel."""
+    there, size = trained(Unet(1, 8, "batch", dropout=True)), (256, 256)
+    arch, weights = recognise(there.state_dict(), size, "rgb", "G.pth")
+    assert isinstance(arch, UnetArch) and (arch.norm, arch.levels, arch.size) == ("batch", 8, size)
+    here = build(arch).eval()
+    here.load_state_dict(weights)
+    x = torch.rand(2, 3, *size, generator=torch.Generator().manual_seed(1)) * 2 - 1
+    with torch.inference_mode():
+        torch.testing.assert_close(here(x), there(x), rtol=1e-5, atol=1e-5)
+    with pytest.raises(UserError, match="multiples of 256"):
+        recognise(there.state_dict(), (256, 384), "rgb", "G.pth")
+
+
 def test_old_files_are_read_too():
     """Before torch 0.4.1 batch norms did not count, and instance norms stored statistics that nothing reads."""
     there = Resnet(4, 6, "batch").state_dict()
