@@ -211,6 +211,9 @@ def _unpacked(path: Path) -> IO[bytes]:
         while block := stream.read(2**20):
             copy.write(block)
             if copy.tell() > limit:
-                raise UserError(f"prepare.source: {path}: enormous: unpacks to more than {limit / 2**30:.0f} GB")
+                raise UserError(
+                    f"prepare.source: {path}: enormous: unpacks to more than {limit / 2**20:,.0f} MB; if that is "
+                    "meant, make it again as a zip or as a tar without compression"
+                )
     copy.seek(0)
     return copy

@@ -311,6 +311,21 @@ def test_entry_of_enormous_declared_size_is_not_read(folder: Path, tmp_path: Pat
     assert "train/photo/0.png: enormous: 256 MB" in refused(folder)
 
 
+@pytest.mark.parametrize("packed", ["gz", "bz2", "xz"])
+def test_a_compressed_tar_that_unpacks_without_end_is_a_bomb(packed, folder, tmp_path, monkeypatch) -> None:
+    """Either bound alone lets a set pass: so many bytes, or so many for each that is packed."""
+    (folder / "terms.txt").write_bytes(bytes(3 * 2**20))
+    path = tarred(folder, tmp_path / f"set.tar.{packed}", f"w:{packed}")
+    monkeypatch.setattr("understudy.data.container.MAX_UNPACKED", 2**20)
+    monkeypatch.setattr("understudy.data.container.MAX_RATIO", 2)
+    message = refused(path)
+    assert message.startswith(f"prepare.source: {path}: enormous: unpacks to more than 1 MB; if that is meant, make it")
+    for bound, enough in (("MAX_UNPACKED", 4 * 2**20), ("MAX_RATIO", 4 * 2**20 // path.stat().st_size + 1)):
+        with monkeypatch.context() as other:
+            other.setattr(f"understudy.data.container.{bound}", enough)
+            assert run(path, tmp_path / bound).is_dir()
+
+
 def test_flipped_bit_in_a_zip_names_the_entry(folder: Path, tmp_path: Path) -> None:
     path = tmp_path / "set.zip"
     with zipfile.ZipFile(path, "w") as archive:
