@@ -44,7 +44,7 @@ test: setup ## fast and slow tests: what CI runs
 test-fast: setup ## the default while working
 	$(BIN)/pytest
 
-test-long: setup ## the small recipes in full, and their reports clicked through: two hours; kept in .understudy/long
+test-long: setup ## hours: the small recipes in full and their reports clicked through, promotions killed, a server under load
 	$(BIN)/pytest -m long -rs --timeout=14400
 
 test-gpu: ## on a machine with a GPU: needs torch and pytest alone
