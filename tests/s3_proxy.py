@@ -1,4 +1,4 @@
-"""Between a test and a real S3 server: sees every request, and refuses or holds those that the test says."""
+"""Between a test and a real S3 server: sees every request; refuses, holds or changes those that the test says."""
 
 import http.client
 import re
@@ -9,6 +9,8 @@ from typing import Any
 
 from s3_servers import Server
 
+Headers = dict[str, str]
+Change = Callable[[str, Headers, bytes], tuple[Headers, bytes]]
 SLOW_DOWN = b"<Error><Code>SlowDown</Code><Message>Please reduce your request rate.</Message></Error>"
 
 
@@ -16,12 +18,14 @@ class Proxy(Server):
     """seen: `METHOD /BUCKET/KEY?QUERY` of every request that was passed on and answered.
 
     refuse: given such a line, whether to answer 503. hold: whether not to answer at all until `release` is set.
+    change: given such a line, headers and body of the answer, those that are sent instead.
     """
 
     def __init__(self, server: Server) -> None:
         self.seen: list[str] = []
         self.refuse: Callable[[str], bool] = lambda line: False
         self.hold: Callable[[str], bool] = lambda line: False
+        self.change: Change = lambda line, headers, body: (headers, body)
         self.release = threading.Event()
         outer = self
 
@@ -47,7 +51,7 @@ class Proxy(Server):
                 got = upstream.getresponse()
                 body = got.read()
                 outer.seen.append(line)
-                self.answer(got.status, dict(got.getheaders()), body)
+                self.answer(got.status, *outer.change(line, dict(got.getheaders()), body))
                 upstream.close()
 
             def answer(self, status: int, headers: dict[str, str], body: bytes) -> None:

@@ -1,10 +1,11 @@
 """An MLflow store for each test, from one that is made once, which takes ten seconds; S3 servers for each module."""
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from s3_proxy import Proxy
 from s3_servers import Ceph, Rclone, Server, serving
 
 from understudy.adapters.mlflow import connect
@@ -40,6 +41,20 @@ def rclone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rclone]:
     with serving("rclone", tmp_path_factory.mktemp("rclone") / "served") as server:
         assert isinstance(server, Rclone)
         yield server
+
+
+@pytest.fixture
+def through() -> Iterator[Callable[[Server], Proxy]]:
+    """Makes proxies, and stops them."""
+    made: list[Proxy] = []
+
+    def proxy(server: Server) -> Proxy:
+        made.append(Proxy(server))
+        return made[-1]
+
+    yield proxy
+    for one in made:
+        one.stop()
 
 
 @pytest.fixture(params=["rclone", pytest.param("ceph", marks=pytest.mark.slow)])

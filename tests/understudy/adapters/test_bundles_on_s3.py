@@ -8,7 +8,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -38,20 +38,6 @@ from pathlib import Path
 from understudy.adapters.fetch_bundle import fetch
 fetch(sys.argv[1], Path(sys.argv[2]))
 """
-
-
-@pytest.fixture
-def through() -> Iterator[Callable[[Server], Proxy]]:
-    """Makes proxies, and stops them."""
-    made: list[Proxy] = []
-
-    def proxy(server: Server) -> Proxy:
-        made.append(Proxy(server))
-        return made[-1]
-
-    yield proxy
-    for one in made:
-        one.stop()
 
 
 @pytest.fixture

@@ -1,16 +1,23 @@
 """Fetching from real S3 servers, that refuse, die, come back and change their mind."""
 
+import base64
+import hashlib
+import io
 import random
 import signal
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+import zlib
+from collections import Counter
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 
 import pytest
+from boto3.s3.transfer import TransferConfig
+from s3_proxy import Proxy
 from s3_servers import BUCKET, Ceph, Rclone, Server, free_port, serving, use
 
 from understudy.adapters.s3 import fetch
@@ -206,14 +213,71 @@ def test_an_object_that_changes_meanwhile_is_not_pieced_together(
 
 @pytest.mark.slow
 def test_an_upload_in_several_pieces_arrives(ceph: Ceph, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    from boto3.s3.transfer import TransferConfig
-
     use(monkeypatch, ceph)
     (tmp_path / "big").write_bytes(noise(12 * MB))
     pieces = TransferConfig(multipart_threshold=5 * MB, multipart_chunksize=6 * MB)
     ceph.client().upload_file(str(tmp_path / "big"), BUCKET, "seven/big", Config=pieces)
     assert ceph.client().head_object(Bucket=BUCKET, Key="seven/big")["ETag"].endswith('-2"')
     assert fetch(f"s3://{BUCKET}/seven", tmp_path / "copies").joinpath("big").read_bytes() == noise(12 * MB)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["sha256", "sha1", "crc32"])
+def test_pieces_that_arrive_damaged_are_told_by_the_uploader_s_checksum(
+    kind: str, ceph: Ceph, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, through: Callable[[Server], Proxy]
+) -> None:
+    """The version of an object of several pieces is no MD5. AWS tells the checksum over all of it, Ceph does not."""
+    proxy, content, key = through(ceph), noise(6 * MB), f"eight/{kind}"
+    use(monkeypatch, proxy)
+    pieces = TransferConfig(multipart_threshold=5 * MB, multipart_chunksize=5 * MB)
+    ceph.client().upload_fileobj(io.BytesIO(content), BUCKET, key, Config=pieces)
+    value = zlib.crc32(content).to_bytes(4, "big") if kind == "crc32" else hashlib.new(kind, content).digest()
+    told = {f"x-amz-checksum-{kind}": base64.b64encode(value).decode(), "x-amz-checksum-type": "FULL_OBJECT"}
+    left = 1  # how many more answers are damaged
+
+    def damaged(line: str, headers: dict[str, str], body: bytes) -> tuple[dict[str, str], bytes]:
+        nonlocal left
+        if line.startswith("HEAD "):
+            return headers | told, body
+        if f"/{key}?" in f"{line}?" and left:
+            left -= 1
+            return headers, b"spoilt" + body[6:]
+        return headers, body
+
+    proxy.change = damaged
+    assert fetch(f"s3://{BUCKET}/{key}", tmp_path / "once").read_bytes() == content
+    assert left == 0
+    left = 2
+    with pytest.raises(UserError, match=f"s3://{BUCKET}/{key}: twice arrived with another checksum"):
+        fetch(f"s3://{BUCKET}/{key}", tmp_path / "twice")
+    assert not list((tmp_path / "twice").glob("*/copy/*"))
+    told.clear()
+    left = 1
+    assert fetch(f"s3://{BUCKET}/{key}", tmp_path / "untold").read_bytes() != content  # nothing tells it then
+
+
+@pytest.mark.slow
+def test_a_source_is_fetched_through_a_server_that_is_often_too_busy(
+    rclone: Rclone, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, through: Callable[[Server], Proxy]
+) -> None:
+    content = {"a": noise(3 * MB), "b/c": noise(100)}
+    rclone.put({f"nine/{path}": data for path, data in content.items()})
+    proxy, asked = through(rclone), Counter[str]()
+    use(monkeypatch, proxy, AWS_MAX_ATTEMPTS="2")
+    monkeypatch.setattr("understudy.adapters.s3_object.PAUSES", (0.1, 0.1, 0.1))
+
+    def busy(line: str) -> bool:
+        """The first time, and an object more often than boto3 asks by itself."""
+        asked[line] += 1
+        return asked[line] <= (3 if "/nine/" in line else 1)
+
+    proxy.refuse = busy
+    assert files(fetch(f"s3://{BUCKET}/nine", tmp_path / "copies")) == content
+    assert sum("/nine/" in line for line in asked) == 2 and min(asked.values()) >= 2
+    proxy.refuse = lambda line: "/nine/" in line
+    message = refused(f"s3://{BUCKET}/nine", tmp_path / "never")
+    assert "SlowDown" in message and not files(tmp_path / "never").keys() & {"a", "b/c"}
+    assert not list((tmp_path / "never").glob("*/copy/*"))
 
 
 @pytest.mark.slow
