@@ -29,24 +29,25 @@ def write_set(folder: Path, paired: bool) -> None:
 
 
 @pytest.mark.parametrize(
-    ("kind", "directions", "judged"),
+    ("kind", "directions", "norm", "precision", "judged"),
     [
-        ("photos", "one", "l1_to_input_inverter_noresize_test"),
-        ("unpaired", "one", "target_share_classifier_noresize_test"),
-        ("unpaired", "both", "target_share_classifier_noresize_test"),
+        ("photos", "one", "instance_affine", "bf16", "l1_to_input_inverter_noresize_test"),
+        ("unpaired", "one", "batch", "fp32", "target_share_classifier_noresize_test"),
+        ("unpaired", "both", "instance", "fp32", "target_share_classifier_noresize_test"),
     ],
     ids=["photos", "one-direction", "both-directions"],
 )
-def test_photos_run_end_to_end(kind, directions, judged, repo, tmp_path):
+def test_photos_run_end_to_end(kind, directions, norm, precision, judged, repo, tmp_path):
     objective = "cyclegan" if kind == "unpaired" else "pix2pix"
     both = directions == "both"  # as SRPKD has it: a narrower ResNet, the uncentred relation, no alignment
-    family = {"family": "resnet", "norm": "instance"} if both else {"norm": "instance_affine"}
-    make(repo, tmp_path, objective=objective, encoding="rgb", **family)
+    family = {"family": "resnet"} if both else {}
+    make(repo, tmp_path, objective=objective, encoding="rgb", norm=norm, **family)
     write_set(tmp_path / "photos", paired=kind == "photos")
     path = tmp_path / "params.yaml"
     values = yaml.safe_load(path.read_text())
     values["prepare"] |= {"source": "photos", "kind": kind, "direction": "AtoB", "load_size": [36, 36]}
     values["check"] |= {"max_repeated": 1.0}
+    values["runtime"]["precision"] = precision
     values["distill"]["cyclegan"] = {"directions": directions}
     if both:
         values["prune"] |= {"method": "uniform", "inherit": "none"}
