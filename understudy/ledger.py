@@ -99,7 +99,7 @@ class Ledger:
         return next(found, None)
 
     def withdrawn(self, version: str) -> Entry | None:
-        """The entry that took a version out of production by going back to an older one, unless it has come back since."""
+        """The entry that took a version out of production by going back to an older one, unless it came back since."""
         for entry in reversed(self.entries):
             if entry.action != "refused" and entry.version == version:
                 return None

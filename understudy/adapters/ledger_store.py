@@ -20,7 +20,7 @@ from typing import Any
 
 from understudy.adapters.mlflow import Store
 from understudy.adapters.run_marks import LEDGER, mark
-from understudy.errors import DATA_FAILED, UserError
+from understudy.errors import DATA_FAILED, UserError, in_one_line
 from understudy.ledger import FIRST, Action, Entry, Ledger, parse
 
 TAG = "understudy.ledger"  # of the registered model: the run's id
@@ -109,7 +109,8 @@ class LedgerStore:
             with tempfile.TemporaryDirectory() as folder:
                 text = Path(self._store.client.download_artifacts(self.run, path, folder)).read_text(encoding="utf-8")
         except (MlflowException, OSError) as error:
-            raise UserError(f"{path} of the ledger of {self._model} cannot be read: {error}", DATA_FAILED) from error
+            raise UserError(f"{path} of the ledger of {self._model} cannot be read: {in_one_line(error)}; where "
+                            "the store was down, run it again", DATA_FAILED) from error  # fmt: skip
         if hashlib.sha256(text.encode()).hexdigest() != entry.decision_sha256:
             raise UserError(f"{path} of the ledger of {self._model} has been changed", DATA_FAILED)
         decision: dict[str, Any] = json.loads(text)

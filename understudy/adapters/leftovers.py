@@ -47,7 +47,7 @@ def _show(store: Store, model: str, ledger: Ledger, ledgers: LedgerStore) -> lis
     there = versions(store, model)
     shown = aliased(store, model, CHAMPION)
     made = ledger.made_champion()
-    if made is not None:
+    if made is not None and shown != champion:
         ledgers.decision(made)  # an entry that nobody decided makes no champion
     if champion is not None and champion not in {str(version.version) for version in there}:
         said.append(f"version {champion}, the champion by the ledger, was deleted; `understudy registry rollback`")

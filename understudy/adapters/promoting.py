@@ -54,6 +54,7 @@ if TYPE_CHECKING:
 
 FOLDER = "student"  # of the model among its run's artifacts
 ATTEMPTS = 5
+BROKEN_OFF = ("INTERNAL_ERROR", "TEMPORARILY_UNAVAILABLE", "BAD_REQUEST")  # how MLflow answers a database's refusal
 Done = TypeVar("Done")
 
 
@@ -104,7 +105,7 @@ def repeated(work: Callable[[], Done]) -> Done:
         try:
             return work()
         except MlflowException as error:
-            if error.error_code != "INTERNAL_ERROR":
+            if error.error_code not in BROKEN_OFF:
                 raise
             time.sleep(attempt * random.uniform(0.1, 0.5))
     return work()
