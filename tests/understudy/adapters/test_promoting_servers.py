@@ -173,11 +173,10 @@ def fresh(made: Path, folder: Path, index: int) -> Path:
 
 def test_the_first_promotion_and_a_rollback_killed(made, servers, forks, model, tmp_path):
     """The ledger and the registered model are made, and each of these requests may be the last one."""
-    for index, wanted in enumerate(
-        ("runs/create", "registered-models/create", "model-versions/create", "log-parameter")
-    ):
+    requests = ("runs/create", "registered-models/create", "model-versions/create", "log-parameter")
+    (whole,) = forks.run(promoting(made / "first", Registry(f"{model.model}whole")))
+    for index, wanted in enumerate(requests):
         own = Registry(f"{model.model}{index}")
-        (whole,) = forks.run(promoting(made / "first", Registry(f"{own.model}whole")))
         point = next(number for number, one in enumerate(whole["requests"], 1) if wanted in one)
         (killed,) = forks.run(promoting(made / "first", own), killed_at=point)
         assert killed["code"] == 9, killed["output"]
@@ -268,11 +267,8 @@ def test_servers_that_fail_meanwhile(made, servers, model, tmp_path, monkeypatch
         monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "30")
     assert state(tmp_path, model)[0] == {"champion": "2"} and state(tmp_path, model)[2] != []
     assert settled(lambda: promote(root, model, gate, SCORING)).version == "3"
-    assert state(tmp_path, model) == (
-        {"champion": "3"},
-        {"1": "former champion", "2": "former champion", "3": "champion"},
-        [],
-    )
+    former = dict.fromkeys("12", "former champion")
+    assert state(tmp_path, model) == ({"champion": "3"}, former | {"3": "champion"}, [])
 
     # The server itself is killed, and comes back.
     servers.mlflow.kill()
