@@ -56,8 +56,23 @@ class Ledger:
     @property
     def champion(self) -> str | None:
         """The version that is in production."""
+        made = self.made_champion()
+        return made.version if made else None
+
+    def made_champion(self) -> Entry | None:
+        """The entry that made the present champion."""
         made = self._champions()
-        return made[-1].version if made else None
+        return made[-1] if made else None
+
+    def status(self, version: str) -> str:
+        """What a version is, in a word: champion, former champion, withdrawn, refused, or undecided."""
+        if version == self.champion:
+            return "champion"
+        if self.withdrawn(version):
+            return "withdrawn"
+        if self.promoted(version):
+            return "former champion"
+        return "refused" if self.last(version) else "undecided"
 
     @property
     def head(self) -> str:
@@ -67,6 +82,11 @@ class Ledger:
     def last(self, version: str) -> Entry | None:
         """The last entry about a version."""
         return next((entry for entry in reversed(self.entries) if entry.version == version), None)
+
+    def decided(self, version: str) -> Entry | None:
+        """The last entry in which a version was promoted or refused."""
+        found = (one for one in reversed(self.entries) if one.version == version and one.action != "rolled back")
+        return next(found, None)
 
     def before(self) -> str | None:
         """The version that was in production before the present one, leaving out those that were rolled back from."""
@@ -79,12 +99,12 @@ class Ledger:
         return next(found, None)
 
     def withdrawn(self, version: str) -> Entry | None:
-        """The entry that took a version out of production by rolling back, unless it has been promoted since."""
+        """The entry that took a version out of production by going back to an older one, unless it came back since."""
         for entry in reversed(self.entries):
-            if entry.action == "promoted" and entry.version == version:
+            if entry.action != "refused" and entry.version == version:
                 return None
             if entry.action == "rolled back" and entry.replaces == version:
-                return entry
+                return entry if self._made(entry.version) < self._made(version) else None
         return None
 
     def problems(self) -> list[str]:
@@ -100,6 +120,10 @@ class Ledger:
             previous = entry.sha256()
             champion = champion if entry.action == "refused" else entry.version
         return found
+
+    def _made(self, version: str) -> int:
+        """The number of the entry that first made a version champion."""
+        return next(entry.number for entry in self._champions() if entry.version == version)
 
     def _champions(self) -> list[Entry]:
         return [entry for entry in self.entries if entry.action != "refused"]

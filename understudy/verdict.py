@@ -1,5 +1,6 @@
 """What the gate found: verdict.json, the one value behind exit codes, reports, tags and promotion."""
 
+import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -76,6 +77,18 @@ class Verdict:
     def plain(self) -> dict[str, Any]:
         """For JSON."""
         return {"schema": SCHEMA, **asdict(self)}
+
+    def says_as(self, other: "Verdict") -> bool:
+        """Whether two verdicts are the same but for the wording, which names the file that the policy came from."""
+        return _bare(self) == _bare(other)
+
+
+def _bare(verdict: Verdict) -> Any:
+    plain = json.loads(json.dumps(verdict.plain()))
+    for rules in (plain["rules"], *(export["rules"] for export in plain["exports"].values())):
+        for rule in rules:
+            del rule["message"]
+    return plain
 
 
 def _failures(rules: Iterable[Finding]) -> list[str]:

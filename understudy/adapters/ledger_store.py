@@ -1,24 +1,30 @@
 """Where MLflow keeps a model's ledger: in one run, which the registered model names in a tag.
 
-An entry is a parameter of that run, and its key is the entry's number. MLflow lets nobody change a parameter, and of
-two who write the same one at once the database lets one through: appending is a compare-and-swap, on SQLite and on
+An entry is a parameter of that run, and its key is the entry's number. MLflow has no call that changes a parameter, and
+of two who write the same one at once the database lets one through: appending is a compare-and-swap, on SQLite and on
 Postgres, and whoever came second reads again and decides anew. What a decision was made of is an artifact of the run,
 named by its content.
 """
 
+import getpass
 import hashlib
 import json
+import os
+import re
+import socket
 import tempfile
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from understudy.adapters.mlflow import Store
 from understudy.adapters.run_marks import LEDGER, mark
-from understudy.errors import DATA_FAILED, UserError
-from understudy.ledger import Entry, Ledger, parse
+from understudy.errors import DATA_FAILED, UserError, in_one_line
+from understudy.ledger import FIRST, Action, Entry, Ledger, parse
 
 TAG = "understudy.ledger"  # of the registered model: the run's id
+KEY = re.compile(r"[0-9]{6}")  # of a parameter that is an entry
 LONGEST = 6000  # characters of a parameter; MLflow cuts longer ones off without a word
 DECISIONS = "decisions"
 
@@ -70,7 +76,7 @@ class LedgerStore:
             if error.error_code != "RESOURCE_DOES_NOT_EXIST":
                 raise
             raise UserError(f"{self._model}: its ledger, run {self.run}, is gone", DATA_FAILED) from None
-        return parse({int(key): text for key, text in run.data.params.items() if key.isdigit()})
+        return parse({int(key): text for key, text in run.data.params.items() if KEY.fullmatch(key)})
 
     def append(self, entry: Entry, decision: Mapping[str, Any]) -> bool:
         """Add an entry; False when another took its place. decision: as `digest` saw it."""
@@ -92,7 +98,10 @@ class LedgerStore:
         return True
 
     def decision(self, entry: Entry) -> dict[str, Any]:
-        """What an entry was decided by. Raises UserError with code DATA_FAILED when it is gone or was changed."""
+        """What an entry was decided by.
+
+        Raises UserError with code DATA_FAILED when it is gone, was changed, or does not say what the entry says.
+        """
         from mlflow.exceptions import MlflowException
 
         path = f"{DECISIONS}/{entry.decision_sha256}.json"
@@ -100,10 +109,43 @@ class LedgerStore:
             with tempfile.TemporaryDirectory() as folder:
                 text = Path(self._store.client.download_artifacts(self.run, path, folder)).read_text(encoding="utf-8")
         except (MlflowException, OSError) as error:
-            raise UserError(f"{path} of the ledger of {self._model} cannot be read: {error}", DATA_FAILED) from error
+            raise UserError(f"{path} of the ledger of {self._model} cannot be read: {in_one_line(error)}; where "
+                            "the store was down, run it again", DATA_FAILED) from error  # fmt: skip
         if hashlib.sha256(text.encode()).hexdigest() != entry.decision_sha256:
             raise UserError(f"{path} of the ledger of {self._model} has been changed", DATA_FAILED)
-        return json.loads(text)
+        decision: dict[str, Any] = json.loads(text)
+        said = [decision.get(key) for key in ("model", "version", "action", "champion", "by", "at")]
+        champion = None if entry.replaces == FIRST else entry.replaces
+        if said != [self._model, entry.version, entry.action, champion, entry.by, entry.at]:
+            raise UserError(f"the ledger of {self._model}: entry {entry.number} is not what {path} says", DATA_FAILED)
+        return decision
+
+
+def entry(
+    ledger: Ledger, action: Action, version: str, manifest_sha256: str, decision: Mapping[str, Any], reason: str = ""
+) -> Entry:
+    """The next entry, as `LedgerStore.append` takes it. decision: with `signed` in it."""
+    return Entry(
+        number=len(ledger.entries) + 1,
+        action=action,
+        version=version,
+        replaces=ledger.champion or FIRST,
+        manifest_sha256=manifest_sha256,
+        decision_sha256=digest(decision),
+        by=decision["by"],
+        at=decision["at"],
+        reason=reason,
+        previous=ledger.head,
+    )
+
+
+def signed() -> dict[str, str]:
+    """Who decides, and when. MLflow's own user name goes first: on a cluster everybody is the same system user."""
+    try:
+        user = os.environ.get("MLFLOW_TRACKING_USERNAME") or getpass.getuser()
+    except (KeyError, OSError):  # a container's user without a name
+        user = str(os.getuid())
+    return {"by": f"{user}@{socket.gethostname()}", "at": datetime.now(UTC).isoformat(timespec="seconds")}
 
 
 def written(decision: Mapping[str, Any]) -> str:

@@ -1,11 +1,18 @@
 """Aliases and tags made to say what the ledger says, and what killed promotions left behind removed."""
 
+from typing import TYPE_CHECKING
+
 from understudy.adapters.ledger_store import TAG, LedgerStore, written
 from understudy.adapters.mlflow import Store
 from understudy.adapters.registry import CHALLENGER, CHAMPION, IDENTITY_TAG, aliased, versions
 from understudy.adapters.run_marks import COMMAND_TAG, LEDGER, MODEL_TAG, PROMOTE, going_on
 from understudy.errors import DATA_FAILED, UserError
-from understudy.ledger import Ledger
+from understudy.ledger import FIRST, Ledger
+
+if TYPE_CHECKING:
+    from mlflow.entities import Run
+
+DECISION_TAG = "decision_sha256"
 
 
 def settle(store: Store, model: str, ledgers: LedgerStore) -> tuple[str, ...]:
@@ -29,38 +36,52 @@ def settle(store: Store, model: str, ledgers: LedgerStore) -> tuple[str, ...]:
     return tuple(said)
 
 
+def is_shown(store: Store, model: str, ledger: Ledger) -> bool:
+    """Whether aliases and tags say what the ledger says; tags are set after the aliases."""
+    return all(one.tags.items() >= _status(ledger, str(one.version)).items() for one in versions(store, model))
+
+
 def _show(store: Store, model: str, ledger: Ledger, ledgers: LedgerStore) -> list[str]:
     """Set aliases and tags right, and tell what was wrong with the champion's."""
     client, champion, said = store.client, ledger.champion, []
     there = versions(store, model)
     shown = aliased(store, model, CHAMPION)
+    made = ledger.made_champion()
+    if made is not None and shown != champion:
+        ledgers.decision(made)  # an entry that nobody decided makes no champion
     if champion is not None and champion not in {str(version.version) for version in there}:
         said.append(f"version {champion}, the champion by the ledger, was deleted; `understudy registry rollback`")
     elif champion is not None and shown != champion:
-        if shown is not None and shown != ledger.entries[-1].replaces:
+        if shown != ledger.entries[-1].replaces.replace(FIRST, "None") and is_shown(store, model, ledger):
             said.append(f"the alias {CHAMPION} had been moved to version {shown}; the ledger says {champion}")
         client.set_registered_model_alias(model, CHAMPION, champion)
-    elif champion is None and shown is not None:
+    elif champion is None and shown is not None and ledgers.read() == ledger:
         said.append(f"the alias {CHAMPION} had been set to version {shown}, which the ledger does not know; removed")
         client.delete_registered_model_alias(model, CHAMPION)
     if champion is not None and aliased(store, model, CHALLENGER) == champion:
         client.delete_registered_model_alias(model, CHALLENGER)
     for version in there:
-        entry = ledger.last(str(version.version))
-        if entry is None or version.tags.get("decision_sha256") == entry.decision_sha256:
-            continue
-        # decision_sha256 goes last: it says that the others are there.
-        tags = {
-            "status": entry.action,
-            "decided_at": entry.at,
-            "decided_by": entry.by,
-            "replaced": entry.replaces,
-            "decision": written(ledgers.decision(entry)),
-            "decision_sha256": entry.decision_sha256,
-        }
-        for name, value in tags.items():
-            client.set_model_version_tag(model, str(version.version), name, value)
+        number = str(version.version)
+        status = _status(ledger, number)
+        decided = ledger.decided(number)
+        if decided is not None and version.tags.get(DECISION_TAG) != decided.decision_sha256:
+            status = {"decision": written(ledgers.decision(decided))} | status
+        for name, value in status.items():
+            if version.tags.get(name) != value:
+                client.set_model_version_tag(model, number, name, value)
     return said
+
+
+def _status(ledger: Ledger, version: str) -> dict[str, str]:
+    """Tags that tell what the ledger says of a version; the decision's hash goes last: the others are there then."""
+    decided = ledger.decided(version)
+    if decided is None:
+        return {}
+    status = {"status": ledger.status(version), "decided_at": decided.at, "decided_by": decided.by,
+              "replaced": decided.replaces}  # fmt: skip
+    if back := ledger.withdrawn(version):
+        status["withdrawn"] = f"{back.at} by {back.by}: {back.reason or 'no reason given'}"
+    return status | {DECISION_TAG: decided.decision_sha256}
 
 
 def _remove_duplicates(store: Store, model: str, ledger: Ledger) -> None:
@@ -76,17 +97,19 @@ def _remove_duplicates(store: Store, model: str, ledger: Ledger) -> None:
 def _remove_runs(store: Store, model: str) -> None:
     """Runs of promotions that ended before they had made a version, and ledgers that lost to another."""
     client = store.client
-    used = {version.run_id for version in versions(store, model)}
-    used.add(client.get_registered_model(model).tags.get(TAG))
+    runs: list[Run] = []
     for command in (PROMOTE, LEDGER):
         wanted = f"tags.`{COMMAND_TAG}` = '{command}' and tags.`{MODEL_TAG}` = '{model}'"
-        for run in client.search_runs([store.experiment], wanted):
-            if going_on(run.data.tags, run.info.start_time / 1000):
-                continue
-            if run.info.run_id not in used:
-                client.delete_run(run.info.run_id)
-            elif run.info.status == "RUNNING":
-                client.set_terminated(run.info.run_id)
+        runs += client.search_runs([store.experiment], wanted)
+    idle = [run for run in runs if not going_on(run.data.tags, run.info.start_time / 1000)]
+    # After the runs: of those that are idle none makes a version any more.
+    used = {version.run_id for version in versions(store, model)}
+    used.add(client.get_registered_model(model).tags.get(TAG))
+    for run in idle:
+        if run.info.run_id not in used:
+            client.delete_run(run.info.run_id)
+        elif run.info.status == "RUNNING":
+            client.set_terminated(run.info.run_id)
 
 
 def remove_version(store: Store, model: str, version: str) -> None:

@@ -38,6 +38,7 @@ def connect(root: Path) -> Store:
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
     os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
     from mlflow import MlflowClient
+    from mlflow.exceptions import MlflowException
 
     for name in ("alembic", "mlflow"):
         logging.getLogger(name).setLevel(logging.ERROR)
@@ -51,4 +52,10 @@ def connect(root: Path) -> Store:
             return Store(client, uri, experiment.experiment_id)
         # A server knows where its artifacts go; without one MLflow would put them into the current folder.
         location = None if uri.startswith("http") else (root / ARTIFACTS).resolve().as_uri()
-        return Store(client, uri, client.create_experiment(EXPERIMENT, artifact_location=location))
+        try:
+            return Store(client, uri, client.create_experiment(EXPERIMENT, artifact_location=location))
+        except MlflowException as error:
+            experiment = client.get_experiment_by_name(EXPERIMENT)  # made on another machine just now
+            if experiment is None:
+                raise error
+            return Store(client, uri, experiment.experiment_id)

@@ -15,10 +15,9 @@ from typing import TYPE_CHECKING, Any
 
 from understudy import bundle, checksums
 from understudy.adapters.ledger_store import LedgerStore
-from understudy.adapters.registry import CHAMPION, Registered, download, registry
+from understudy.adapters.registry import CHAMPION, Registered, changed_files, download, registry
 from understudy.adapters.s3_client import connect, explained, read_small, split
 from understudy.errors import GATE_FAILED, UserError
-from understudy.files import sha256
 from understudy.ledger import Entry, Ledger
 
 if TYPE_CHECKING:
@@ -148,9 +147,7 @@ def _require_promoted(version: Registered, address: str, ledger: Ledger) -> Entr
 
 def _require_unchanged(version: Registered, entry: Entry) -> None:
     """Raise UserError when the store gave other bytes than those that were promoted."""
-    path = version.folder / checksums.NAME
-    known = path.is_file() and sha256(path) == entry.manifest_sha256
-    if wrong := checksums.wrong_sums(version.folder) if known else [f"{checksums.NAME}: is gone or was changed"]:
+    if wrong := changed_files(version, entry.manifest_sha256):
         raise UserError("\n  ".join([f"{version.model} version {version.version}: its files are not those that were "
                                      "promoted:", *wrong]), GATE_FAILED)  # fmt: skip
 

@@ -9,11 +9,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from understudy import checksums
 from understudy import verdict as verdicts
 from understudy.adapters.mlflow import DATABASE, Store, connect
 from understudy.errors import UserError, in_one_line
 from understudy.export.record import FILES as EXPORTED
 from understudy.export.record import RECORD
+from understudy.files import sha256
 from understudy.gate import DATASET, EVALUATION, STUDENT
 
 if TYPE_CHECKING:
@@ -83,6 +85,15 @@ def versions(store: Store, model: str) -> list["ModelVersion"]:
     return sorted(found, key=lambda version: int(version.version))
 
 
+def version_of(store: Store, model: str, number: str) -> "ModelVersion":
+    """A version by its number. Raises UserError when it is not there, or not any more."""
+    found = next((one for one in versions(store, model) if str(one.version) == number), None)
+    if found is None:
+        raise UserError(f"{model}: version {number} is not in the registry, or was deleted; `understudy registry list` "
+                        "shows what is there")  # fmt: skip
+    return found
+
+
 def aliased(store: Store, model: str, alias: str) -> str | None:
     """The version that has an alias, or None."""
     found = store.client.search_registered_models(f"name = '{model}'")
@@ -141,6 +152,16 @@ def fetch(store: Store, version: "ModelVersion", folder: Path) -> Registered:
     named = {Path(path).name: name for name, path in {**NETWORK, **FOUND, **EXPORTED}.items()}
     files = {named.get(path.name, path.stem): path for path in stored}
     return Registered(version.name, str(version.version), dict(version.tags), got, files)
+
+
+def changed_files(got: Registered, manifest_sha256: str | None) -> list[str]:
+    """What tells the files of a version from those that were registered. manifest_sha256: of its SHA256SUMS then."""
+    sums = got.folder / checksums.NAME
+    if not sums.is_file() or sha256(sums) != manifest_sha256:
+        return [f"{checksums.NAME}: is gone or was changed"]
+    wrong = checksums.wrong_sums(got.folder)
+    missing = [f"{name}: missing" for name in (*NETWORK, "verdict", "evaluation") if name not in got.files]
+    return wrong or missing
 
 
 def load_translator(root: Path, address: str) -> "Translator":

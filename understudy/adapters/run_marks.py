@@ -18,8 +18,8 @@ def mark(command: str, model: str) -> dict[str, str]:
     return {
         COMMAND_TAG: command,
         MODEL_TAG: model,
-        HOST_TAG: socket.gethostname(),
-        PROCESS_TAG: str(os.getpid()),
+        HOST_TAG: _host(),
+        PROCESS_TAG: _process(os.getpid()),
         THREAD_TAG: str(threading.get_ident()),
     }
 
@@ -29,9 +29,25 @@ def going_on(tags: Mapping[str, str], since: float) -> bool:
 
     tags: of the run. since: when it began, in seconds since 1970.
     """
-    if tags.get(HOST_TAG) != socket.gethostname():
+    if tags.get(HOST_TAG) != _host():
         return time.time() - since < ABANDONED_AFTER
-    if tags.get(PROCESS_TAG) != str(os.getpid()):
-        return Path(f"/proc/{tags.get(PROCESS_TAG)}").exists()
+    process = tags.get(PROCESS_TAG, "")
+    if process != _process(os.getpid()):
+        return process == _process(int(process.partition(" ")[0] or 0))
     others = {str(thread.ident) for thread in threading.enumerate()} - {str(threading.get_ident())}
     return tags.get(THREAD_TAG) in others
+
+
+def _host() -> str:
+    """The machine and its name space of processes: two containers may share the first."""
+    return f"{socket.gethostname()} {Path('/proc/self/ns/pid').readlink()}"
+
+
+def _process(number: int) -> str:
+    """A process by its number and when it began, since numbers are given again; its number alone once it is gone."""
+    try:
+        # After the name, which may hold anything, in brackets; the 22nd field of all.
+        began = Path(f"/proc/{number}/stat").read_text().rpartition(")")[2].split()[19]
+    except OSError:
+        return str(number)
+    return f"{number} {began}"

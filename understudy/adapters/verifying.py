@@ -1,6 +1,5 @@
 """Whether a registered version is what was promoted: its files, its verdict, its numbers, the ledger and the alias."""
 
-import json
 import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -16,17 +15,16 @@ from understudy.adapters.registry import (
     NETWORK,
     Registered,
     aliased,
+    changed_files,
     fetch,
     registry,
-    versions,
+    version_of,
 )
-from understudy.checksums import NAME as SUMS
-from understudy.checksums import wrong_sums
 from understudy.errors import UserError
 from understudy.export.record import FILES as EXPORTED
 from understudy.files import read_json, sha256
-from understudy.gate import EVALUATION, STUDENT_MODEL, judge
-from understudy.ledger import Ledger
+from understudy.gate import EVALUATION, STUDENT_MODEL, judge, judge_against_champion
+from understudy.ledger import Entry, Ledger
 from understudy.params.gate import Gate
 from understudy.params.registry import Registry
 from understudy.params.scoring import Scoring
@@ -66,28 +64,28 @@ def verify(root: Path, asked: Registry, gate: Gate, scoring: Scoring, version: s
     """
     with registry(root) as store:
         ledgers = LedgerStore.open(store, asked.model)
-        number = version or aliased(store, asked.model, CHAMPION)
+        ledger, damaged = _ledger(ledgers)
+        alias = aliased(store, asked.model, CHAMPION)
+        number = version or alias or ledger.champion
         if number is None:
             raise UserError(f"{asked.model} has no champion; name a version")
-        ledger, damaged = _ledger(ledgers)
         checks = [Check("the ledger is whole", damaged)]
-        if version is None or number == ledger.champion:
-            checks.append(Check("the alias champion is the ledger's champion", tuple(_alias(number, ledger))))
-        found = next((one for one in versions(store, asked.model) if str(one.version) == number), None)
-        if found is None:
-            raise UserError(f"{asked.model} has no version {number}; `understudy registry list` shows them")
+        if version is None or number in (alias, ledger.champion):
+            checks.append(Check("the alias champion is the ledger's champion", tuple(_alias(alias, ledger))))
         with tempfile.TemporaryDirectory() as folder:
-            got = fetch(store, found, Path(folder))
+            got = fetch(store, version_of(store, asked.model, number), Path(folder))
             checks.append(Check("its files are those that were registered", tuple(_files(got, ledger))))
-            missing = tuple(f"{name}: missing" for name in (*NETWORK, "verdict", "evaluation") if name not in got.files)
-            if missing:
-                return Verification(asked.model, number, (*checks, Check("it is complete", missing)), None, ())
-            checks.append(Check("its verdict follows from its evaluation and speaks of its files",
-                                tuple(_verdict(got))))  # fmt: skip
-            again, unmeasured = _again(root, scoring, got)
-            if unmeasured is None:
-                checks.append(Check("its evaluation comes out again", again))
-            return Verification(asked.model, number, tuple(checks), unmeasured, tuple(_notes(got, gate)))
+            try:
+                checks.append(Check("its verdict follows from its evaluation and speaks of its files",
+                                    tuple(_verdict(got))))  # fmt: skip
+                again, unmeasured = _again(root, scoring, got)
+                if unmeasured is None:
+                    checks.append(Check("its evaluation comes out again", again))
+                notes = tuple(_notes(got, gate))
+            except (UserError, KeyError, TypeError, AttributeError) as error:
+                checks.append(Check("it can be judged again", (f"{type(error).__name__}: {error}",)))
+                unmeasured, notes = None, ()
+            return Verification(asked.model, number, tuple(checks), unmeasured, notes)
 
 
 def _ledger(ledgers: LedgerStore) -> tuple[Ledger, tuple[str, ...]]:
@@ -99,31 +97,32 @@ def _ledger(ledgers: LedgerStore) -> tuple[Ledger, tuple[str, ...]]:
     wrong = ledger.problems()
     for entry in ledger.entries:
         try:
-            ledgers.decision(entry)
+            wrong += _unfounded(entry, ledgers.decision(entry))
         except UserError as error:
             wrong.append(str(error))
     return ledger, tuple(wrong)
 
 
-def _alias(number: str, ledger: Ledger) -> Iterator[str]:
-    if ledger.champion != number:
-        said = f"version {ledger.champion}" if ledger.champion else "that there is none"
-        yield (f"the alias points to version {number}, the ledger says {said}: it was moved by hand, or a promotion "
-               "was killed; the next promotion or rollback sets it right")  # fmt: skip
+def _unfounded(entry: Entry, decision: Mapping[str, Any]) -> list[str]:
+    """What its own numbers say against a promotion."""
+    if entry.action != "promoted":
+        return []
+    measured = decision["measured"]
+    findings = judge_against_champion(Gate(decision["policy"], "policy"), measured) if measured else ()
+    against = [*decision["reasons"], *(finding.message for finding in findings if finding.outcome == "failed")]
+    return [f"entry {entry.number} promoted version {entry.version} although: {said}" for said in against]
+
+
+def _alias(shown: str | None, ledger: Ledger) -> Iterator[str]:
+    if ledger.champion != shown:
+        points, said = (f"version {version}" if version else "nothing" for version in (shown, ledger.champion))
+        yield (f"the alias points to {points}, the ledger says {said}: it was moved by hand, or a promotion was "
+               "killed; the next promotion or rollback sets it right")  # fmt: skip
 
 
 def _files(got: Registered, ledger: Ledger) -> Iterator[str]:
-    try:
-        yield from wrong_sums(got.folder)
-    except UserError as error:
-        yield str(error)
-        return
-    found, tagged = sha256(got.folder / SUMS), got.tags.get(MANIFEST_TAG)
-    if found != tagged:
-        yield f"{SUMS}: was changed (the version's tag {MANIFEST_TAG} says {str(tagged)[:12]}…, it has {found[:12]}…)"
-    entry = ledger.last(got.version)
-    if entry is not None and found != entry.manifest_sha256:
-        yield f"{SUMS}: was changed (the ledger says {entry.manifest_sha256[:12]}…, it has {found[:12]}…)"
+    last = ledger.last(got.version)
+    yield from changed_files(got, last.manifest_sha256 if last else got.tags.get(MANIFEST_TAG))
     for name, path in got.files.items():
         tag = got.tags.get(f"{name}_sha256")
         if tag is not None and tag != sha256(path):
@@ -132,20 +131,15 @@ def _files(got: Registered, ledger: Ledger) -> Iterator[str]:
 
 def _verdict(got: Registered) -> Iterator[str]:
     """What shows that a verdict is forged or stale: it is judged again, from the evaluation beside it."""
-    try:
-        verdict = verdicts.read_verdict(got.files["verdict"])
-        evaluation = read_json(got.files["evaluation"])
-        exports = read_json(got.files["export"]) if "export" in got.files else None
-        policy = Gate(verdict.policy, "its policy")
-        again = judge(policy, evaluation, sha256(got.files["evaluation"]), exports)
-    except (UserError, KeyError, TypeError, AttributeError) as error:
-        yield f"it cannot be judged again: {error}"
-        return
+    verdict = verdicts.read_verdict(got.files["verdict"])
+    evaluation = read_json(got.files["evaluation"])
+    exports = read_json(got.files["export"]) if "export" in got.files else None
+    again = judge(Gate(verdict.policy, "its policy"), evaluation, sha256(got.files["evaluation"]), exports)
     if not verdict.passed:
         yield "it did not pass"
     if verdict.evaluation_sha256 != sha256(got.files["evaluation"]):
         yield f"it is about another {EVALUATION}"
-    if _plain(again) != _plain(verdict):
+    if not again.says_as(verdict):
         yield "it is not what its policy says of its evaluation: it was written by hand, or by another gate"
     for name, path in NETWORK.items():
         if verdict.files.get(path) != sha256(got.files[name]):
@@ -156,15 +150,6 @@ def _verdict(got: Registered) -> Iterator[str]:
     tagged = {name.removeprefix(METRIC_TAG): value for name, value in got.tags.items() if name.startswith(METRIC_TAG)}
     if tagged != {name: repr(value) for name, value in verdict.metrics.items()}:
         yield "the metrics in the version's tags are not its own"
-
-
-def _plain(verdict: verdicts.Verdict) -> Any:
-    """A verdict without its messages, which name the file of the policy."""
-    plain: Any = json.loads(json.dumps(verdict.plain()))
-    for rules in (plain["rules"], *(export["rules"] for export in plain["exports"].values())):
-        for rule in rules:
-            del rule["message"]
-    return plain
 
 
 def _again(root: Path, scoring: Scoring, got: Registered) -> tuple[tuple[str, ...], str | None]:

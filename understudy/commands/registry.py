@@ -101,7 +101,7 @@ def _diff(arguments: argparse.Namespace) -> int:
 
 def _rollback(arguments: argparse.Namespace) -> int:
     registry = _registry(arguments)
-    from understudy.adapters.promoting import rollback
+    from understudy.adapters.rolling_back import rollback
 
     done = rollback(arguments.root, registry, arguments.to, arguments.reason)
     print(f"champion: {done.model} version {done.version}, in place of version {done.replaced}")

@@ -8,8 +8,11 @@ from pathlib import Path
 import pytest
 from tiny_students import MODEL, POLICY, SCORING, write_run, write_student, write_verdict
 
+from understudy.adapters import leftovers
+from understudy.adapters.ledger_store import LedgerStore
 from understudy.adapters.mlflow import connect
-from understudy.adapters.promoting import promote, rollback
+from understudy.adapters.promoting import promote
+from understudy.adapters.rolling_back import rollback
 from understudy.adapters.verifying import verify
 from understudy.cli import main
 from understudy.errors import BAD_INPUT, DATA_FAILED, GATE_FAILED, OK, UserError
@@ -162,7 +165,7 @@ def test_a_forged_verdict_is_found_though_every_checksum_was_forged_too(root, re
     client.set_model_version_tag(MODEL, "2", "manifest_sha256", sums)
     client.set_model_version_tag(MODEL, "2", f"metric.{MIOU}", "0.99")
     said = wrong(root, registered)
-    assert "the ledger says" in said and "it is not what its policy says of its evaluation" in said
+    assert "SHA256SUMS: is gone or was changed" in said and "it is not what its policy says of its evaluation" in said
 
 
 def test_a_forged_evaluation_is_found_by_measuring_anew(made, root):
@@ -197,6 +200,77 @@ def test_other_data_cannot_verify(root, registered, capsys):
     assert "check out the commit that it came from" in capsys.readouterr().err
 
 
+def test_an_edited_verdict_promotes_nobody(made, root):
+    gate = take(made, "worse", root)
+    strict = {MIOU: {"min": 0.5}}
+    write_verdict(root, strict)
+    verdict = read_json(root / PATH)
+    assert verdict["passed"] is False
+    edited = json.loads(json.dumps(verdict).replace('"failed"', '"passed"')) | {"passed": True}
+    write_json(root / PATH, edited)
+    with pytest.raises(UserError, match="is not what the gate makes of"):
+        promote(root, REGISTRY, Gate(strict, gate.source), SCORING)
+    assert not (root / ".understudy/registry.lock").exists()
+
+
+def test_a_challenger_whose_files_were_replaced_is_not_promoted(made, root, registered):
+    rollback(root, REGISTRY, None, "")
+    path = stored(root, "2") / "artifacts/weights.safetensors"
+    before = path.read_bytes()
+    path.write_bytes((stored(root, "1") / "artifacts/weights.safetensors").read_bytes())
+    with pytest.raises(UserError, match=r"version 2: not promoted: its files are not those(.|\n)*weights"):
+        promote(root, REGISTRY, registered, SCORING, again=True)
+    path.write_bytes(before)
+    # Nor is anybody compared with a champion that is not what was promoted.
+    (stored(root, "1") / "artifacts/arch.json").write_text("{}")
+    with pytest.raises(UserError, match="the files of version 1, the champion, are not those that were promoted"):
+        promote(root, REGISTRY, registered, SCORING, again=True)
+    assert champions(root)["champion"] == "1"
+
+
+def test_an_entry_that_nobody_decided_makes_no_champion(made, root, registered):
+    take(made, "worse", root)
+    with pytest.raises(UserError, match="stays challenger"):
+        promote(root, REGISTRY, registered, SCORING)
+    store = connect(root)
+    ledgers = LedgerStore.open(store, MODEL)
+    ledger = ledgers.read()
+    refused = ledger.entries[-1]
+    store.client.log_param(ledgers.run, "3", refused.text().replace("refused", "promoted"))  # not a number of ours
+    assert ledgers.read() == ledger
+    forged = replace(refused, number=4, action="promoted", previous=ledger.head)
+    store.client.log_param(ledgers.run, "000004", forged.text())
+    assert "entry 4 is not what" in wrong(root, registered)
+    with pytest.raises(UserError, match="entry 4 is not what"):
+        promote(root, REGISTRY, registered, SCORING)
+    assert champions(root)["champion"] == "2"
+
+
+def test_a_rollback_that_was_cut_off_is_finished_and_not_done_twice(made, root, registered, monkeypatch):
+    better = write_verdict(root, {MIOU: {"min": 0.04, "max_worse_than_champion": 0.02}})
+    assert promote(root, REGISTRY, better, SCORING).version == "3"
+    settle, calls = leftovers.settle, []
+
+    def cut_off(*arguments):
+        calls.append(arguments)
+        if len(calls) == 2:  # the first looks, the second would show what was decided
+            raise KeyboardInterrupt
+        return settle(*arguments)
+
+    monkeypatch.setattr(leftovers, "settle", cut_off)
+    with pytest.raises(KeyboardInterrupt):
+        rollback(root, REGISTRY, None, "")
+    monkeypatch.undo()
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    assert champions(root) == {"champion": "3"}
+    done = rollback(root, REGISTRY, None, "")
+    assert (done.version, done.replaced) == ("2", "3") and champions(root) == {"champion": "2"}
+    assert rollback(root, REGISTRY, None, "").version == "1"
+    # Forward again: the first is not withdrawn by that, the second is still.
+    assert rollback(root, REGISTRY, "3", "").version == "3"
+    assert rollback(root, REGISTRY, None, "").version == "1"
+
+
 def test_a_changed_ledger_is_found_and_nothing_is_built_on_it(root, registered):
     import sqlite3
 
@@ -211,7 +285,7 @@ def test_a_changed_ledger_is_found_and_nothing_is_built_on_it(root, registered):
 
 def test_a_champion_that_was_deleted_is_named_and_gone_back_from(root, registered):
     connect(root).client.delete_model_version(MODEL, "2")
-    with pytest.raises(UserError, match="version 2 has been deleted from the registry"):
+    with pytest.raises(UserError, match="version 2, the champion, was deleted from the registry"):
         promote(root, REGISTRY, replace(registered), SCORING)
     assert rollback(root, REGISTRY, "1", "deleted").version == "1"
     assert champions(root)["champion"] == "1"

@@ -20,7 +20,8 @@ from tiny_students import POLICY, SCORING, write_run, write_student, write_verdi
 
 from understudy.adapters.ledger_store import LedgerStore
 from understudy.adapters.mlflow import connect
-from understudy.adapters.promoting import Promotion, promote, rollback
+from understudy.adapters.promoting import Promotion, promote
+from understudy.adapters.rolling_back import rollback
 from understudy.adapters.run_marks import COMMAND_TAG
 from understudy.adapters.verifying import verify
 from understudy.errors import GATE_FAILED, OK, UserError
@@ -106,7 +107,7 @@ def test_the_story_on_real_servers(made, servers, model, tmp_path):
     assert promote(made / "better", model, GATE, SCORING, again=True).version == "2"
     assert verify(made / "first", model, GATE, SCORING, None).clean
     assert state(made / "first", model) == (
-        {"champion": "2"}, {"1": "rolled back", "2": "promoted", "3": "refused"}, []
+        {"champion": "2"}, {"1": "former champion", "2": "champion", "3": "refused"}, []
     )  # fmt: skip
     client = connect(tmp_path).client
     client.set_registered_model_alias(model.model, "champion", "3")
@@ -170,6 +171,38 @@ def fresh(made: Path, folder: Path, index: int) -> Path:
     return root
 
 
+def test_the_first_promotion_and_a_rollback_killed(made, servers, forks, model, tmp_path):
+    """The ledger and the registered model are made, and each of these requests may be the last one."""
+    requests = ("runs/create", "registered-models/create", "model-versions/create", "log-parameter")
+    (whole,) = forks.run(promoting(made / "first", Registry(f"{model.model}whole")))
+    for index, wanted in enumerate(requests):
+        own = Registry(f"{model.model}{index}")
+        point = next(number for number, one in enumerate(whole["requests"], 1) if wanted in one)
+        (killed,) = forks.run(promoting(made / "first", own), killed_at=point)
+        assert killed["code"] == 9, killed["output"]
+        (repeated,) = forks.run(promoting(made / "first", own))
+        assert repeated["code"] == OK, repeated["output"]
+        aliases, status, left = state(tmp_path, own)
+        assert (aliases, set(status.values()), left) == ({"champion": max(status)}, {"champion"}, []), wanted
+    promote(made / "better", own, GATE, SCORING)
+    back = ["registry", "rollback", "--root", str(made / "first"), "--model", own.model]
+    (killed,) = forks.run(back, killed_at=point_of_rollback(forks, made, model))
+    assert killed["code"] == 9
+    (repeated,) = forks.run(back)
+    assert repeated["code"] == OK, repeated["output"]
+    assert list(state(tmp_path, own)[1].values()).count("champion") == 1
+    assert LedgerStore.open(connect(tmp_path), own.model).read().entries[-1].number == 3
+
+
+def point_of_rollback(forks: Forks, made: Path, model: Registry) -> int:
+    """The request by which a rollback is decided."""
+    own = Registry(f"{model.model}back")
+    promote(made / "first", own, GATE, SCORING)
+    promote(made / "better", own, GATE, SCORING)
+    (whole,) = forks.run(["registry", "rollback", "--root", str(made / "first"), "--model", own.model])
+    return next(number for number, one in enumerate(whole["requests"], 1) if "log-parameter" in one)
+
+
 def killed_and_repeated(points: Iterable[int], made: Path, forks: Forks, model: Registry, folder: Path) -> None:
     """Kill a promotion after each of those requests, and repeat it."""
     champion = state(folder, model)[0]["champion"]
@@ -186,7 +219,7 @@ def killed_and_repeated(points: Iterable[int], made: Path, forks: Forks, model: 
         assert repeated["code"] == OK, repeated["output"]
         aliases, status, left = state(folder, model)
         champion = max(status, key=int)
-        assert (aliases, status[champion], left) == ({"champion": champion}, "promoted", []), point
+        assert (aliases, status[champion], left) == ({"champion": champion}, "champion", []), point
     ledger = LedgerStore.open(connect(folder), model.model).read()
     assert ledger.problems() == [] and len(status) == 1 + len(ledger.entries) - 1
 
@@ -234,7 +267,8 @@ def test_servers_that_fail_meanwhile(made, servers, model, tmp_path, monkeypatch
         monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "30")
     assert state(tmp_path, model)[0] == {"champion": "2"} and state(tmp_path, model)[2] != []
     assert settled(lambda: promote(root, model, gate, SCORING)).version == "3"
-    assert state(tmp_path, model) == ({"champion": "3"}, {"1": "promoted", "2": "promoted", "3": "promoted"}, [])
+    former = dict.fromkeys("12", "former champion")
+    assert state(tmp_path, model) == ({"champion": "3"}, former | {"3": "champion"}, [])
 
     # The server itself is killed, and comes back.
     servers.mlflow.kill()
