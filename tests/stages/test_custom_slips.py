@@ -61,7 +61,7 @@ def with_module(code, used="self.it(self.down(x))"):
 
 OF_THE_FILE = {
     "syntax": ([("def forward(self, x):", "def forward(self, x)")], r"the file fails: SyntaxError.*line 16"),
-    "bytes": ([("from torch", "\0from torch")], "the file fails: SyntaxError.*null bytes"),
+    "bytes": ([("from torch", "\0from torch")], "the file fails: .*null bytes"),
     "package": ([("from torch import nn", "from tortch import nn")], "No module named 'tortch'.*line 1.*installed"),
     "sibling": ([("from torch import nn", "from blocks import nn")],
             "No module named 'blocks'.*where the stage is run"),
