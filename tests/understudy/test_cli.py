@@ -23,9 +23,11 @@ from understudy.arch.spade import spade
 from understudy.cli import VERBS, main
 from understudy.errors import BAD_INPUT, DATA_FAILED, GATE_FAILED, OK, UNEXPECTED, UserError
 from understudy.files import read_json, sha256, write_json
+from understudy.gate import DATASET, EVALUATION, JUDGE, STUDENT, TEST_SPLIT, judge
 from understudy.locks import held
 from understudy.metrics import protocol
 from understudy.metrics.protocol import MEASURED, MIOU
+from understudy.params.gate import Gate
 from understudy.params.loader import read
 from understudy.report.tables import MODELS
 from understudy.tensors import save_weights
@@ -578,16 +580,25 @@ evaluate: {{resamples: 40, latency_runs: 2, inception: null, segmentation: null}
 """
 
 
+def write_judged(root, least):
+    """An evaluation of the student in `root`, and what the gate says of it: promotion believes no other verdict."""
+    write_evaluation(root)
+    path = root / EVALUATION
+    files = {name: sha256(root / name) for name in (*STUDENT, DATASET)} | {TEST_SPLIT: "0" * 64, JUDGE: "0" * 64}
+    write_json(path, read_json(path) | {"files": files, "feature_dims": 8})
+    gate = Gate.parse({MIOU: {"min": least}}, "params.yaml: gate")
+    write_json(root / "artifacts/gate/verdict.json", judge(gate, read_json(path), sha256(path)).plain())
+
+
 @pytest.mark.slow
 def test_a_promoted_student_translates_like_the_one_that_was_promoted(run, tmp_path, capsys, monkeypatch):
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     (run / "params.yaml").write_text(PARAMS)
-    write_evaluation(run)
-    write_verdict(run, finding("failed", "miou is below 0.7"))
+    write_judged(run, 0.7)
     promote = ("registry", "promote", "--root", run)
     code, _, err = understudy(capsys, *promote)
-    assert code == GATE_FAILED and "miou is below 0.7" in err
-    write_verdict(run, finding("passed", "miou reaches 0.5"))
+    assert code == GATE_FAILED and "0.6 is below the least allowed, 0.7" in err
+    write_judged(run, 0.5)
     code, out, err = understudy(capsys, *promote)
     assert code == OK, err
     assert "champion: toy-student version 1 (new)" in out and "models:/toy-student@champion" in out
@@ -610,8 +621,7 @@ def graph(run, repo):
     (run / "dvc.yaml").write_text("stages: {nothing: {cmd: echo nothing}}\n")
     shipped = yaml.safe_load((repo / "params.yaml").read_text(encoding="utf-8"))
     (run / "params.yaml").write_text(yaml.safe_dump(shipped | yaml.safe_load(PARAMS)))
-    write_evaluation(run)
-    write_verdict(run, finding("passed", "miou reaches 0.5"))
+    write_judged(run, 0.5)
     return run
 
 

@@ -20,9 +20,9 @@ from understudy.adapters.registry import (
 )
 from understudy.card import card
 from understudy.errors import GATE_FAILED, UserError
-from understudy.export.record import RECORD, read_record
+from understudy.export.record import RECORD
 from understudy.files import read_json, sha256, write_text
-from understudy.gate import judge, read_evaluation
+from understudy.gate import judge
 from understudy.lineage import lineage
 from understudy.params.gate import Gate
 from understudy.promotion import Decision, eligible, shippable
@@ -52,8 +52,8 @@ def read_candidate(root: Path, model: str, gate: Gate, folder: Path) -> Candidat
     wanted = {**NETWORK, **{name: path for name, path in FOUND.items() if path != RECORD or verdict.exports}}
     files = {name: Path(shutil.copy(_present(root / path), folder)) for name, path in wanted.items()}
     digests = {name: sha256(path) for name, path in files.items()}
-    evaluation, digest = read_evaluation(root)
-    again = judge(Gate(verdict.policy, gate.source), evaluation, digest, read_record(root, digest))
+    evaluation = read_json(files["evaluation"])
+    again = _judged_again(verdict, evaluation, digests["evaluation"], files, gate.source)
     judged = {path: digests[name] for name, path in NETWORK.items()}
     require(eligible(verdict, again, gate, judged, digests["evaluation"]), model)
     exports, left_out = _exports(root, verdict, folder)
@@ -74,6 +74,17 @@ def read_candidate(root: Path, model: str, gate: Gate, folder: Path) -> Candidat
         **{f"{METRIC_TAG}{name}": repr(value) for name, value in verdict.metrics.items()},
     }
     return Candidate({**files, **exports, CARD: about}, digests, verdict, evaluation, identity, tags, left_out)
+
+
+def _judged_again(
+    verdict: verdicts.Verdict, evaluation: Any, digest: str, files: Mapping[str, Path], source: str
+) -> verdicts.Verdict | None:
+    """What the gate says by the verdict's policy; None when it cannot say anything of such an evaluation."""
+    exports = read_json(files["export"]) if "export" in files else None
+    try:
+        return judge(Gate(verdict.policy, source), evaluation, digest, exports)
+    except (UserError, KeyError, TypeError, AttributeError):
+        return None
 
 
 def require(decision: Decision, subject: str) -> None:
