@@ -7,7 +7,7 @@ from understudy.adapters.mlflow import Store
 from understudy.adapters.registry import CHALLENGER, CHAMPION, IDENTITY_TAG, aliased, versions
 from understudy.adapters.run_marks import COMMAND_TAG, LEDGER, MODEL_TAG, PROMOTE, going_on
 from understudy.errors import DATA_FAILED, UserError
-from understudy.ledger import FIRST, Ledger
+from understudy.ledger import Ledger
 
 if TYPE_CHECKING:
     from mlflow.entities import Run
@@ -52,7 +52,7 @@ def _show(store: Store, model: str, ledger: Ledger, ledgers: LedgerStore) -> lis
     if champion is not None and champion not in {str(version.version) for version in there}:
         said.append(f"version {champion}, the champion by the ledger, was deleted; `understudy registry rollback`")
     elif champion is not None and shown != champion:
-        if shown != ledger.entries[-1].replaces.replace(FIRST, "None") and is_shown(store, model, ledger):
+        if shown != ledger.entries[-1].replaces and is_shown(store, model, ledger):
             said.append(f"the alias {CHAMPION} had been moved to version {shown}; the ledger says {champion}")
         client.set_registered_model_alias(model, CHAMPION, champion)
     elif champion is None and shown is not None and ledgers.read() == ledger:

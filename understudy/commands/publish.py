@@ -21,7 +21,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    model = arguments.model or _champion(arguments.root)
+    from understudy.params.loader import load
+    from understudy.params.registry import Registry
+
+    model = arguments.model or load(arguments.root / "params.yaml", (Registry,))[Registry].champion
 
     from understudy.adapters.publish import publish, size
 
@@ -32,10 +35,3 @@ def run(arguments: argparse.Namespace) -> int:
         print(f"  {note}")
     print(f"use it: understudy fetch {done.address} --output DIR")
     return OK
-
-
-def _champion(root: Path) -> str:
-    from understudy.params.loader import load
-    from understudy.params.registry import Registry
-
-    return f"models:/{load(root / 'params.yaml', (Registry,))[Registry].model}@champion"

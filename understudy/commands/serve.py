@@ -54,10 +54,13 @@ def _positive(text: str) -> int:
 
 
 def run(arguments: argparse.Namespace) -> int:
+    from understudy.params.loader import load
+    from understudy.params.registry import Registry
+
     # Of torch, where it computes. Read when it is imported.
     if arguments.threads:
         os.environ["OMP_NUM_THREADS"] = str(arguments.threads)
-    address = arguments.model or _champion(arguments.root)
+    address = arguments.model or load(arguments.root / "params.yaml", (Registry,))[Registry].champion
     listener = _bound(arguments.host, arguments.port)
     try:
         import uvicorn
@@ -106,13 +109,6 @@ def _by(network: object) -> str:
 
 def _ended(number: int, frame: FrameType | None) -> None:
     sys.exit(OK)
-
-
-def _champion(root: Path) -> str:
-    from understudy.params.loader import load
-    from understudy.params.registry import Registry
-
-    return f"models:/{load(root / 'params.yaml', (Registry,))[Registry].model}@champion"
 
 
 def _bound(host: str, port: int) -> socket.socket:
