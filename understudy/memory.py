@@ -7,7 +7,7 @@ tell. A training leaves a note for it, of how many images at once should fit.
 
 import errno
 import math
-import os
+import re
 import resource
 import sys
 from collections.abc import Iterator, Mapping
@@ -18,8 +18,9 @@ from understudy.files import read_json, write_json
 
 NOTE = "memory.json"  # in a stage's scratch folder
 LOCK = "lock"  # beside it: taken when the stage began
-# What allocators say in a RuntimeError: torch's on the CPU, CUDA's libraries, C++'s.
-WORDS = ("can't allocate memory", "not enough memory", "out of memory", "ALLOC_FAILED", "std::bad_alloc")
+# What allocators say in a RuntimeError: torch's on the CPU, CUDA's libraries, C++'s, oneDNN.
+WORDS = ("can't allocate memory", "not enough memory", "out of memory", "ALLOC_FAILED", "std::bad_alloc",
+         "could not create a primitive")  # fmt: skip
 PROC, GROUPS = Path("/proc"), Path("/sys/fs/cgroup")
 
 
@@ -29,12 +30,14 @@ def ran_out(error: BaseException) -> bool:
         return error.errno == errno.ENOMEM
     if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":  # Python's and numpy's; torch's
         return True
-    return isinstance(error, RuntimeError) and any(words in str(error) for words in WORDS)
+    said = str(error)
+    # A primitive's descriptor may also be one that oneDNN does not have.
+    return isinstance(error, RuntimeError) and "descriptor" not in said and any(words in said for words in WORDS)
 
 
 def wording(error: BaseException) -> str:
-    """What the allocator said, in one line."""
-    return in_one_line(error) or type(error).__name__
+    """What the allocator said, in one line without the place in its source."""
+    return re.sub(r"^\[enforce fail at [^]]*\] \S+ == \S+ ", "", in_one_line(error)) or type(error).__name__
 
 
 def in_gigabytes(count: float) -> str:
@@ -79,11 +82,12 @@ def room() -> int:
     return int(left) + 1024 * _table(PROC / "self/status")["VmRSS:"]
 
 
-def limit() -> int:
-    """Bytes of addresses that this process may have, or of the machine's memory where that is less."""
+def addresses_left() -> int | None:
+    """Bytes that Linux still lets this process ask for; None without such a limit."""
     most = resource.getrlimit(resource.RLIMIT_AS)[0]
-    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    return memory if most == resource.RLIM_INFINITY else min(most, memory)
+    if most == resource.RLIM_INFINITY or (taken := _table(PROC / "self/status").get("VmSize:")) is None:
+        return None
+    return max(most - 1024 * taken, 0)
 
 
 def leave_note(folder: Path, advice: str) -> None:

@@ -12,8 +12,9 @@ from pathlib import Path
 import torch
 
 from understudy import memory, processes
+from understudy.fitting import gpu_memory
 from understudy.memory import in_gigabytes
-from understudy.train.fitting import Attempt, Load, memory_of
+from understudy.train.load import Attempt, Load
 
 SAFE = 0.9  # of the memory, that an estimate may fill
 GROWTH, LARGEST = 4, 8  # from images to more of them, up to this part of a batch
@@ -30,7 +31,7 @@ def forget_peak(place: torch.device) -> bool:
 def peak(place: torch.device) -> str:
     """The most memory that this process took of a device at once, and how much it may take, in words."""
     if place.type == "cuda":
-        most, of = torch.cuda.max_memory_reserved(), memory_of(place)
+        most, of = torch.cuda.max_memory_reserved(), gpu_memory()
     else:
         most, of = memory.peak(), memory.room()
     return f"{in_gigabytes(most)} of {in_gigabytes(of)}"
@@ -41,13 +42,19 @@ def leave_note(load: Load, attempt: Attempt, folder: Path) -> None:
 
     Nobody can try when it has. Memory grows with the images of a batch, whose outputs are kept, and with those at
     once: steps on a few images tell by how much, on more as long as these fit by the estimate before. Where the kernel
-    does not count a process's memory there is no note.
+    does not count a process's memory, or an allocator refuses it, there is no note.
     """
     images = 2 if load.whole else 1
     if load.images < 4 * images or not memory.forget_peak():
         return
-    attempt(images, images)  # the first one pays for set-up
     room = memory.room() / processes.size()
+    with contextlib.suppress(RuntimeError, MemoryError):  # the step that comes after tells of it
+        attempt(images, images)  # the first one pays for set-up
+        _estimate(load, attempt, folder, images, room)
+
+
+def _estimate(load: Load, attempt: Attempt, folder: Path, images: int, room: float) -> None:
+    """Notes, the first one by steps on `images` and on twice as many. room: bytes."""
     while True:
         one = _peak(attempt, images, images)
         parted = one if load.whole else _peak(attempt, 2 * images, images)

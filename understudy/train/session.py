@@ -47,8 +47,8 @@ from understudy.train.cyclegan import MAIN, REVERSE
 from understudy.train.division import has_batch_norms, require_divisible, synchronised
 from understudy.train.exchange import apart, join, leave, require_same, share
 from understudy.train.expected_memory import forget_peak, leave_note, peak
-from understudy.train.fitting import Load, too_much
 from understudy.train.forward import Autocast, Forward
+from understudy.train.load import Load, too_much
 from understudy.train.log import Log, start_tracker, write_curve
 from understudy.train.partners import Partners
 from understudy.train.setting import Setting, require_kind
@@ -169,7 +169,8 @@ class Session:
         """Of a few steps on copies: seconds a step, and the most memory in words, where this machine tells that."""
         trial, drawn = self._copied(), random_state()
         if leads() and self.device.type == "cpu":
-            leave_note(self.load, functools.partial(self._attempt, trial, self.batch(0)), self.job.scratch)
+            batch = functools.cache(self.batch)
+            leave_note(self.load, lambda *images: self._attempt(trial, batch(0), *images), self.job.scratch)
         told = forget_peak(self.device)
         self.step(0, trial)  # the first step pays for set-up
         start = time.perf_counter()

@@ -1,18 +1,14 @@
-"""How many images at once fit into memory, tried when there was too little of it.
+"""What a training step holds in memory, and what to tell when that is more than there is."""
 
-A step is tried on copies of what is trained, and nothing of a try is kept.
-"""
-
-import gc
 from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 
-from understudy import memory, processes
+from understudy import processes
 from understudy.errors import OUT_OF_MEMORY, UserError
+from understudy.fitting import TRIED, largest_fitting
 
-RESERVE = 0.05  # of the memory, that a try must leave free
 WIDTHS = {"teacher": "teacher.ngf, teacher.ndf", "student": "prune.budget"}  # by section: what makes networks smaller
 
 Attempt = Callable[[int, int], object]  # a step on so many images of a batch, so many of them at once
@@ -64,30 +60,7 @@ def too_much(load: Load, said: str, attempt: Attempt, place: torch.device) -> Us
     told = f"out of memory with {load.at_once} images at once ({said})"
     if load.whole and processes.size() > 1:  # synchronised norms wait for the others, who no longer take this step
         return UserError(f"{told}; lower {load.section}.schedule.batch_size; nothing was tried", OUT_OF_MEMORY)
-    for count in load.smaller():
-        if _fits(lambda count=count: attempt(load.batch(count), count), place):  # type: ignore[misc]
-            advice = f"{load.key(count)} fits (tried, with {RESERVE:.0%} of the memory left free) {load.price}"
-            return UserError(f"{told}; {advice}", OUT_OF_MEMORY)
-    return UserError(f"{told}, and one at once does not fit either; {load.otherwise}", OUT_OF_MEMORY)
-
-
-def _fits(step: Callable[[], object], place: torch.device) -> bool:
-    gc.collect()
-    if place.type == "cuda":
-        torch.cuda.empty_cache()
-    try:
-        free = torch.empty(int(RESERVE * memory_of(place)), dtype=torch.uint8, device=place)
-        for _ in range(2):  # the optimisers' moments are there from the first on
-            step()
-        del free
-    except (RuntimeError, MemoryError):  # short of memory a library fails in many words
-        return False
-    return True
-
-
-def memory_of(place: torch.device) -> int:
-    """Bytes that allocators may give to this process, on a GPU or on the CPU."""
-    if place.type != "cuda":
-        return memory.limit()
-    free, total = torch.cuda.mem_get_info()
-    return int(min(total * torch.cuda.get_per_process_memory_fraction(), free + torch.cuda.memory_reserved()))
+    count = largest_fitting(load.smaller(), lambda count: attempt(load.batch(count), count), place)
+    if count is None:
+        return UserError(f"{told}, and fewer did not fit either when they were tried; {load.otherwise}", OUT_OF_MEMORY)
+    return UserError(f"{told}; {load.key(count)} fits ({TRIED}) {load.price}", OUT_OF_MEMORY)
