@@ -10,10 +10,13 @@ import pytest
 import short_of_memory
 from tiny_stage import write_inputs, write_params
 
+from understudy.arch import families as architecture
+from understudy.arch.inception import inception
 from understudy.errors import OK, OUT_OF_MEMORY
 from understudy.files import read_json
 
-BATCH, MIB = 256, 60  # a step on all at once takes some 90 MiB, on 32 at once some 30
+BATCH, MIB = 128, 100  # a step on all at once takes some 140 MiB, on a few some 40
+ARCH = "artifacts/prune/arch.json"  # with activations that outweigh the images
 PROGRAM = Path(short_of_memory.__file__)
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
@@ -27,6 +30,7 @@ def ended(root: Path, repo: Path, when: int, mebibytes: int = MIB) -> subprocess
 
 def test_the_images_at_once_that_are_named_fit(tmp_path, repo):
     write_inputs(tmp_path, "instance_affine")
+    architecture.save(inception(16, 3, 4, "instance_affine", "zero", "onehot", 3, (32, 32)), tmp_path / ARCH)
     write_params(tmp_path, 10, batch_size=BATCH, validate_every=10)
     short = ended(tmp_path, repo, when=0)
     assert short.returncode == OUT_OF_MEMORY, short.stderr
