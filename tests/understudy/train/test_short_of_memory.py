@@ -21,10 +21,10 @@ PROGRAM = Path(short_of_memory.__file__)
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 
-def ended(root: Path, repo: Path, when: int, mebibytes: int = MIB) -> subprocess.CompletedProcess[str]:
+def ended(root: Path, repo: Path, when: int, *more: str) -> subprocess.CompletedProcess[str]:
     # C's library would keep the addresses of what is freed, in blocks of up to 32 MiB.
     place = {**os.environ, "PYTHONPATH": str(repo), "MALLOC_MMAP_THRESHOLD_": "16384", "OMP_NUM_THREADS": "1"}
-    command = [sys.executable, str(PROGRAM), str(when), str(mebibytes), "--root", str(root)]
+    command = [sys.executable, str(PROGRAM), str(when), str(MIB), "--root", str(root), *more]
     return subprocess.run(command, cwd=repo, env=place, capture_output=True, text=True, timeout=300)
 
 
@@ -32,7 +32,7 @@ def test_the_images_at_once_that_are_named_fit(tmp_path, repo):
     write_inputs(tmp_path, "instance_affine")
     architecture.save(inception(16, 3, 4, "instance_affine", "zero", "onehot", 3, (32, 32)), tmp_path / ARCH)
     write_params(tmp_path, 10, batch_size=BATCH, validate_every=10)
-    short = ended(tmp_path, repo, when=0)
+    short = ended(tmp_path, repo, 0)
     assert short.returncode == OUT_OF_MEMORY, short.stderr
     status = read_json(tmp_path / ".understudy/status/baseline.json")
     assert status["code"] == OUT_OF_MEMORY and short.stderr == f"baseline: {status['reason']}\n"
@@ -42,5 +42,5 @@ def test_the_images_at_once_that_are_named_fit(tmp_path, repo):
     assert 1 <= count < BATCH and "fits (tried, with 10% to spare)" in rest
     write_params(tmp_path, 10, batch_size=BATCH, validate_every=10, micro_batch=count)
     shutil.rmtree(tmp_path / ".understudy")
-    done = ended(tmp_path, repo, when=0)
+    done = ended(tmp_path, repo, 0, "--dry-run")  # which times whole steps
     assert done.returncode == OK, done.stderr
