@@ -1,11 +1,11 @@
 """Where a file or a run came from: the git commit, DVC's lock, and the hashes of what a stage read."""
 
-import subprocess
 from pathlib import Path
 
 import yaml
 
 from understudy.files import sha256
+from understudy.git import git_or_none
 
 CODE = Path(__file__).parent
 
@@ -18,10 +18,10 @@ def lineage(root: Path) -> dict[str, str]:
     """
     found = {}
     # An environment inside a repository is not of it: git must know the code's own files.
-    tracked = _git(CODE, "ls-files", "--error-unmatch", Path(__file__).name) is not None
-    if tracked and (commit := _git(CODE, "rev-parse", "HEAD")) is not None:
+    tracked = git_or_none(CODE, "ls-files", "--error-unmatch", Path(__file__).name) is not None
+    if tracked and (commit := git_or_none(CODE, "rev-parse", "HEAD")) is not None:
         found["git_commit"] = commit
-        found["git_dirty"] = str(bool(_git(CODE, "status", "--porcelain", "--untracked-files=no"))).lower()
+        found["git_dirty"] = str(bool(git_or_none(CODE, "status", "--porcelain", "--untracked-files=no"))).lower()
     if (lock := root / "dvc.lock").exists():
         found["dvc_lock_sha256"] = sha256(lock)
     return found
@@ -29,10 +29,10 @@ def lineage(root: Path) -> dict[str, str]:
 
 def is_committed(root: Path, name: str) -> bool | None:
     """Whether ROOT/`name` is as in the last commit of the repository that `root` lies in; None where there is none."""
-    if _git(root, "rev-parse", "--verify", "HEAD") is None:
+    if git_or_none(root, "rev-parse", "--verify", "HEAD") is None:
         return None
-    tracked = _git(root, "ls-files", "--error-unmatch", name) is not None
-    return tracked and _git(root, "diff", "--quiet", "HEAD", "--", name) is not None
+    tracked = git_or_none(root, "ls-files", "--error-unmatch", name) is not None
+    return tracked and git_or_none(root, "diff", "--quiet", "HEAD", "--", name) is not None
 
 
 def dependencies(root: Path, stage: str) -> dict[str, str]:
@@ -50,16 +50,6 @@ def dependencies(root: Path, stage: str) -> dict[str, str]:
     }
     read = graph.get("stages", {}).get(stage, {}).get("deps", [])
     return {path: locked[path] for path in read if path in locked}
-
-
-def _git(folder: Path, *arguments: str) -> str | None:
-    """What git says, or None where there is no git or no commit."""
-    command = ["git", "--no-optional-locks", "-C", str(folder), *arguments]  # never in the way of the user's own git
-    try:
-        done = subprocess.run(command, capture_output=True, text=True, check=True)
-    except (OSError, subprocess.CalledProcessError):
-        return None
-    return done.stdout.strip()
 
 
 def _yaml(path: Path) -> dict:
