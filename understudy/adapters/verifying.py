@@ -29,6 +29,7 @@ from understudy.params.gate import Gate
 from understudy.params.registry import Registry
 from understudy.params.scoring import Scoring
 from understudy.promotion import changed_rules, not_reproduced
+from understudy.rejudging import judge_again
 from understudy.remeasure import Files, measure, require_data
 
 
@@ -133,14 +134,15 @@ def _verdict(got: Registered) -> Iterator[str]:
     """What shows that a verdict is forged or stale: it is judged again, from the evaluation beside it."""
     verdict = verdicts.read_verdict(got.files["verdict"])
     evaluation = read_json(got.files["evaluation"])
-    exports = read_json(got.files["export"]) if "export" in got.files else None
-    again = judge(Gate(verdict.policy, "its policy"), evaluation, sha256(got.files["evaluation"]), exports)
+    record = read_json(got.files["export"]) if "export" in got.files else None
     if not verdict.passed:
         yield "it did not pass"
     if verdict.evaluation_sha256 != sha256(got.files["evaluation"]):
         yield f"it is about another {EVALUATION}"
-    if not again.says_as(verdict):
-        yield "it is not what its policy says of its evaluation: it was written by hand, or by another gate"
+    try:
+        judge_again(Gate(verdict.policy, "its policy"), evaluation, sha256(got.files["evaluation"]), record, verdict)
+    except UserError as error:
+        yield str(error)
     for name, path in NETWORK.items():
         if verdict.files.get(path) != sha256(got.files[name]):
             yield f"it is about another {path}"

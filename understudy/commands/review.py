@@ -81,7 +81,7 @@ def _review(root: Path, against: str, output: Path, link: str | None, folder: Pa
 def _judged(root: Path, mine: Path, absent: Mapping[str, str]) -> "Review":
     from understudy.adapters.freshness import not_on_remote, stale
     from understudy.errors import UserError
-    from understudy.review import Review, absent_for_judging, judge_again
+    from understudy.review import Review, absent_for_judging, committed_verdict
 
     old = stale(root)
     try:
@@ -90,7 +90,7 @@ def _judged(root: Path, mine: Path, absent: Mapping[str, str]) -> "Review":
             return Review(old, missing)
         if reasons := absent_for_judging(mine, absent):
             return Review(old, missing, "" if missing else "; ".join(reasons))
-        return Review(old, missing, verdict=judge_again(mine))
+        return Review(old, missing, verdict=committed_verdict(mine))
     except UserError as error:
         return Review(old, problem=str(error))
 

@@ -165,7 +165,7 @@ def test_a_forged_verdict_is_found_though_every_checksum_was_forged_too(root, re
     client.set_model_version_tag(MODEL, "2", "manifest_sha256", sums)
     client.set_model_version_tag(MODEL, "2", f"metric.{MIOU}", "0.99")
     said = wrong(root, registered)
-    assert "SHA256SUMS: is gone or was changed" in said and "it is not what its policy says of its evaluation" in said
+    assert "SHA256SUMS: is gone or was changed" in said and "is not what the gate makes of" in said
 
 
 def test_a_forged_evaluation_is_found_by_measuring_anew(made, root):
