@@ -14,7 +14,7 @@ from understudy.adapters.registry import (
     METRIC_TAG,
     NETWORK,
     Registered,
-    aliased,
+    aliases,
     changed_files,
     fetch,
     registry,
@@ -66,7 +66,7 @@ def verify(root: Path, asked: Registry, gate: Gate, scoring: Scoring, version: s
     with registry(root) as store:
         ledgers = LedgerStore.open(store, asked.model)
         ledger, damaged = _ledger(ledgers)
-        alias = aliased(store, asked.model, CHAMPION)
+        alias = aliases(store, asked.model).get(CHAMPION)
         number = version or alias or ledger.champion
         if number is None:
             raise UserError(f"{asked.model} has no champion; name a version")
