@@ -2,7 +2,7 @@ import pytest
 from own_repository import commit, done
 
 from understudy.errors import UserError
-from understudy.git import git, git_or_none
+from understudy.git import file_at, git, git_or_none
 
 
 def test_what_git_prints_or_one_clear_error(tmp_path, monkeypatch):
@@ -16,6 +16,8 @@ def test_what_git_prints_or_one_clear_error(tmp_path, monkeypatch):
     (tmp_path / "b").write_text("2")
     # The blank that begins the first line is part of the answer.
     assert git(tmp_path, "status", "--porcelain") == git_or_none(tmp_path, "status", "--porcelain") == " M b"
+    assert file_at(tmp_path, "HEAD", "b") == b"1"
+    assert file_at(tmp_path, "HEAD", "c") is None and file_at(tmp_path, "other", "b") is None
     with pytest.raises(UserError) as told:
         git(tmp_path, "rev-parse", "--verify", "--quiet", "other", wrong="there is no other")
     assert str(told.value) == "there is no other"
