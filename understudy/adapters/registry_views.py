@@ -20,7 +20,8 @@ from understudy.promotion import changed_rules
 if TYPE_CHECKING:
     from mlflow.entities.model_registry import ModelVersion
 
-LINEAGE = ("git_commit", "git_dirty", "dvc_lock_sha256", "data_sha256", "judge_sha256", "weights_sha256")
+LINEAGE = ("git_commit", "git_dirty", "code_commit", "code_dirty", "dvc_lock_sha256", "data_sha256", "judge_sha256",
+           "weights_sha256")  # fmt: skip
 SHORT = 12  # characters of a hash in a table
 SHORTEST = 7  # characters by which a commit may be named
 

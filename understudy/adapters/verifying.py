@@ -8,6 +8,7 @@ from typing import Any
 
 from understudy import verdict as verdicts
 from understudy.adapters.ledger_store import LedgerStore
+from understudy.adapters.origin import origin
 from understudy.adapters.registry import (
     CHAMPION,
     MANIFEST_TAG,
@@ -79,10 +80,12 @@ def verify(root: Path, asked: Registry, gate: Gate, scoring: Scoring, version: s
             try:
                 checks.append(Check("its verdict follows from its evaluation and speaks of its files",
                                     tuple(_verdict(got))))  # fmt: skip
+                misled, unseen = origin(root, got)
+                checks.append(Check("its data, its judge and its dvc.lock are those that its tags name", misled))
                 again, unmeasured = _again(root, scoring, got)
                 if unmeasured is None:
                     checks.append(Check("its evaluation comes out again", again))
-                notes = tuple(_notes(got, gate))
+                notes = (*unseen, *_notes(got, gate))
             except (UserError, KeyError, TypeError, AttributeError) as error:
                 checks.append(Check("it can be judged again", (f"{type(error).__name__}: {error}",)))
                 unmeasured, notes = None, ()
