@@ -1,4 +1,4 @@
-"""What all addresses of the server share: who is let in, bodies that arrive in time, and threads for what takes a while."""
+"""What all addresses of the server share: who is let in, bodies in time, and threads for what takes a while."""
 
 import asyncio
 from collections.abc import Callable, Iterator

@@ -6,9 +6,10 @@ from test_uniform import every_family, generic_scores
 
 from understudy.cost import cost
 from understudy.errors import UserError
-from understudy.prune import threshold, uniform
+from understudy.prune.threshold import THRESHOLD
+from understudy.prune.uniform import UNIFORM
 
-both = pytest.mark.parametrize("method", [threshold, uniform], ids=["threshold", "uniform"])
+both = pytest.mark.parametrize("method", [THRESHOLD, UNIFORM], ids=["threshold", "uniform"])
 
 
 @every_family

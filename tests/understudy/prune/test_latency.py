@@ -12,9 +12,10 @@ from understudy.arch.spade import spade
 from understudy.arch.unet import unet
 from understudy.cost import cost
 from understudy.errors import UserError
-from understudy.prune import threshold, uniform
 from understudy.prune.latency import LEAST, MOST_TIMINGS, select
 from understudy.prune.selection import strongest
+from understudy.prune.threshold import THRESHOLD
+from understudy.prune.uniform import UNIFORM
 
 SMALL = inception(24, 6, 6, "batch", "zero", "rgb", 3, (32, 32))
 FAMILIES = {
@@ -58,13 +59,13 @@ class Clock:
         return rounds
 
 
-def search(teacher, budget_ms, clock, method=threshold, min_width=4, seed=0):
+def search(teacher, budget_ms, clock, method=THRESHOLD, min_width=4, seed=0):
     scores = generic_scores(teacher, seed)
     chosen, measured = select(method.ladder(teacher, scores, min_width), scores, budget_ms, clock, "all at least")
     return chosen, measured, scores
 
 
-@pytest.mark.parametrize("method", [threshold, uniform])
+@pytest.mark.parametrize("method", [THRESHOLD, UNIFORM], ids=["threshold", "uniform"])
 @pytest.mark.parametrize("teacher", FAMILIES.values(), ids=FAMILIES)
 @pytest.mark.parametrize("share", [0.5, 0.25, 0.125])
 def test_every_family_lands_within_a_tenth_of_the_budget_after_few_timings(teacher, method, share):
