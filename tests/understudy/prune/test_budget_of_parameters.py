@@ -2,7 +2,8 @@
 
 import numpy as np
 import pytest
-from test_uniform import every_family, generic_scores
+from generic_scores import generic_scores
+from test_uniform import every_family
 
 from understudy.cost import cost
 from understudy.errors import UserError

@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+from generic_scores import generic_scores
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -15,11 +16,6 @@ from understudy.prune.threshold import THRESHOLD
 
 TEACHER = inception(64, 9, 6, "batch", "reflect", "rgb", 3, (256, 256))
 SMALL = inception(4, 3, 4, "batch", "zero", "rgb", 3, (32, 32))
-
-
-def generic_scores(arch, seed=0):
-    random = np.random.default_rng(seed)
-    return {name: np.abs(random.normal(1, 0.3, width)) for name, width in arch.widths().items()}
 
 
 def test_the_pool_of_the_paper():

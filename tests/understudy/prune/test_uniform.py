@@ -1,7 +1,7 @@
 """The width-only student: the teacher's network, narrower."""
 
-import numpy as np
 import pytest
+from generic_scores import generic_scores
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -24,11 +24,6 @@ FAMILIES = {
     "gaugan": gaugan(64, "onehot", 36, (256, 512)),
 }
 every_family = pytest.mark.parametrize("whole", FAMILIES.values(), ids=FAMILIES)
-
-
-def generic_scores(arch, seed=0):
-    random = np.random.default_rng(seed)
-    return {name: np.abs(random.normal(1, 0.3, width)) for name, width in arch.widths().items()}
 
 
 def of_ngf(family, ngf):
