@@ -81,7 +81,7 @@ def test_the_story(made, root, capsys):
     assert promote(root, REGISTRY, gate, SCORING, again=True).version == "2"
 
     found = verify(root, REGISTRY, gate, SCORING, None)
-    assert found.clean and found.unmeasured is None and len(found.checks) == 5, found
+    assert found.clean and found.unmeasured is None and len(found.checks) == 6, found
     assert verify(root, REGISTRY, gate, SCORING, "3").clean
 
     # Everything of the decision is on the version, and the same in the ledger.
