@@ -53,7 +53,7 @@ def place() -> Place:
 
 
 def _number(name: str, default: int | None) -> int:
-    text = os.environ.get(name) or ("" if default is None else str(default))
+    text = os.environ.get(name, "").strip() or ("" if default is None else str(default))
     if not text.isdecimal():
         raise UserError(f"{name}: {text or 'missing'}: with several hosts it must be a whole number")
     return int(text)
