@@ -146,9 +146,13 @@ def test_the_others_need_no_checkpoint_of_their_own(root, undisturbed, repo, tmp
         assert running.wait(90) == 75
     other = tmp_path_factory.mktemp("other")
     shutil.copytree(root, other, dirs_exist_ok=True, ignore=shutil.ignore_patterns(".understudy"))
-    both = [subprocess.Popen([*torchrun(two, index, 1), "-m", *command(place)[2:]], cwd=repo, env=two.environment(index),
-                             stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-            for index, place in enumerate((root, other))]  # fmt: skip
+    both = []
+    for index, place in enumerate((root, other)):
+        started_by = [*torchrun(two, index, 1), *command(place)[1:]]
+        pipe = subprocess.PIPE
+        both.append(
+            subprocess.Popen(started_by, cwd=repo, env=two.environment(index), stdout=pipe, stderr=pipe, text=True)
+        )
     said = [process.communicate(timeout=240) for process in both]
     assert [process.returncode for process in both] == [0, 0], said
     assert "going on from step" in said[0][0]
