@@ -49,8 +49,8 @@ def test_the_pools_differ_by_the_gpus_and_the_nodes_alone():
     assert of_job.pop("successPolicy") == {"rules": [{"succeededIndexes": "0"}]}
     assert of_job["completions"] == of_job["parallelism"] == "{{ nodes }}"
     of_job |= {"completions": 1, "parallelism": 1}
-    # Prefect's worker refuses any other `completions` and `parallelism` than 1, unless two fields that it does not know are 1.
-    # These two are; Kubernetes sets both itself, whatever a new Job says.
+    # Prefect's worker looks for `completions: 1` and `parallelism: 1` in the pod and, by chance of how it compares, is
+    # content with any two fields that are 1. Kubernetes sets these two itself, whatever a new Job says.
     metadata = gpu["job_configuration"]["job_manifest"]["metadata"]
     assert (metadata.pop("generation"), metadata.pop("deletionGracePeriodSeconds")) == (1, 1)
     assert of_job["template"]["metadata"]["labels"].pop("app.kubernetes.io/name") == "training"

@@ -138,7 +138,7 @@ def test_one_end_is_the_end_of_all_and_it_goes_on(end, root, undisturbed, repo):
 
 
 def test_the_others_need_no_checkpoint_of_their_own(root, undisturbed, repo, tmp_path_factory):
-    """Their state comes from the first one: two folders that are not shared, or one that shows old files, do as well."""
+    """Their state comes from the first one: folders that are not shared do as well."""
     two = Hosts(2, OMP_NUM_THREADS="1")
     with following(two, repo):
         running = started(root, two, repo)
