@@ -167,6 +167,7 @@ def _run(
             _signal(workers, number)
         failed = _watched(workers, links, heed)
     finally:
+        _signal(workers, signal.SIGKILL)  # where some could not be started
         for number, handler in before.items():
             signal.signal(number, handler)
     return [worker.returncode for worker in workers], failed, received

@@ -31,7 +31,7 @@ def torchrun(here: Hosts, index: int, each: int) -> list[str]:
             "--nproc-per-node", str(each), "--master-addr", "127.0.0.1", "--master-port", port]  # fmt: skip
 
 
-@pytest.mark.parametrize("each", [1, 2])
+@pytest.mark.parametrize("each", [1, pytest.param(2, marks=pytest.mark.long)])
 def test_torchrun_on_two_hosts_trains_like_one_process(each, tmp_path):
     """Every objective, with every form of alignment and with the relation on."""
     two, path = Hosts(2, OMP_NUM_THREADS="1"), tmp_path / "results.safetensors"
@@ -108,7 +108,13 @@ def finished(root: Path, two: Hosts, repo: Path) -> "subprocess.CompletedProcess
     return subprocess.run(command(root), cwd=repo, env=two.environment(0), capture_output=True, text=True, timeout=240)
 
 
-@pytest.mark.parametrize("end", ["leader stopped", "follower stopped", "leader killed", "follower killed"])
+@pytest.mark.parametrize(
+    "end",
+    [
+        "follower stopped",
+        *(pytest.param(end, marks=pytest.mark.long) for end in ("leader stopped", "leader killed", "follower killed")),
+    ],
+)
 def test_one_end_is_the_end_of_all_and_it_goes_on(end, root, undisturbed, repo):
     two = Hosts(2, OMP_NUM_THREADS="1")
     with following(two, repo) as follower:
@@ -137,6 +143,7 @@ def test_one_end_is_the_end_of_all_and_it_goes_on(end, root, undisturbed, repo):
     assert_same_results(root, undisturbed)
 
 
+@pytest.mark.long
 def test_the_others_need_no_checkpoint_of_their_own(root, undisturbed, repo, tmp_path_factory):
     """Their state comes from the first one: folders that are not shared do as well."""
     two = Hosts(2, OMP_NUM_THREADS="1")
@@ -170,6 +177,7 @@ def test_the_first_one_has_the_reason_of_another(root, repo):
     assert "schedule.batch_size" in read_json(root / ".understudy/status/baseline.json")["reason"]
 
 
+@pytest.mark.long
 def test_as_many_as_there_are_hosts_where_parameters_leave_it_open(root, undisturbed, repo):
     write_params(root, STEPS)
     two = Hosts(2, OMP_NUM_THREADS="1")
