@@ -45,9 +45,9 @@ signal.signal(signal.SIGTERM, lambda *_: end(75))
 (folder / f"here-{{mine}}").write_text(known)
 while len(list(folder.glob("here-*"))) < processes.size():
     time.sleep(0.02)
-if ending == "fails" and mine == who:
+if ending in ("fails", "fails unheard") and mine == who:
     print("no room", file=sys.stderr)
-    end(2)
+    sys.exit(2) if ending == "fails unheard" else end(2)
 if ending == "is killed" and mine == who:
     broken.touch()
     os.kill(os.getpid(), signal.SIGKILL)
@@ -133,6 +133,16 @@ def test_the_one_that_failed_is_to_blame_on_any_host(ending, who, code, message,
     assert len(complaint.splitlines()) == 1
     wait_for(lambda: not children(follower.pid))
     assert follower.poll() is None  # ready for the next call
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("who", [0, 1])
+def test_those_that_cannot_notice_are_told(who, two, folder, follower):
+    """As when one fails before they have met."""
+    running = leader(two, folder, 1, "fails unheard", who)
+    _, complaint = running.communicate(timeout=50)  # less than the first one would wait for what the other says
+    assert running.returncode == 2 and complaint.strip().endswith("no room")
+    wait_for(lambda: not children(follower.pid))
 
 
 @pytest.mark.parametrize("signalled", ["leader", "follower"])
