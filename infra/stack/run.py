@@ -2,9 +2,9 @@
 
     python infra/stack/run.py [--folder .understudy/stack] [--port 4200]
 
-Postgres, S3 (rclone's, on a folder), MLflow's server and Prefect's, as plain processes on the loopback address: Prefect at
-the port, MLflow, S3 and Postgres at the three after it. What they keep, and their passwords, is in the folder: the same is
-there the next time. Prints what to export; Ctrl-C ends all of them, and so does the end of any one.
+Postgres, S3 (rclone's, on a folder), MLflow's server and Prefect's, as plain processes on the loopback address: Prefect
+at the port, MLflow, S3 and Postgres at the three after it. What they keep, and their passwords, is in the folder: the
+same is there the next time. Prints what to export; Ctrl-C ends all of them, and so does the end of any one.
 """
 
 import argparse
@@ -129,8 +129,8 @@ class Stack:
             if user:
                 shutil.chown(data, user)
                 shutil.chown(password, user)
-            command = [_postgres_program("initdb"), "--pgdata", str(data), "--username", "understudy", "--encoding", "UTF8",
-                       "--auth", "scram-sha-256", "--pwfile", str(password)]  # fmt: skip
+            command = [_postgres_program("initdb"), "--pgdata", str(data), "--username", "understudy",
+                       "--encoding", "UTF8", "--auth", "scram-sha-256", "--pwfile", str(password)]  # fmt: skip
             with log.open("ab") as output:
                 made = subprocess.run(command, user=user, stdout=output, stderr=output, cwd="/")
             password.unlink()
@@ -159,12 +159,13 @@ class Stack:
         return True
 
     def _start(self, name: str, command: list[str], environment: dict[str, str], user: str | None = None) -> None:
-        inherited = {key: value for key, value in os.environ.items() if not key.startswith(("PREFECT_", "MLFLOW_", "AWS_"))}
+        others = ("PREFECT_", "MLFLOW_", "AWS_")
+        inherited = {key: value for key, value in os.environ.items() if not key.startswith(others)}
         with (self.folder / f"{name}.txt").open("ab") as output:
             # In a session of its own: Ctrl-C reaches this process alone, which ends them in order.
             self.running[name] = subprocess.Popen(
-                command, env={**inherited, **QUIET, **environment}, user=user, cwd=self.folder, stdin=subprocess.DEVNULL,
-                stdout=output, stderr=output, start_new_session=True,
+                command, env={**inherited, **QUIET, **environment}, user=user, cwd=self.folder,
+                stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True,
             )  # fmt: skip
 
     def _wait(self, name: str, answers: Callable[[], bool]) -> None:
