@@ -35,6 +35,15 @@ def prefect_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
         yield server
 
 
+@pytest.fixture(scope="session")
+def kubernetes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    """A Kubernetes API server of the project's own (kubernetes_cluster.KubernetesCluster); one for all who ask."""
+    from kubernetes_cluster import running_cluster
+
+    with running_cluster(tmp_path_factory.mktemp("cluster")) as cluster:
+        yield cluster
+
+
 @pytest.hookimpl(trylast=True)
 def pytest_sessionfinish(session: pytest.Session) -> None:
     """In CI, a skip that nobody expects is a failure: a test that does not run proves nothing."""
