@@ -40,7 +40,7 @@ def kubernetes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     """A Kubernetes API server of the project's own (kubernetes_cluster.KubernetesCluster); one for all who ask."""
     from kubernetes_cluster import running_cluster
 
-    with running_cluster(tmp_path_factory.mktemp("cluster")) as cluster:
+    with running_cluster(tmp_path_factory.mktemp("cluster"), tmp_path_factory.getbasetemp()) as cluster:
         yield cluster
 
 

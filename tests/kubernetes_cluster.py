@@ -25,13 +25,17 @@ REPO = Path(__file__).parents[1]
 Thing = dict[str, Any]
 
 
-def project_image() -> Thing:
-    """What stands for the project's image: this repository, and the Python that runs the tests."""
+def project_image(*shared: Path) -> Thing:
+    """What stands for the project's image: this repository, and the Python that runs the tests.
+
+    shared: folders that pods see under their own names, though they be below a mount such as /tmp.
+    """
     programs = Path(sys.executable).parent
     return {
         "environment": {"PATH": f"{programs}:/usr/local/bin:/usr/bin:/bin", "PYTHONPATH": str(REPO), "LANG": "C.UTF-8"},
-        "folders": {"/opt/understudy": str(REPO), "/opt/understudy/.venv": str(programs.parent)},
-        "folder": str(REPO),
+        "folders": {"/opt/understudy": str(REPO), "/opt/understudy/.venv": str(programs.parent)}
+        | {str(folder): str(folder) for folder in shared},
+        "folder": "/opt/understudy",
         "entrypoint": [],
     }
 
@@ -57,15 +61,14 @@ class Refused(Exception):
 class KubernetesCluster:
     """Not started yet. images: what stands for which image, by its name without the tag. version: of Kubernetes."""
 
-    def __init__(self, folder: Path, images: dict[str, Thing] | None = None, version: str = "1.32") -> None:
-        self.folder, self.port, self._token = folder, free_port(), secrets.token_urlsafe(24)
-        self._images = {"understudy": project_image()} if images is None else images
-        self._version = version
+    def __init__(self, folder: Path, images: dict[str, Thing], version: str = "1.32") -> None:
+        self.folder, self.port, self.token = folder, free_port(), secrets.token_urlsafe(24)
+        self._images, self._version = images, version
         self._process: subprocess.Popen | None = None
 
     def start(self, *nodes: Thing) -> None:
         """With these nodes; without any, one of 16 cores and one with 2 GPUs."""
-        settings = {"port": self.port, "token": self._token, "version": self._version, "images": self._images}
+        settings = {"port": self.port, "token": self.token, "version": self._version, "images": self._images}
         (self.folder / "settings.json").write_text(json.dumps(settings))
         with (self.folder / "server.txt").open("a") as output:
             command = [sys.executable, "-m", "cluster", str(self.folder)]
@@ -76,7 +79,7 @@ class KubernetesCluster:
         self.make(*(nodes or (node("plain", cpu="16", memory="64Gi"),
                               node("gpus", cpu="16", memory="64Gi", gpus="2"))))  # fmt: skip
         self.make({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "default"}})
-        self.kubeconfig = self._write_kubeconfig("admin", self._token, "default")
+        self.kubeconfig = self._write_kubeconfig("admin", self.token, "default")
 
     def stop(self) -> None:
         """The server, and every process of every pod."""
@@ -90,16 +93,20 @@ class KubernetesCluster:
 
     def request(self, method: str, path: str, body: Any = None, token: str | None = None) -> Thing:
         """The API's answer, asked as the administrator or with another's token. Refused: it said no."""
-        request = urllib.request.Request(
-            f"https://127.0.0.1:{self.port}{path}", None if body is None else json.dumps(body).encode(), method=method,
-            headers={"Authorization": f"Bearer {token or self._token}", "Content-Type": "application/json"},
-        )  # fmt: skip
-        context = ssl.create_default_context(cafile=self.folder / "certificate.pem")
         try:
-            with urllib.request.urlopen(request, timeout=30, context=context) as answer:
+            with self.open(method, path, body, token) as answer:
                 return json.load(answer)
         except urllib.error.HTTPError as error:
             raise Refused(json.load(error)) from error
+
+    def open(self, method: str, path: str, body: Any = None, token: str | None = None) -> Any:
+        """The answer as a file. urllib.error.HTTPError: it said no."""
+        request = urllib.request.Request(
+            f"https://127.0.0.1:{self.port}{path}", None if body is None else json.dumps(body).encode(), method=method,
+            headers={"Authorization": f"Bearer {token or self.token}", "Content-Type": "application/json"},
+        )  # fmt: skip
+        context = ssl.create_default_context(cafile=self.folder / "certificate.pem")
+        return urllib.request.urlopen(request, timeout=30, context=context)
 
     def make(self, *things: Thing) -> list[Thing]:
         """Make objects, as the administrator."""
@@ -131,6 +138,12 @@ class KubernetesCluster:
                                     "KUBECACHEDIR": str(self.folder / "kubecache")}  # fmt: skip
         return subprocess.run(["kubectl", *arguments], env=environment, input=given, text=True, capture_output=True,
                               timeout=120, cwd=self.folder)  # fmt: skip
+
+    def log(self, namespace: str, pod: str) -> str:
+        """What a pod's only container has printed so far."""
+        path = KINDS["Pod"].path(namespace, pod) + "/log"
+        with self.open("GET", path) as answer:
+            return answer.read().decode()
 
     def evict(self, namespace: str, pod: str, grace: int | None = None) -> None:
         """Through the API for it, as draining a node does. grace: seconds; by default the pod's own."""
@@ -181,9 +194,9 @@ def _path(thing: Thing, named: bool = True) -> str:
 
 
 @contextlib.contextmanager
-def running_cluster(folder: Path, **options: Any) -> Iterator[KubernetesCluster]:
-    """A cluster that runs within the block, and its pods with it."""
-    cluster = KubernetesCluster(folder, **options)
+def running_cluster(folder: Path, *shared: Path) -> Iterator[KubernetesCluster]:
+    """A cluster that runs within the block, with its pods, on the image `understudy`. shared: project_image's."""
+    cluster = KubernetesCluster(folder, {"understudy": project_image(*shared)})
     try:
         cluster.start()
         yield cluster

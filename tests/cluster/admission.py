@@ -203,12 +203,13 @@ def _pod(where: str, spec: dict[str, Any]) -> Iterator[str]:
             if mount["name"] not in volumes:
                 yield f'{here}.volumeMounts: Not found: "{mount["name"]}"'
         resources = container.get("resources") or {}
-        limits, requests = resources.get("limits") or {}, resources.get("requests") or {}
         try:
-            over = [name for name in requests if name in limits and amount(requests[name]) > amount(limits[name])]
+            limits, requests = ({name: amount(value) for name, value in (resources.get(which) or {}).items()}
+                                for which in ("limits", "requests"))  # fmt: skip
         except ValueError as error:
             yield f"{here}.resources: Invalid value: {error}"
             continue
+        over = [name for name in requests if name in limits and requests[name] > limits[name]]
         for name in over:
             yield f"{here}.resources.requests: Invalid value: must be less than or equal to {name} limit"
         for name in {name for name in requests | limits if "/" in name}:
