@@ -171,7 +171,7 @@ class Api:
                     try:
                         change = await asyncio.wait_for(queue.get(), BOOKMARK)
                     except TimeoutError:
-                        if query.get("allowWatchBookmarks") in ("1", "true"):
+                        if _yes(query, "allowWatchBookmarks"):
                             yield _line("BOOKMARK", _bookmark(target.kind, self._store.version))
                         continue
                     if change is None:
@@ -205,13 +205,13 @@ class Api:
         name = query.get("container") or thing["spec"]["containers"][0]["name"]
         if name not in names:
             raise bad_request(f"container {name} is not valid for pod {whole}")
-        if query.get("previous") == "true":
+        if _yes(query, "previous"):
             raise bad_request(f'previous terminated container "{name}" in pod "{whole}" not found')
         pod = self._kubelet.pods.get(thing["metadata"]["uid"])
         if pod is None or not pod.log(name).exists():
             raise bad_request(f'container "{name}" in pod "{whole}" is waiting to start: ContainerCreating')
         tail = int(query["tailLines"]) if "tailLines" in query else None
-        done = pod.task.done if query.get("follow") == "true" else lambda: True
+        done = pod.task.done if _yes(query, "follow") else lambda: True
         return StreamingResponse(follow(pod.log(name), tail, done), media_type="text/plain")
 
     async def _testing(self, what: str, user: User, request: Request) -> Response:
@@ -247,14 +247,17 @@ def _target(path: str) -> Target:
 def _verb(method: str, target: Target, query: dict[str, str]) -> str:
     match method:
         case "GET" | "HEAD":
-            watched = query.get("watch") in ("1", "true")
-            return "get" if target.name else "watch" if watched else "list"
+            return "get" if target.name else "watch" if _yes(query, "watch") else "list"
         case "DELETE":
             return "delete" if target.name else "deletecollection"
     verb = {"POST": "create", "PUT": "update", "PATCH": "patch"}.get(method, "")
     if not verb or (verb == "create") == bool(target.name and target.below not in ("eviction", "token")):
         raise Refusal(405, "MethodNotAllowed", "the server does not allow this method on the requested resource")
     return verb
+
+
+def _yes(query: dict[str, str], name: str) -> bool:
+    return query.get(name, "").lower() in ("1", "true")
 
 
 def _fits(target: Target, query: dict[str, str], thing: Thing) -> bool:
