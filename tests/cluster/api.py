@@ -5,6 +5,7 @@ import contextlib
 import copy
 import json
 import re
+import time
 from collections.abc import AsyncIterator
 from typing import Any, NamedTuple
 
@@ -23,7 +24,7 @@ from cluster.selectors import picks, selects
 from cluster.store import Store, Thing, now
 
 _PATH = re.compile(
-    r"/(?:api/v1|apis/(?P<group>[^/]+)/[^/]+)(?:/namespaces/(?P<namespace>[^/]+)(?=/[^/]+(?!/status)))?"
+    r"/(?:api/v1|apis/(?P<group>[^/]+)/[^/]+)(?:/namespaces/(?P<namespace>[^/]+)(?=/(?!status$)))?"
     r"/(?P<plural>[^/]+)(?:/(?P<name>[^/]+)(?:/(?P<below>[^/]+))?)?"
 )
 BOOKMARK = 5.0  # seconds
@@ -86,8 +87,8 @@ class Api:
         thing = {"apiVersion": target.kind.api_version, "kind": target.kind.kind} | thing  # a client may leave them out
         if thing["kind"] != target.kind.kind:
             raise bad_request(f"the kind in the body is {thing['kind']}, not {target.kind.kind}")
-        admission.check_schema(thing, self._version)
         metadata = thing.setdefault("metadata", {})
+        admission.check_schema(thing, self._version)
         for given in (*OURS, "managedFields"):
             metadata.pop(given, None)
         if target.namespace:
@@ -165,11 +166,12 @@ class Api:
             things, since = self._chosen(target, query), self._store.version
             for thing in things:
                 yield _line("ADDED", thing)
+        end = time.monotonic() + float(query.get("timeoutSeconds", 3600))
         try:
-            async with asyncio.timeout(float(query.get("timeoutSeconds", 3600))), self._store.watch(since) as queue:
-                while True:
+            async with self._store.watch(since) as queue:
+                while (left := end - time.monotonic()) > 0:
                     try:
-                        change = await asyncio.wait_for(queue.get(), BOOKMARK)
+                        change = await asyncio.wait_for(queue.get(), min(BOOKMARK, left))
                     except TimeoutError:
                         if _yes(query, "allowWatchBookmarks"):
                             yield _line("BOOKMARK", _bookmark(target.kind, self._store.version))
@@ -181,8 +183,6 @@ class Api:
                         yield _line("MODIFIED" if before else "ADDED", after)
                     elif before is not None:
                         yield _line("DELETED", (change.after or before))
-        except TimeoutError:
-            return
         except Refusal as refusal:
             yield _line("ERROR", refusal.status)
 

@@ -12,7 +12,7 @@ def check(store: Store, thing: Thing) -> None:
     """Refusal 403: with this new object a quota would be exceeded, or it does not say what a quota must count."""
     wanted = _usage(thing)
     for quota in store.list("ResourceQuota", thing["metadata"].get("namespace", "")):
-        name, hard = quota["metadata"]["name"], quota["spec"]["hard"]
+        name, hard = quota["metadata"]["name"], quota["spec"].get("hard", {})
         what = f'{KINDS[thing["kind"]].resource} "{thing["metadata"]["name"]}" is forbidden:'
         must = [item for item in hard if thing["kind"] == "Pod" and _computed(item) and item not in wanted]
         if must:

@@ -159,3 +159,9 @@ def test_bookmarks_keep_a_quiet_watch_young(kubernetes: KubernetesCluster, names
         "type": "BOOKMARK",
         "object": {"kind": "Secret", "apiVersion": "v1", "metadata": {"resourceVersion": latest}},
     }
+
+
+def test_the_status_of_a_namespace_is_not_a_kind_within_it(kubernetes: KubernetesCluster, namespace: str) -> None:
+    assert kubernetes.request("GET", f"/api/v1/namespaces/{namespace}/status")["kind"] == "Namespace"
+    with pytest.raises(Refused, match="could not find the requested resource"):
+        kubernetes.request("GET", f"/api/v1/namespaces/{namespace}/unheardof")
