@@ -1,8 +1,8 @@
 """Make the four buckets, or look at those that are there, and give each its policy: `python infra/s3/buckets.py`.
 
-With the keys of the buckets' owner in the environment (AWS_ACCESS_KEY_ID and so on, AWS_ENDPOINT_URL). The policies name three
-users, who have no other rights: understudy-training, understudy-promotion, understudy-mlflow. On AWS their account's number is
-the argument; Ceph has none. Run again, it changes nothing but what differs.
+With the keys of the buckets' owner in the environment (AWS_ACCESS_KEY_ID and so on, AWS_ENDPOINT_URL). The policies
+name three users, who have no other rights: understudy-training, understudy-promotion, understudy-mlflow. On AWS the
+number of their account is the argument; Ceph has none. Run again, it changes nothing but what differs.
 """
 
 import sys

@@ -1,4 +1,4 @@
-"""What infra/k8s and infra/prefect say, as data: the files, the overlays as kubectl renders them, and Jobs of a pool."""
+"""What infra/k8s and infra/prefect say, as data: the files, the overlays as kubectl renders them, Jobs of a pool."""
 
 import atexit
 import functools
@@ -49,8 +49,8 @@ def template(pool: str) -> dict[str, Any]:
     return json.loads((REPO / f"infra/prefect/{pool}.json").read_text())
 
 
-# In a process of its own, one for all: Prefect takes seconds to import, reads the environment when it is, and must start no
-# server for this.
+# In a process of its own, one for all: Prefect takes seconds to import, reads the environment when it is, and must
+# start no server for this.
 RENDER = """
 import asyncio, json, sys, uuid
 from prefect.client.schemas.objects import FlowRun

@@ -1,4 +1,4 @@
-"""infra/k8s: valid on several versions of Kubernetes, locked down, and one whole. The job templates' Jobs are held to the same."""
+"""infra/k8s: valid on two versions of Kubernetes, locked down, and one whole; and so the Jobs of infra/prefect."""
 
 import json
 import re

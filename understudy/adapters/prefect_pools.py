@@ -35,7 +35,7 @@ def filled(path: Path, namespace: str, image: str) -> dict[str, Any]:
 
 
 def put(path: Path, namespace: str, image: str) -> str:
-    """Make the pool or give it this template. The pool's name. Raises UserError when Prefect's server cannot be asked."""
+    """Make the pool, or give it this template; its name. Raises UserError when Prefect's server cannot be asked."""
     import httpx
     from prefect.client.orchestration import get_client
     from prefect.client.schemas.actions import WorkPoolCreate, WorkPoolUpdate
