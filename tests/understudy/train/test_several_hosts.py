@@ -84,14 +84,14 @@ def following(two: Hosts, repo: Path) -> "Iterator[subprocess.Popen[str]]":
         yield running
     finally:
         running.terminate()
-        running.communicate(timeout=60)
+        running.communicate(timeout=240)
 
 
 def started(root: Path, two: Hosts, repo: Path, ready: str = ".understudy/*/*/checkpoint-*") -> "subprocess.Popen[str]":
     """The first host's stage, once it has something to go on from."""
     running = subprocess.Popen(command(root), cwd=repo, env=two.environment(0), stdout=subprocess.PIPE,
                                stderr=subprocess.PIPE, text=True)  # fmt: skip
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + 240
     while not list(root.glob(ready)):
         assert running.poll() is None and time.monotonic() < deadline
         time.sleep(0.01)
@@ -124,15 +124,15 @@ def test_one_end_is_the_end_of_all_and_it_goes_on(end, root, undisturbed, repo):
         who, how = end.split()
         number = signal.SIGTERM if how == "stopped" else signal.SIGKILL
         os.kill((running if who == "leader" else follower).pid, number)
-        _, complaint = running.communicate(timeout=90)
+        _, complaint = running.communicate(timeout=240)
         assert running.returncode == (-number if end == "leader killed" else 75), complaint
         assert "Traceback" not in complaint
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + 240
         while any(Path(f"/proc/{pid}/exe").exists() for pid in mates):
             assert time.monotonic() < deadline
             time.sleep(0.05)
         if who == "follower":
-            assert follower.wait(60) == (75 if how == "stopped" else -signal.SIGKILL)
+            assert follower.wait(240) == (75 if how == "stopped" else -signal.SIGKILL)
     status = read_json(root / ".understudy/status/baseline.json")
     assert status["code"] == 75
     assert "its state saved" in status["reason"] or "is gone; run it again to go on" in status["reason"]
@@ -150,7 +150,7 @@ def test_the_others_need_no_checkpoint_of_their_own(root, undisturbed, repo, tmp
     with following(two, repo):
         running = started(root, two, repo)
         running.terminate()
-        assert running.wait(90) == 75
+        assert running.wait(240) == 75
     other = tmp_path_factory.mktemp("other")
     shutil.copytree(root, other, dirs_exist_ok=True, ignore=shutil.ignore_patterns(".understudy"))
     both = []
