@@ -13,12 +13,12 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
 
-from understudy import hosts
-from understudy.errors import LOST, OK, PREEMPTED, UNEXPECTED, UserError
+from understudy import hosts, memory
+from understudy.errors import LOST, OK, OUT_OF_MEMORY, PREEMPTED, UNEXPECTED, UserError
 from understudy.hosts import Gone, Link
 
 STARTER = "UNDERSTUDY_STARTER"  # the process that started this one with others
@@ -69,7 +69,7 @@ class Share:
 
     command, folder: what each of them runs, and where. count: on this host. first: the number of the first of them,
     from 0, among `world` on all hosts. address, port: where they meet. messages: the folder for what all but the very
-    first one say of their failures.
+    first one say of their failures. kills: of this host's kernel for want of memory, before these were started.
     """
 
     command: Sequence[str]
@@ -80,6 +80,7 @@ class Share:
     address: str
     port: int
     messages: Path
+    kills: int | None = field(default_factory=memory.kills)
 
     def said(self, index: int) -> Path | None:
         """The file for what a process of this host says; None for the one that speaks for all."""
@@ -121,9 +122,14 @@ def _led(share: Share, links: Sequence[Link]) -> int:
 
     codes, failed, _ = _run(share, links, let_go)
     code, by_itself = codes[0], any(failure.worker == 0 for failure in failed)
-    if code == OK or (by_itself and code > 0 and code != LOST):
+    if code == OK:
+        return code
+    blamed = next((failure for failure in failed if failure.code != LOST), failed[0])
+    # One that could not have the memory may still be looking for what fits when it is ended for another's sake.
+    short = blamed.code == OUT_OF_MEMORY != code
+    if by_itself and code > 0 and code != LOST and not short:
         return code  # it has said why
-    raise _error(next((failure for failure in failed if failure.code != LOST), failed[0]), share)
+    raise _error(blamed, share)
 
 
 def follow(share: Share, link: Link) -> list[int]:
@@ -254,6 +260,8 @@ def _error(failure: Failure, share: Share) -> UserError:
     if failure.worker is None:
         return UserError(failure.reason, failure.code)
     who = f"process {share.first + failure.worker + 1} of {share.world}"
+    if failure.code == -signal.SIGKILL and memory.have_grown(share.kills):
+        return UserError(f"{who}: {memory.killed(share.messages)}", OUT_OF_MEMORY)
     if failure.code < 0:
         return UserError(
             f"{who} was killed by {signal.Signals(-failure.code).name}; run it again to go on from the last checkpoint",
