@@ -24,11 +24,11 @@ UNET = unet(16, 5, "batch", "rgb", 3, SIZE)
 
 
 def write_checkpoint(path, net):
-    """As the public code writes it: pix2pix's normal initialisation of the weights of convolutions."""
+    """As the public code writes it: pix2pix's normal initialisation of convolutions and of the norms' scales."""
     generator = torch.Generator().manual_seed(0)
-    for value in net.state_dict().values():
-        if value.dim() == 4:
-            value.normal_(0, 0.02, generator=generator)
+    for name, value in net.state_dict().items():
+        if name.endswith("weight"):
+            value.normal_(0 if value.dim() == 4 else 1, 0.02, generator=generator)
     torch.save(net.state_dict(), path)
 
 
