@@ -69,10 +69,11 @@ class Pod:
         volumes = await self._volumes()
         for container in spec.get("initContainers", []):
             succeeded = succeeded and await self._container(container, volumes) == 0
-        if succeeded:
+        if succeeded and self.stopping is None:
             ends = await asyncio.gather(*(self._container(container, volumes) for container in spec["containers"]))
-            succeeded = not any(ends)
-        self._report("Succeeded" if succeeded else "Failed")
+            self._report("Failed" if any(ends) else "Succeeded")
+        else:
+            self._report("Failed")
 
     async def _volumes(self) -> dict[str, Path]:
         while True:
@@ -97,6 +98,8 @@ class Pod:
                 self._end(name, now(), 128, "StartError", f"failed to create containerd task: {error}")
                 return 128
             await asyncio.sleep(RETRY)
+            if self.stopping is not None:
+                return 128
         self._processes[name] = process
         self._states[name] = {"running": {"startedAt": (started := now())}}
         self._report("Running" if container in self._pod["spec"]["containers"] else "Pending")

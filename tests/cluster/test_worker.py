@@ -25,7 +25,9 @@ TEMPLATE = {
             "metadata": {"labels": "{{ labels }}", "namespace": "{{ namespace }}", "generateName": "{{ name }}-"},
             "spec": {
                 "backoffLimit": 0,
-                "podReplacementPolicy": "Failed",
+                "parallelism": 1,  # the worker insists on these two
+                "completions": 1,
+                "podReplacementPolicy": "Failed",  # or the observer takes the run for crashed before it has ended
                 "template": {
                     "spec": {
                         "restartPolicy": "Never",
@@ -61,6 +63,7 @@ def test_a_worker_runs_reschedules_and_cancels(
     account = kubernetes.account(namespace, "worker")
     with working(prefect_server, namespace, namespace, account, tmp_path / "worker"):
         evicted, cancelled = start(tmp_path / "evicted"), start(tmp_path / "cancelled")
+        prefect_server.wait_for(evicted, "Running")
         wait_until(lambda: started(tmp_path / "evicted") == 1, "the first flow to start")
         first = job_of(kubernetes, namespace, evicted)
         (pod,) = kubernetes.all("Pod", namespace, f"job-name={first['metadata']['name']}")
