@@ -19,8 +19,9 @@ from types import FrameType
 
 from ruamel.yaml import YAML
 
-from understudy.errors import UNEXPECTED, UserError
-from understudy.files import atomic, read_json
+from understudy import memory
+from understudy.errors import OUT_OF_MEMORY, UNEXPECTED, UserError
+from understudy.files import atomic, read_json, write_json
 from understudy.imports import closure
 from understudy.orphans import end_with_parent
 
@@ -33,11 +34,13 @@ def repro(root: Path, targets: Iterable[str] = ()) -> None:
     When this process is killed outright, the system ends DVC, and with it the stage. (On Linux that happens when the
     calling thread ends: call this from one that lives as long as the run should.)
     Raises UserError with the code and the reason of the stage that failed: DVC hides both behind its own exit code.
+    Of a stage that the kernel killed for memory they are written here, with the advice that it left.
     """
     status = root / ".understudy" / "status"
     for left, failed, _ in _statuses(status):
         if failed:  # an old failure must not be taken for this run's; of a stage that is skipped, `done` stays true
             left.unlink()
+    kills, began = memory.kills(), time.time()
     command = [sys.executable, "-m", "dvc", "repro", *targets]
     # The stages' `python` must be the one that runs this, whether or not its environment is activated.
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
@@ -58,6 +61,8 @@ def repro(root: Path, targets: Iterable[str] = ()) -> None:
         for number, handler in before.items():
             signal.signal(number, handler)
     if code:
+        if memory.have_grown(kills):
+            _tell_of_the_killed(status, began)
         raise _failure(status, code)
 
 
@@ -80,6 +85,15 @@ def _failure(status: Path, code: int) -> UserError:
         if failed:
             return UserError(f"stage {path.stem} failed with code {failed}: {reason}", failed)
     return UserError(f"`dvc repro` failed with code {code}; its message is above", UNEXPECTED)
+
+
+def _tell_of_the_killed(status: Path, began: float) -> None:
+    """Write the status of the stage that has worked since `began` (seconds since the epoch) and could not say how it
+    ended, if there is one: the kernel has killed somebody for memory."""
+    for lock in status.parent.glob(f"*/{memory.LOCK}"):
+        path, taken = status / f"{lock.parent.name}.json", lock.stat().st_mtime
+        if taken >= began and not (path.exists() and path.stat().st_mtime >= taken):
+            write_json(path, {"stage": path.stem, "code": OUT_OF_MEMORY, "reason": memory.killed(lock.parent)})
 
 
 def _statuses(folder: Path) -> list[tuple[Path, int, str]]:
