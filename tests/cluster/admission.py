@@ -21,7 +21,7 @@ from cluster.store import Store, Thing
 _LABEL = re.compile(r"([A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?)?")
 _NAME = re.compile(r"[a-z0-9]([a-z0-9.-]*[a-z0-9])?")
 _RBAC_KINDS = ("Role", "RoleBinding", "ClusterRole", "ClusterRoleBinding")  # any name will do
-_NOT_HERE = ("podFailurePolicy", "successPolicy", "backoffLimitPerIndex", "managedBy")
+_NOT_HERE = ("podFailurePolicy", "backoffLimitPerIndex", "managedBy")
 
 
 def name(thing: Thing) -> None:

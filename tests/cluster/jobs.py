@@ -58,10 +58,20 @@ def _judge(job: Thing, pods: list[Thing], status: dict[str, Any]) -> None:
     deadline = spec.get("activeDeadlineSeconds")
     if status.get("succeeded", 0) >= spec["completions"]:
         _add(status, "SuccessCriteriaMet", "CompletionsReached", "Reached expected number of succeeded pods")
+    elif any(
+        _indexes(rule["succeededIndexes"]) <= _indexes(status.get("completedIndexes", ""))
+        for rule in spec.get("successPolicy", {}).get("rules", [])
+    ):
+        _add(status, "SuccessCriteriaMet", "SuccessPolicy", "Matched rules at index 0")
     elif status.get("failed", 0) > spec["backoffLimit"]:
         _add(status, "FailureTarget", "BackoffLimitExceeded", "Job has reached the specified backoff limit")
     elif deadline is not None and age(status["startTime"]) > deadline:
         _add(status, "FailureTarget", "DeadlineExceeded", "Job was active longer than specified deadline")
+
+
+def _indexes(text: str) -> set[str]:
+    """Of a list without ranges."""
+    return set(filter(None, text.split(",")))
 
 
 def _finish(store: Store, job: Thing, verdict: dict[str, Any] | None, status: dict[str, Any]) -> None:

@@ -17,6 +17,7 @@ import yaml
 REPO = Path(__file__).parents[2]
 K8S, TEMPLATES = REPO / "infra/k8s", sorted((REPO / "infra/prefect").glob("*.json"))
 OVERLAYS = ("dev", "prod")
+VERSIONS = ("1.32", "1.37")  # of Kubernetes
 POOLS = tuple(path.stem for path in TEMPLATES)
 IMAGE = "registry.example.com/understudy@sha256:" + "0123456789abcdef" * 4
 Manifest = dict[str, Any]

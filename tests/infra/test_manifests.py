@@ -8,9 +8,8 @@ from pathlib import Path
 import kubernetes_validate
 import pytest
 import yaml
-from manifests import K8S, OVERLAYS, POOLS, REPO, containers, jobs, pod, rendered, written
+from manifests import K8S, OVERLAYS, POOLS, REPO, VERSIONS, containers, jobs, pod, rendered, written
 
-VERSIONS = ("1.32", "1.37")
 WHERE = ("written", *OVERLAYS, *POOLS)
 
 
@@ -186,8 +185,10 @@ def test_every_secret_is_explained():
 def test_services_select_pods_and_probes_name_ports():
     deployments = of("Deployment", "written")
     labels = {name: each["spec"]["template"]["metadata"]["labels"] for name, each in deployments.items()}
+    training = jobs()["understudy-gpu"]["spec"]["template"]
     for name, service in of("Service", "written").items():
-        assert selects({"matchLabels": service["spec"]["selector"]}, labels[name])
+        its = training["metadata"]["labels"] if name == training["spec"]["subdomain"] else labels[name]
+        assert selects({"matchLabels": service["spec"]["selector"]}, its)
         assert "type" not in service["spec"]
     for name, budget in of("PodDisruptionBudget", "written").items():
         assert [each for each in labels if selects(budget["spec"]["selector"], labels[each])] == [name]
@@ -222,10 +223,18 @@ def openings(labels: dict[str, str], direction: str) -> set[int]:
     return {port["port"] for policy in mine for rule in policy.get(direction, []) for port in rule["ports"]}
 
 
-@pytest.mark.parametrize("pool", POOLS)
-def test_a_stage_reaches_what_it_needs_and_is_reached_by_nobody(pool):
-    labels = jobs()[pool]["spec"]["template"]["metadata"]["labels"]
+def test_a_stage_reaches_what_it_needs_and_is_reached_by_nobody():
+    labels = jobs()["understudy-cpu"]["spec"]["template"]["metadata"]["labels"]
     assert openings(labels, "egress") == {53, 4200, 5000, 443} and not openings(labels, "ingress")
+
+
+def test_the_nodes_of_a_training_reach_each_other_and_nobody_else_reaches_them():
+    labels = jobs()["understudy-gpu"]["spec"]["template"]["metadata"]["labels"]
+    assert openings(labels, "egress") == {53, 4200, 5000, 443, 1024} and openings(labels, "ingress") == {1024}
+    (rule,) = of("NetworkPolicy", "written")["training"]["spec"]["ingress"]
+    (peer,) = rule["from"]
+    assert set(peer) == {"podSelector"} and selects(peer["podSelector"], labels)
+    assert not selects(peer["podSelector"], jobs()["understudy-cpu"]["spec"]["template"]["metadata"]["labels"])
 
 
 @pytest.mark.parametrize("where", OVERLAYS)
