@@ -27,6 +27,7 @@ def selects(selector: dict, labels: dict[str, str]) -> bool:
     return set(selector.get("matchLabels", {}).items()) <= set(labels.items())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("version", VERSIONS)
 @pytest.mark.parametrize("where", WHERE)
 def test_they_are_valid_to_the_letter(where, version):
