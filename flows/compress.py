@@ -72,6 +72,8 @@ def _stages(here: Workspace, isolated: bool) -> State | None:
         if not fresh.is_completed():
             return Failed(name="Failed", message=f"{name}: {fresh.message}")
         state = _isolated(name, here, wanted) if isolated else _here(name, here)
+        if child.received and runs.is_rescheduled(wanted.run):
+            raise TerminationSignal(child.received[-1])
         here.refresh()
         if wanted.no_more():
             return Cancelled(message=f"{wanted.reason}; the stages before {name} are on {here.branch}")
@@ -114,19 +116,20 @@ def _isolated(name: str, here: Workspace, wanted: runs.Wanted) -> State:
         if state.is_final():  # of an earlier process
             continue
         try:
-            while state is not None and not state.is_final():
+            while not state.is_final():
                 time.sleep(POLL_SECONDS)
                 if wanted.no_more():
                     runs.cancel(stage)
                     return Cancelled(message=wanted.reason)
-                state = runs.latest(stage, state)
+                latest = runs.latest(stage, state)
+                if latest is None:
+                    return Failed(name="Failed", message="its flow run was deleted")
+                state = latest
         except TerminationSignal:
             # One that is rescheduled takes it over; in every other case nobody waits for the stage any more.
             if not runs.is_rescheduled(wanted.run):
                 runs.cancel(stage)
             raise
-        if state is None:
-            return Failed(name="Failed", message="its flow run was deleted")
         if not state.is_crashed():
             return state
         if (crashes := crashes + 1) > RESTARTS:

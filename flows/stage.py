@@ -9,10 +9,11 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from understudy.adapters.prefect import Wanted, failure, parent_of, run_id
+from understudy.adapters.prefect import Wanted, failure, is_rescheduled, parent_of, run_id
 
 # isort: split
 from prefect import flow
+from prefect.exceptions import TerminationSignal
 from prefect.logging import get_run_logger
 from prefect.states import Completed, State
 
@@ -45,6 +46,8 @@ def stage(stage: str, branch: str) -> State:
             commit = _perform(here, stage, logger.info, wanted.no_more)
             _judge(here.root, stage)
     except UserError as error:
+        if child.received and is_rescheduled(run):
+            raise TerminationSignal(child.received[-1]) from None  # its worker has given the state, and Prefect asks it
         if wanted.no_more():
             return wanted.end(error)
         if error.code == KILLED and _memory_kills() > kills:

@@ -8,8 +8,9 @@ import configparser
 import sys
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import Any
 
 from understudy import child
 from understudy.adapters import s3_client
@@ -66,6 +67,13 @@ def check(root: Path) -> None:
 def pull(root: Path, stage: str, said: Said) -> None:
     """Bring what `stage` reads of other stages' outputs, and sources that DVC keeps, to the workspace at `root`."""
     if wanted := _needed(root, stage):
+        _patiently(lambda: _dvc(root, said, "pull", *wanted), said)
+
+
+def pull_files(root: Path, names: Iterable[str], said: Said) -> None:
+    """Bring those outputs that the graph has and the workspace at `root` lacks."""
+    made = {path for entry in read(root / "dvc.yaml")["stages"].values() for path in _stored(entry)}
+    if wanted := [name for name in names if name in made and not (root / name).exists()]:
         _patiently(lambda: _dvc(root, said, "pull", *wanted), said)
 
 
@@ -152,7 +160,7 @@ def source(root: Path) -> str | None:
     return str(section["source"]) if isinstance(section, dict) and section.get("source") else None
 
 
-def _stored(entry: dict) -> list[str]:
+def _stored(entry: dict[str, Any]) -> list[str]:
     """The outputs of a stage that DVC stores, and git does not."""
     found = []
     for out in (*entry.get("outs", ()), *entry.get("metrics", ())):
