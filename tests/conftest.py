@@ -2,7 +2,9 @@
 
 import os
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -22,6 +24,15 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 def repo() -> Path:
     """The repository's root."""
     return REPO
+
+
+@pytest.fixture(scope="session")
+def prefect_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    """A real Prefect server (prefect_server.PrefectServer), up after ten seconds; one for all who ask."""
+    from prefect_server import serving_prefect
+
+    with serving_prefect(tmp_path_factory.mktemp("prefect")) as server:
+        yield server
 
 
 @pytest.hookimpl(trylast=True)
