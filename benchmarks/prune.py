@@ -22,7 +22,7 @@ from understudy.arch.families import build
 from understudy.arch.inception import inception
 from understudy.prune.scores import Scores
 from understudy.prune.selection import narrow
-from understudy.prune.threshold import select
+from understudy.prune.threshold import THRESHOLD
 
 BUDGET, MIN_WIDTH, RUNS = 2.6e9, 16, 5
 
@@ -69,10 +69,10 @@ def main() -> None:
     teacher = inception(64, 9, 6, "batch", "reflect", "rgb", 3, (256, 256))
     random = np.random.default_rng(0)
     scores = {name: np.abs(random.normal(1, 0.3, width)) for name, width in teacher.widths().items()}
-    selection = select(teacher, scores, BUDGET, "macs_legacy", MIN_WIDTH)
+    selection = THRESHOLD.select(teacher, scores, BUDGET, "macs_legacy", MIN_WIDTH)
     if build_and_count(teacher, scores) != selection.arch:
         raise SystemExit("the two searches disagree")
-    closed = seconds(lambda: select(teacher, scores, BUDGET, "macs_legacy", MIN_WIDTH))
+    closed = seconds(lambda: THRESHOLD.select(teacher, scores, BUDGET, "macs_legacy", MIN_WIDTH))
     built = seconds(lambda: build_and_count(teacher, scores))
     print(f"closed form       {closed:9.4f} s  ({selection.evaluations} architectures costed)")
     print(f"build and count   {built:9.4f} s")

@@ -37,7 +37,7 @@ from understudy.params.prune import Prune
 from understudy.params.runtime import Runtime
 from understudy.params.teacher import Teacher
 from understudy.prune.scores import read_scores
-from understudy.prune.threshold import select
+from understudy.prune.threshold import THRESHOLD
 from understudy.runtime import autocast, device, seed_everything, threads
 from understudy.train.distill import Distillation, adapters
 from understudy.train.forward import Forward
@@ -86,7 +86,7 @@ def architectures(params: Mapping[type, Any]) -> tuple[Arch, Arch]:
     counted, budget = prune.budget.counted
     arch = teacher_arch(replace(teacher, encoding="onehot"), CLASSES, params[Prepare].size)
     scores = read_scores(network(arch).state_dict(), arch)
-    return arch, select(arch, scores, budget, counted, prune.min_width).arch
+    return arch, THRESHOLD.select(arch, scores, budget, counted, prune.min_width).arch
 
 
 def network(arch: Arch) -> nn.Module:

@@ -19,14 +19,13 @@ from prefect.states import Completed, State
 
 from understudy import child
 from understudy.adapters import remote_data
-from understudy.adapters.dvc import KILLED, environment
+from understudy.adapters.dvc import environment
 from understudy.adapters.workspace import Workspace, workspace
 from understudy.errors import GATE_FAILED, UserError
 from understudy.locks import held
 from understudy.verdict import PATH, read_verdict
 
 FOLLOWED = 60.0  # seconds for the process that follows a training's log to come to its end
-MEMORY = Path("/sys/fs/cgroup/memory.events")  # of this container; Linux's own count of what it killed
 
 
 @flow(name="stage", flow_run_name="{stage} of {branch}", persist_result=False)
@@ -40,7 +39,6 @@ def stage(stage: str, branch: str) -> State:
     wanted = Wanted(run)
     if wanted.no_more():
         return wanted.end(UserError("nothing was started"))
-    kills = _memory_kills()
     try:
         with workspace(branch, str(parent_of(run) or run), f"{stage} of {branch}") as here:
             commit = _perform(here, stage, logger.info, wanted.no_more)
@@ -50,9 +48,6 @@ def stage(stage: str, branch: str) -> State:
             raise TerminationSignal(child.received[-1]) from None  # its worker has given the state, and Prefect asks it
         if wanted.no_more():
             return wanted.end(error)
-        if error.code == KILLED and _memory_kills() > kills:
-            error = UserError(f"{stage}: out of memory: the system killed it; give it more memory, or train with a "
-                              "smaller schedule.batch_size")  # fmt: skip
         logger.error("%s", error)
         return failure(error)
     return Completed(message=f"{branch} is at {commit[:7]}")
@@ -86,11 +81,3 @@ def _track(root: Path, stage: str, said: Callable[[str], None]) -> None:
     command = [sys.executable, "-c", "import sys, understudy.cli; sys.exit(understudy.cli.main(['track']))"]
     if child.run(command, root, environment(), said):
         said("the log is not delivered yet; that changes nothing about the student")
-
-
-def _memory_kills() -> int:
-    """How many processes of this container Linux has killed for want of memory."""
-    try:
-        return int(dict(line.split() for line in MEMORY.read_text().splitlines())["oom_kill"])
-    except (OSError, KeyError, ValueError):
-        return 0

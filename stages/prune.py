@@ -14,6 +14,7 @@ Run      dvc repro prune, or python -m stages.prune [--params FILE] [--root DIR]
 
 from collections.abc import Mapping
 from dataclasses import asdict
+from typing import Any
 
 from torch import Tensor
 
@@ -24,26 +25,28 @@ from understudy.cost import Cost, cost
 from understudy.files import atomic, sha256, write_json, write_text
 from understudy.params.prune import Prune
 from understudy.params.runtime import Runtime
-from understudy.prune import latency, threshold, uniform
+from understudy.prune import latency
 from understudy.prune.latency import Measured
 from understudy.prune.picture import widths_picture
 from understudy.prune.scores import Scores, ranking, read_scores
-from understudy.prune.selection import UNITS, Selection, strongest_of
+from understudy.prune.selection import UNITS, Method, Selection, strongest_of
 from understudy.prune.stopwatch import Stopwatch
 from understudy.prune.surgery import cut, save_inherited
+from understudy.prune.threshold import THRESHOLD
+from understudy.prune.uniform import UNIFORM
 from understudy.runtime import device, seed_everything, threads
 from understudy.stage import Job, Plan, main
 from understudy.train.partners import load_partners
 from understudy.weights import load_generator
 
 READS = (Runtime, Prune)
-METHODS = {"threshold": (threshold, "threshold"), "uniform": (uniform, "factor")}  # and what its level is called
+METHODS: Mapping[str, Method[Any]] = {"threshold": THRESHOLD, "uniform": UNIFORM}
 NEAR = 0.9  # of a budget: what lands below it is told
 
 
 def plan(job: Job) -> Plan:
     teacher, params = architecture.load(job.input("teacher/arch.json")), job.params(Prune)
-    method, _ = METHODS[params.method]
+    method = METHODS[params.method]
     size = "x".join(map(str, teacher.size))
     if params.budget.counted is None:
         macs = cost(teacher).macs_true
@@ -71,7 +74,7 @@ def run(job: Job) -> None:
     teacher, net = load_generator(job.input("teacher/arch.json"), job.input("teacher/weights.safetensors"))
     weights = net.state_dict()
     scores, ranked = read_scores(weights, teacher), ranking(teacher)
-    _, level = METHODS[params.method]
+    level = METHODS[params.method].level
     selection, measured = _chosen(job, teacher, weights, scores)
     before, after = cost(teacher), selection.cost
     chosen = f"scores: {ranked}\nmethod: {params.method}, {level} {selection.level:.4g}\n"
@@ -110,7 +113,7 @@ def _chosen(
 ) -> tuple[Selection, Measured | None]:
     """What stays of the teacher, and of a budget of milliseconds what was measured."""
     params = job.params(Prune)
-    method, _ = METHODS[params.method]
+    method = METHODS[params.method]
     if params.budget.counted is not None:
         counted, budget = params.budget.counted
         return method.select(teacher, scores, budget, counted, params.min_width), None

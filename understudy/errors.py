@@ -6,6 +6,7 @@ BAD_INPUT = 2  # a parameter, a file or an argument that the user can mend
 GATE_FAILED = 3  # the student did not meet its bar
 DATA_FAILED = 4  # the data did not meet its expectations, or a verdict cannot be read
 STALE = 5  # the committed results are not of the committed parameters, code and data
+OUT_OF_MEMORY = 12  # as errno has it: run again as it is, it would not fit either
 LOST = 70  # another process of the same training ended: the reason is there
 PREEMPTED = 75  # stopped from outside with its state saved: run it again and it goes on
 INTERRUPTED = 130  # what shells report of a process that SIGINT ended

@@ -15,7 +15,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from types import FrameType
 
-from understudy.errors import LOST, UNEXPECTED, UserError
+from understudy import memory
+from understudy.errors import LOST, OUT_OF_MEMORY, UNEXPECTED, UserError
 
 STARTER = "UNDERSTUDY_STARTER"  # the process that started this one with others
 POLL_SECONDS = 0.1
@@ -61,6 +62,7 @@ def start(count: int, folder: Path) -> int:
         "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", str(max(1, cores // count))),
         "GLOO_SOCKET_IFNAME": os.environ.get("GLOO_SOCKET_IFNAME", "lo" if sys.platform == "linux" else "lo0"),
     }  # fmt: skip
+    kills = memory.kills()
     workers: list[subprocess.Popen[bytes]] = []
     received: list[int] = []
 
@@ -80,9 +82,10 @@ def start(count: int, folder: Path) -> int:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-    code = workers[0].returncode
-    if code < 0 or code == LOST:
-        raise _failure(first, workers[first].returncode, count, folder)
+    code, blamed = workers[0].returncode, workers[first].returncode
+    # One that could not have the memory may still be looking for what fits when it is ended for another's sake.
+    if code < 0 or code == LOST or (blamed == OUT_OF_MEMORY and code != OUT_OF_MEMORY):
+        raise _failure(first, blamed, count, folder, memory.have_grown(kills))
     return code
 
 
@@ -119,9 +122,12 @@ def _signal(workers: Sequence["subprocess.Popen[bytes]"], number: int) -> None:
         worker.send_signal(number)  # to one that has ended: nothing
 
 
-def _failure(index: int, code: int, count: int, folder: Path) -> UserError:
-    """What to tell of the process that failed. code: its exit code, negative when a signal killed it."""
+def _failure(index: int, code: int, count: int, folder: Path, short: bool) -> UserError:
+    """What to tell of the process that failed. code: its exit code, negative when a signal killed it. short: whether
+    the kernel has killed for memory meanwhile."""
     who = f"process {index + 1} of {count}"
+    if code == -signal.SIGKILL and short:
+        return UserError(f"{who}: {memory.killed(folder)}", OUT_OF_MEMORY)
     if code < 0:
         return UserError(
             f"{who} was killed by {signal.Signals(-code).name}; run it again to go on from the last checkpoint",

@@ -28,20 +28,19 @@ class Decision:
 
 
 def eligible(
-    verdict: Verdict, again: Verdict | None, gate: Gate, files: Mapping[str, str], evaluation_sha256: str
+    verdict: Verdict, doubt: str | None, gate: Gate, files: Mapping[str, str], evaluation_sha256: str
 ) -> Decision:
     """Whether the student at hand may be registered, whoever is champion.
 
-    again: what the gate says of the evaluation at hand by the verdict's policy, or None when it cannot judge it; a
-    verdict is not believed.
+    doubt: why the verdict is not to be believed, from judging the evaluation at hand again by the verdict's policy.
     gate: the policy as it is now, which may be another than the verdict's. files: path under ROOT -> SHA-256 of the
     very files that would be registered. evaluation_sha256: of the evaluation at hand.
     """
     reasons = [f"the gate failed: {failure}" for failure in verdict.failures()]
     if verdict.evaluation_sha256 != evaluation_sha256:
         reasons.append(f"the verdict is about another {EVALUATION}; run `dvc repro gate`")
-    elif again is None or not again.says_as(verdict):
-        reasons.append(f"the verdict is not what the gate makes of {EVALUATION}, it was edited; `dvc repro -sf gate`")
+    elif doubt:
+        reasons.append(doubt)
     if changed := changed_rules(verdict.policy, gate.policy):
         listed = ", ".join(f"{gate.source}.{rule}" for rule in changed)
         reasons.append(f"the policy has changed since the verdict ({listed}); run `dvc repro gate`")

@@ -1,25 +1,26 @@
 """What is said of a branch before it is merged: stale or not, judged anew, and whether its policy asks for less.
 
-Pure. The verdict that was committed is not taken at its word: the gate judges the committed evaluation again, by the
-committed policy, and what comes out must be the committed verdict. It cannot know an evaluation that was itself
-invented: that takes the graph run again, somewhere trusted.
+It reads the files of one revision, laid out below a folder, and asks neither git nor a remote. The verdict that was
+committed is not taken at its word: the gate judges the committed evaluation again, by the committed policy, and what
+comes out must be the committed verdict. It cannot know an evaluation that was itself invented: that takes the graph run
+again, somewhere trusted.
 """
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from understudy.errors import DATA_FAILED, GATE_FAILED, OK, STALE, UserError
+from understudy.errors import DATA_FAILED, GATE_FAILED, OK, STALE
 from understudy.export.record import FILES, RECORD, read_record
 from understudy.files import read_json
-from understudy.gate import DATASET, EVALUATION, STUDENT, TEST_SPLIT, judge, read_evaluation
+from understudy.gate import DATASET, EVALUATION, STUDENT, TEST_SPLIT, read_evaluation
 from understudy.params.gate import INFORMATIONAL, Gate
 from understudy.params.leaves import Change, differences
 from understudy.params.loader import parse, read, section_name
+from understudy.rejudging import judge_again
 from understudy.report.parameters import PARAMS
-from understudy.verdict import PATH, Verdict
+from understudy.verdict import PATH, Verdict, read_verdict
 
 # What the gate reads, and what it wrote; with FILES, as far as there are any.
 JUDGED = (PARAMS, PATH, EVALUATION, RECORD, DATASET, TEST_SPLIT, *STUDENT)
@@ -84,24 +85,14 @@ def other_changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[C
     return differences(then, now)
 
 
-def judge_again(root: Path) -> Verdict:
-    """The verdict of the gate on JUDGED's files below `root`, which must be the one that was committed.
+def committed_verdict(root: Path) -> Verdict:
+    """The verdict of the gate on JUDGED's files below `root`, which must be the one that was committed there.
 
     Raises UserError with code DATA_FAILED when it is not, or when those files do not speak of each other.
     """
     gate = parse(Gate, read(root / PARAMS).get(POLICY), f"{PARAMS}: {POLICY}")
     evaluation, digest = read_evaluation(root)
-    verdict = judge(gate, evaluation, digest, read_record(root, digest))
-    committed = read_json(root / PATH)
-    if committed != json.loads(json.dumps(verdict.plain())):
-        said = bool(isinstance(committed, dict) and committed.get("passed"))
-        words = {True: "PASSED", False: "FAILED"}
-        raise UserError(
-            f"{PATH} is not what the gate makes of {EVALUATION}: it says {words[said]}, the gate says "
-            f"{words[verdict.passed]}; was it edited? `dvc repro -sf gate` makes it again",
-            DATA_FAILED,
-        )
-    return verdict
+    return judge_again(gate, evaluation, digest, read_record(root, digest), read_verdict(root / PATH))
 
 
 def absent_for_judging(root: Path, absent: Mapping[str, str]) -> list[str]:

@@ -19,8 +19,9 @@ from types import FrameType
 from typing import Any, TypeVar
 
 from understudy import locks, processes
-from understudy.errors import BAD_INPUT, INTERRUPTED, LOST, OK, PREEMPTED, UNEXPECTED, UserError
+from understudy.errors import BAD_INPUT, INTERRUPTED, LOST, OK, OUT_OF_MEMORY, PREEMPTED, UNEXPECTED, UserError
 from understudy.files import remove_leftovers, write_json
+from understudy.memory import ran_out, wording
 from understudy.orphans import Unread, end_with_parent
 from understudy.params.loader import load, section_name
 
@@ -156,6 +157,11 @@ def _outcome(work: Callable[[], None]) -> tuple[int, str]:
     except _Stopped as stopped:  # training stages save their state first, and say so themselves
         return stopped.code, str(stopped)
     except Exception as error:
+        if ran_out(error):
+            return (
+                OUT_OF_MEMORY,
+                f"out of memory ({wording(error)}); set smaller images (prepare.size), or give it more",
+            )
         if isinstance(error, OSError) and error.errno in REFUSALS and error.filename:
             return BAD_INPUT, f"{error}; free some space or mend the permissions, and run it again"
         traceback.print_exc()

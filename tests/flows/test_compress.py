@@ -56,12 +56,13 @@ class Runs:
             runs = [run for run in client.read_flow_runs() if run.name == branch]
         return runs[0].id
 
-    def training(self, after: int = 1, **more: str) -> tuple[subprocess.Popen, str]:
-        """A run whose training has taken some steps, and its branch."""
-        process = self.start(STEP_SECONDS="1", **more)
+    def training(self, seconds: float = 1, after: int = 1) -> tuple[subprocess.Popen, str]:
+        """A run whose training has begun and taken more than so many steps of so many seconds, and its branch."""
+        process = self.start(STEP_SECONDS=str(seconds))
         wait(self.project.branches, "a branch")
         (branch,) = self.project.branches()
-        wait(lambda: len(self.project.steps(branch)) > after, "training")
+        begun = self.project.workspace(branch) / ".understudy/teacher/process"
+        wait(lambda: begun.exists() and len(self.project.steps(branch)) > after, "training")
         return process, branch
 
 
@@ -158,7 +159,7 @@ def test_a_stage_that_was_killed_is_started_again(runs):
 def test_cancelled_it_ends_its_stage_and_a_second_run_is_told_who_works_there(runs):
     from prefect.states import Cancelling
 
-    process, branch = runs.training()
+    process, branch = runs.training(seconds=100, after=-1)
     code, last = runs.run("--branch", branch)
     assert code == 2 and f"the run teacher of {branch} (process {process.pid} on " in last, last
     with runs.server.client() as client:

@@ -55,6 +55,7 @@ def test_nothing_of_a_flow_is_kept_by_prefect(path):
 @pytest.mark.parametrize(("code", "kind", "name"), [
     (errors.BAD_INPUT, "FAILED", "BadInput"), (errors.GATE_FAILED, "FAILED", "GateFailed"),
     (errors.DATA_FAILED, "FAILED", "DataRefused"), (errors.UNEXPECTED, "FAILED", "Failed"),
+    (errors.OUT_OF_MEMORY, "FAILED", "OutOfMemory"),
     (errors.PREEMPTED, "CRASHED", "Preempted"), (KILLED, "CRASHED", "Killed"),
 ])  # fmt: skip
 def test_how_a_stage_ended_is_the_state_s_name_and_the_flow_s_exit_code(code, kind, name):
@@ -63,12 +64,8 @@ def test_how_a_stage_ended_is_the_state_s_name_and_the_flow_s_exit_code(code, ki
     assert runs.exit_code(state) == code
 
 
-def test_short_of_memory_is_a_failure_of_its_own():
-    assert runs.failure(UserError("CUDA out of memory; batch_size 8 fits")).name == "OutOfMemory"
-
-
 def test_every_state_s_event_is_in_the_automations_that_the_docs_show():
     """Prefect names events after states: one that is not listed there would be told to nobody, or taken for lost."""
     text = (REPO / "docs/flows.md").read_text()
-    for name in {*runs.FAILED.values(), *runs.CRASHED.values(), runs.OUT_OF_MEMORY, "Failed", "Crashed"}:
+    for name in {*runs.FAILED.values(), *runs.CRASHED.values(), "Failed", "Crashed"}:
         assert text.count(f"prefect.flow-run.{name}") == 2, name

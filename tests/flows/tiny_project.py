@@ -18,7 +18,7 @@ STAGE = '''
 import json, os, signal, sys, time
 from dataclasses import asdict
 from pathlib import Path
-from understudy.errors import DATA_FAILED, PREEMPTED, UserError
+from understudy.errors import DATA_FAILED, OUT_OF_MEMORY, UserError
 from understudy.files import read_json, write_json, write_text
 from understudy.stage import main
 from understudy.verdict import Finding, Verdict
@@ -53,7 +53,7 @@ def run(job):
     if ending == "bad data":
         raise UserError("rows 3 and 4 are wrong", DATA_FAILED)
     if ending == "runs out of memory":
-        raise UserError("CUDA out of memory; schedule.batch_size 8 fits", 2)
+        raise UserError("CUDA out of memory; schedule.batch_size 8 fits", OUT_OF_MEMORY)
     if ending == "fails":
         raise RuntimeError("a bug")
     if name == "prepare":

@@ -122,7 +122,8 @@ def test_ten_kills_change_nothing(stage, project, undisturbed):
     assert records(project, stage) == records(undisturbed, stage)
     assert len(list(project.glob(f".understudy/{stage}/*/checkpoint-*"))) == 1  # what DVC has not recorded yet
 
-    done(project, "understudy", "track")
+    # The follower of a killed training may still be at work, and alone may be.
+    wait(lambda: "is being followed" not in done(project, "understudy", "track"))
     client = MlflowClient(f"sqlite:///{project / 'mlflow.db'}")
     (experiment,) = client.search_experiments(filter_string="name = 'understudy'")
     (run,) = client.search_runs([experiment.experiment_id], f"tags.dvc_stage = '{stage}'")

@@ -1,47 +1,59 @@
-import subprocess
-
 import pytest
+from own_repository import commit, done
 
 from understudy.files import sha256
 from understudy.lineage import dependencies, lineage
 
 
-@pytest.fixture
-def repository(tmp_path, monkeypatch):
+def repository(folder, monkeypatch, **contents):
     """A git repository of one commit."""
-    for role in ("AUTHOR", "COMMITTER"):
-        monkeypatch.setenv(f"GIT_{role}_NAME", "A")
-        monkeypatch.setenv(f"GIT_{role}_EMAIL", "a@example.org")
-    (tmp_path / "code").mkdir()
-    (tmp_path / "code/lineage.py").write_text("one")
-    for command in (["init", "-q"], ["add", "code"], ["commit", "-q", "-m", "one"]):
-        subprocess.run(["git", "-C", str(tmp_path), *command], check=True)
-    return tmp_path
+    monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(folder.parent))
+    folder.mkdir()
+    done(folder, "git", "init", "-q")
+    for name, text in contents.items():
+        (folder / name).write_text(text)
+    commit(folder, "first")
+    return done(folder, "git", "rev-parse", "HEAD").strip()
 
 
-def test_commit_of_the_code_and_whether_its_tree_differs_from_it(repository, tmp_path_factory, monkeypatch):
-    monkeypatch.setattr("understudy.lineage.CODE", repository / "code")
-    root = tmp_path_factory.mktemp("root")  # a run's files, elsewhere
-    found = lineage(root)
-    assert len(found["git_commit"]) == 40
-    assert found["git_dirty"] == "false"
-    assert "dvc_lock_sha256" not in found
-    (repository / "code/lineage.py").write_text("two")
-    assert lineage(root) == {**found, "git_dirty": "true"}
+@pytest.fixture
+def code(tmp_path, monkeypatch):
+    """The commit of a repository that the code is said to be in, TMP_PATH/code."""
+    made = repository(tmp_path / "code", monkeypatch, **{"lineage.py": "one"})
+    monkeypatch.setattr("understudy.lineage.CODE", tmp_path / "code")
+    return made
+
+
+def test_of_a_root_in_no_repository_the_commit_is_the_codes(code, tmp_path):
+    root = tmp_path / "root"
+    root.mkdir()
+    assert lineage(root) == {"git_commit": code, "git_dirty": "false"}
+    (tmp_path / "code/lineage.py").write_text("two")
+    assert lineage(root) == {"git_commit": code, "git_dirty": "true"}
     (root / "dvc.lock").write_text("schema: '2.0'\n")
     assert lineage(root)["dvc_lock_sha256"] == sha256(root / "dvc.lock")
 
 
-def test_a_repository_that_does_not_hold_the_code_is_not_named(repository, monkeypatch):
-    ours = lineage(repository).get("git_commit")  # of the code, in whatever repository the tests run
-    monkeypatch.setattr("understudy.lineage.CODE", repository / "code")
-    assert lineage(repository)["git_commit"] != ours
-    # An environment inside a repository, with this package installed in it.
-    installed = repository / "venv/understudy"
+def test_of_a_root_in_its_own_repository_both_commits_are_told(code, tmp_path, monkeypatch):
+    root = tmp_path / "project"
+    project = repository(root, monkeypatch, **{"params.yaml": "mine"})
+    assert lineage(root) == {"git_commit": project, "git_dirty": "false", "code_commit": code, "code_dirty": "false"}
+    (root / "params.yaml").write_text("mine, changed")
+    assert lineage(root)["git_dirty"] == "true" and lineage(root)["code_dirty"] == "false"
+    # An environment inside a repository, with this package installed in it, is not of that repository.
+    installed = root / "venv/understudy"
     installed.mkdir(parents=True)
     (installed / "lineage.py").write_text("one")
     monkeypatch.setattr("understudy.lineage.CODE", installed)
-    assert lineage(repository) == {}
+    assert lineage(root) == {"git_commit": project, "git_dirty": "true"}
+
+
+def test_of_a_root_beside_the_code_there_is_one_commit(code, tmp_path):
+    assert lineage(tmp_path / "code") == {"git_commit": code, "git_dirty": "false"}
+    scratch = tmp_path / "code/scratch"  # of which git knows nothing
+    scratch.mkdir()
+    (scratch / "params.yaml").touch()
+    assert lineage(scratch) == {"git_commit": code, "git_dirty": "false"}
 
 
 def test_a_folder_without_history_has_no_commit(tmp_path, monkeypatch):

@@ -86,17 +86,21 @@ def test_an_evaluation_that_does_not_come_out_again_is_refused():
 
 def test_failed_gate_is_refused_with_its_reasons():
     failed = replace(VERDICT, passed=False, rules=(Finding(FRECHET, "max", "failed", "3 is above 2"),))
-    assert eligible(failed, failed, GATE, FILES, EVALUATION).reasons == ("the gate failed: 3 is above 2",)
+    assert eligible(failed, None, GATE, FILES, EVALUATION).reasons == ("the gate failed: 3 is above 2",)
 
 
 def test_verdict_must_be_about_the_very_files():
-    other = eligible(VERDICT, VERDICT, GATE, {**FILES, STUDENT[1]: "c" * 64}, EVALUATION)
+    other = eligible(VERDICT, None, GATE, {**FILES, STUDENT[1]: "c" * 64}, EVALUATION)
     assert not other.promote
     assert STUDENT[1] in other.reasons[0]
-    unknown = eligible(VERDICT, VERDICT, GATE, {**FILES, "artifacts/distill/more.json": "c" * 64}, EVALUATION)
+    unknown = eligible(VERDICT, None, GATE, {**FILES, "artifacts/distill/more.json": "c" * 64}, EVALUATION)
     assert "more.json: the verdict does not speak of it" in unknown.reasons[0]
-    stale = eligible(VERDICT, VERDICT, GATE, FILES, "f" * 64)
+    stale = eligible(VERDICT, None, GATE, FILES, "f" * 64)
     assert "another artifacts/evaluate/evaluation.json" in stale.reasons[0]
+
+
+def test_a_verdict_that_is_doubted_is_refused():
+    assert eligible(VERDICT, "the gate says otherwise", GATE, FILES, EVALUATION).reasons == ("the gate says otherwise",)
 
 
 @pytest.mark.parametrize(
@@ -108,12 +112,12 @@ def test_verdict_must_be_about_the_very_files():
     ],
 )
 def test_a_verdict_by_another_policy_is_refused(policy, rules):
-    decision = eligible(VERDICT, VERDICT, Gate(policy, "params.yaml: gate"), FILES, EVALUATION)
+    decision = eligible(VERDICT, None, Gate(policy, "params.yaml: gate"), FILES, EVALUATION)
     assert not decision.promote
     assert "the policy has changed since the verdict" in decision.reasons[0]
     assert all(f"params.yaml: gate.{rule}" in decision.reasons[0] for rule in rules)
     reordered = dict(reversed(POLICY.items()))
-    assert eligible(VERDICT, VERDICT, Gate(reordered, "params.yaml: gate"), FILES, EVALUATION).promote
+    assert eligible(VERDICT, None, Gate(reordered, "params.yaml: gate"), FILES, EVALUATION).promote
 
 
 def export(name, passed=True):
@@ -131,5 +135,5 @@ def test_only_exported_files_that_passed_and_are_the_same_go_along():
         kept, notes = shippable(verdict, other)
         assert kept == {} and "student.onnx is not the file that was judged" in notes[0]
     # None of this is a matter of the student's.
-    assert eligible(verdict, verdict, GATE, FILES, EVALUATION).promote
+    assert eligible(verdict, None, GATE, FILES, EVALUATION).promote
     assert shippable(VERDICT, {}) == ({}, ())

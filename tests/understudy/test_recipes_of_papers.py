@@ -20,7 +20,7 @@ from understudy.params.prepare import Prepare
 from understudy.params.prune import Prune
 from understudy.params.student import Student
 from understudy.params.teacher import Teacher, Unet
-from understudy.prune import uniform
+from understudy.prune.uniform import UNIFORM
 from understudy.train.cyclegan import MAIN, REVERSE
 from understudy.train.forward import Forward
 from understudy.train.partners import Partners
@@ -69,7 +69,7 @@ def test_it_costs_what_its_header_says(path):
     counted, budget = prune.budget.counted
     assert prune.method == "uniform" and counted == "macs_legacy"  # whatever the scores
     scores = {name: np.arange(group.width, dtype=np.float32) for name, group in teacher.groups().items()}
-    student = uniform.select(teacher, scores, budget, counted, prune.min_width).cost
+    student = UNIFORM.select(teacher, scores, budget, counted, prune.min_width).cost
     assert student.macs_legacy / 1e9 == pytest.approx(float(stated["student"]), rel=0.005)
     assert student.macs_true / 1e9 == pytest.approx(float(stated["student_true"]), rel=0.005)
 

@@ -8,10 +8,11 @@ import pytest
 from understudy.errors import DATA_FAILED, GATE_FAILED, OK, STALE, UserError
 from understudy.export.record import FILES, RECORD
 from understudy.files import sha256, write_json
-from understudy.gate import DATASET, EVALUATION, JUDGE, STUDENT, TEST_SPLIT
+from understudy.gate import DATASET, EVALUATION, JUDGE, STUDENT, TEST_SPLIT, judge, read_evaluation
 from understudy.metrics.protocol import MIOU
+from understudy.params.gate import Gate
 from understudy.params.leaves import Change
-from understudy.review import JUDGED, Review, absent_for_judging, judge_again, other_changes, policy_changes
+from understudy.review import JUDGED, Review, absent_for_judging, committed_verdict, other_changes, policy_changes
 from understudy.verdict import PATH, Verdict
 
 PASSED = Verdict(True, (), {}, {}, "", "", "", {})
@@ -85,26 +86,23 @@ def root(tmp_path):
 
 
 def test_a_verdict_is_believed_when_it_is_the_one_the_gate_makes(root):
-    with pytest.raises(UserError, match="it says FAILED, the gate says PASSED") as told:
-        judge_again(root)
+    with pytest.raises(UserError, match=r"verdict\.json: not a verdict") as told:
+        committed_verdict(root)
     assert told.value.code == DATA_FAILED
-    from understudy.gate import judge, read_evaluation
-    from understudy.params.gate import Gate
-
     made = judge(Gate({MIOU: {"min": 0.3}}, "params.yaml: gate"), *read_evaluation(root))
     write_json(root / PATH, made.plain())
-    assert judge_again(root) == made and made.passed
+    assert committed_verdict(root) == made and made.passed
     edited = json.loads((root / PATH).read_text())
     edited["rules"][0]["bound"] = 0.1
     write_json(root / PATH, edited)
     with pytest.raises(UserError, match="was it edited"):
-        judge_again(root)
+        committed_verdict(root)
 
 
 def test_an_evaluation_of_other_weights_is_not_judged(root):
     (root / STUDENT[1]).write_text("another student")
     with pytest.raises(UserError, match=STUDENT[1]):
-        judge_again(root)
+        committed_verdict(root)
 
 
 def test_what_could_not_be_brought_is_told_and_only_exports_that_there_are(root):

@@ -22,10 +22,10 @@ from understudy.card import card
 from understudy.errors import GATE_FAILED, UserError
 from understudy.export.record import RECORD
 from understudy.files import read_json, sha256, write_text
-from understudy.gate import judge
 from understudy.lineage import lineage
 from understudy.params.gate import Gate
 from understudy.promotion import Decision, eligible, shippable
+from understudy.rejudging import judge_again
 
 
 @dataclass(frozen=True)
@@ -53,9 +53,9 @@ def read_candidate(root: Path, model: str, gate: Gate, folder: Path) -> Candidat
     files = {name: Path(shutil.copy(_present(root / path), folder)) for name, path in wanted.items()}
     digests = {name: sha256(path) for name, path in files.items()}
     evaluation = read_json(files["evaluation"])
-    again = _judged_again(verdict, evaluation, digests["evaluation"], files, gate.source)
+    doubt = _doubt(verdict, evaluation, digests["evaluation"], files, gate.source)
     judged = {path: digests[name] for name, path in NETWORK.items()}
-    require(eligible(verdict, again, gate, judged, digests["evaluation"]), model)
+    require(eligible(verdict, doubt, gate, judged, digests["evaluation"]), model)
     exports, left_out = _exports(root, verdict, folder)
     digests |= {name: sha256(path) for name, path in exports.items()}
     dataset, origin = read_json(files["dataset"]), lineage(root)
@@ -76,15 +76,16 @@ def read_candidate(root: Path, model: str, gate: Gate, folder: Path) -> Candidat
     return Candidate({**files, **exports, CARD: about}, digests, verdict, evaluation, identity, tags, left_out)
 
 
-def _judged_again(
+def _doubt(
     verdict: verdicts.Verdict, evaluation: Any, digest: str, files: Mapping[str, Path], source: str
-) -> verdicts.Verdict | None:
-    """What the gate says by the verdict's policy; None when it cannot say anything of such an evaluation."""
-    exports = read_json(files["export"]) if "export" in files else None
+) -> str | None:
+    """Why the verdict is not to be believed, or None when the gate says the same by the verdict's policy."""
+    record = read_json(files["export"]) if "export" in files else None
     try:
-        return judge(Gate(verdict.policy, source), evaluation, digest, exports)
-    except (UserError, KeyError, TypeError, AttributeError):
-        return None
+        judge_again(Gate(verdict.policy, source), evaluation, digest, record, verdict)
+    except UserError as error:
+        return str(error)
+    return None
 
 
 def require(decision: Decision, subject: str) -> None:

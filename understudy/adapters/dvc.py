@@ -8,15 +8,16 @@ compares them.
 import os
 import re
 import sys
+import time
 from collections import deque
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from ruamel.yaml import YAML
 
-from understudy import child
-from understudy.errors import UNEXPECTED, UserError
-from understudy.files import atomic, read_json
+from understudy import child, memory
+from understudy.errors import OUT_OF_MEMORY, UNEXPECTED, UserError
+from understudy.files import atomic, read_json, write_json
 from understudy.imports import closure
 
 KILLED = 137  # what shells report of a process that SIGKILL ended
@@ -33,6 +34,7 @@ def repro(
 
     Raises UserError with the code and the reason of the stage that failed: DVC hides both behind its own exit code.
     Where the stage left none, the code is KILLED when something killed it outright, UNEXPECTED when DVC itself failed.
+    Of a stage that the kernel killed for memory they are written here, with the advice that it left.
     """
     status = root / ".understudy" / "status"
     for left, failed, _ in _statuses(status):
@@ -45,8 +47,11 @@ def repro(
         if said is not None:
             said(line)
 
+    kills, began = memory.kills(), time.time()
     command = [sys.executable, "-m", "dvc", "repro", *arguments]
     if code := child.run(command, root, environment(), None if said is None else hear, unwanted):
+        if memory.have_grown(kills):
+            _tell_of_the_killed(status, began)
         raise _failure(status, code, lines)
 
 
@@ -66,6 +71,15 @@ def _failure(status: Path, code: int, lines: Iterable[str]) -> UserError:
         return UserError("the stage was killed outright (SIGKILL)", KILLED)
     errors = " ".join(line.removeprefix("ERROR: ") for line in said.splitlines() if line.startswith("ERROR: "))
     return UserError(f"`dvc repro` failed with code {code}: {errors or 'its message is above'}", UNEXPECTED)
+
+
+def _tell_of_the_killed(status: Path, began: float) -> None:
+    """Write the status of the stage that has worked since `began` (seconds since the epoch) and could not say how it
+    ended, if there is one: the kernel has killed somebody for memory."""
+    for lock in status.parent.glob(f"*/{memory.LOCK}"):
+        path, taken = status / f"{lock.parent.name}.json", lock.stat().st_mtime
+        if taken >= began and not (path.exists() and path.stat().st_mtime >= taken):
+            write_json(path, {"stage": path.stem, "code": OUT_OF_MEMORY, "reason": memory.killed(lock.parent)})
 
 
 def _statuses(folder: Path) -> list[tuple[Path, int, str]]:

@@ -26,15 +26,19 @@ REFUSED = (403, 404)  # what a token that may not write is answered; 404 where i
 def comment(text: str, environment: Mapping[str, str]) -> str:
     """Write `text`, which begins with MARKER, as the pull request's comment. Returns what was done, in a sentence.
 
-    A comment with the marker that somebody else wrote cannot be changed, and is passed over. Raises UserError when a
-    variable is missing or GitHub cannot be reached.
+    The oldest comment with the marker is that one. Raises UserError when the token may not change it (somebody else
+    wrote it): there is no second one. So it does when a variable is missing.
     """
     number, repository = _pull_request(environment), _variable(environment, "GITHUB_REPOSITORY")
     token, api = _variable(environment, "GITHUB_TOKEN"), environment.get("GITHUB_API_URL", "https://api.github.com")
     comments = f"{api}/repos/{repository}/issues"
     for found in _marked(f"{comments}/{number}/comments", token):
-        if _write("PATCH", f"{comments}/comments/{found}", text, token):
-            return f"updated comment {found} of pull request {number}"
+        if not _write("PATCH", f"{comments}/comments/{found}", text, token):
+            raise UserError(
+                f"comment {found} of pull request {number} begins as the review does, and this token may not change it "
+                "(it may be somebody else's); there is one such comment only: delete it, and run this again"
+            )
+        return f"updated comment {found} of pull request {number}"
     if _write("POST", f"{comments}/{number}/comments", text, token):
         return f"commented on pull request {number}"
     return f"no comment on pull request {number}: this token may not write, as that of a fork's pull request"

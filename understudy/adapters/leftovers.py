@@ -1,16 +1,18 @@
 """Aliases and tags made to say what the ledger says, and what killed promotions left behind removed."""
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from understudy.adapters.ledger_store import TAG, LedgerStore, written
 from understudy.adapters.mlflow import Store
-from understudy.adapters.registry import CHALLENGER, CHAMPION, IDENTITY_TAG, aliased, versions
+from understudy.adapters.registry import CHALLENGER, CHAMPION, IDENTITY_TAG, aliases, versions
 from understudy.adapters.run_marks import COMMAND_TAG, LEDGER, MODEL_TAG, PROMOTE, going_on
 from understudy.errors import DATA_FAILED, UserError
 from understudy.ledger import Ledger
 
 if TYPE_CHECKING:
     from mlflow.entities import Run
+    from mlflow.entities.model_registry import ModelVersion
 
 DECISION_TAG = "decision_sha256"
 
@@ -26,39 +28,40 @@ def settle(store: Store, model: str, ledgers: LedgerStore) -> tuple[str, ...]:
         raise UserError(f"{model}: its ledger cannot be trusted, nothing is changed; register under another name "
                         f"(registry.model)\n  {listed}", DATA_FAILED)  # fmt: skip
     while True:
-        said |= dict.fromkeys(_show(store, model, ledger, ledgers))
+        told, there = _show(store, model, ledger, ledgers)
+        said |= dict.fromkeys(told)
         # An alias that was set by an older reading of the ledger would stay wrong: whoever sets it last reads last.
         if (now := ledgers.read()) == ledger:
             break
         ledger = now
-    _remove_duplicates(store, model, ledger)
+    _remove_duplicates(store, model, ledger, there)
     _remove_runs(store, model)
     return tuple(said)
 
 
-def is_shown(store: Store, model: str, ledger: Ledger) -> bool:
+def is_shown(there: Sequence["ModelVersion"], ledger: Ledger) -> bool:
     """Whether aliases and tags say what the ledger says; tags are set after the aliases."""
-    return all(one.tags.items() >= _status(ledger, str(one.version)).items() for one in versions(store, model))
+    return all(one.tags.items() >= _status(ledger, str(one.version)).items() for one in there)
 
 
-def _show(store: Store, model: str, ledger: Ledger, ledgers: LedgerStore) -> list[str]:
-    """Set aliases and tags right, and tell what was wrong with the champion's."""
+def _show(store: Store, model: str, ledger: Ledger, ledgers: LedgerStore) -> tuple[list[str], Sequence["ModelVersion"]]:
+    """Set aliases and tags right. Returns what was wrong with the champion's, and the versions as they were."""
     client, champion, said = store.client, ledger.champion, []
+    shown = aliases(store, model).get(CHAMPION)
     there = versions(store, model)
-    shown = aliased(store, model, CHAMPION)
     made = ledger.made_champion()
     if made is not None and shown != champion:
         ledgers.decision(made)  # an entry that nobody decided makes no champion
     if champion is not None and champion not in {str(version.version) for version in there}:
         said.append(f"version {champion}, the champion by the ledger, was deleted; `understudy registry rollback`")
     elif champion is not None and shown != champion:
-        if shown != ledger.entries[-1].replaces and is_shown(store, model, ledger):
+        if shown != ledger.entries[-1].replaces and is_shown(there, ledger):
             said.append(f"the alias {CHAMPION} had been moved to version {shown}; the ledger says {champion}")
         client.set_registered_model_alias(model, CHAMPION, champion)
     elif champion is None and shown is not None and ledgers.read() == ledger:
         said.append(f"the alias {CHAMPION} had been set to version {shown}, which the ledger does not know; removed")
         client.delete_registered_model_alias(model, CHAMPION)
-    if champion is not None and aliased(store, model, CHALLENGER) == champion:
+    if champion is not None and aliases(store, model).get(CHALLENGER) == champion:
         client.delete_registered_model_alias(model, CHALLENGER)
     for version in there:
         number = str(version.version)
@@ -69,7 +72,7 @@ def _show(store: Store, model: str, ledger: Ledger, ledgers: LedgerStore) -> lis
         for name, value in status.items():
             if version.tags.get(name) != value:
                 client.set_model_version_tag(model, number, name, value)
-    return said
+    return said, there
 
 
 def _status(ledger: Ledger, version: str) -> dict[str, str]:
@@ -84,10 +87,10 @@ def _status(ledger: Ledger, version: str) -> dict[str, str]:
     return status | {DECISION_TAG: decided.decision_sha256}
 
 
-def _remove_duplicates(store: Store, model: str, ledger: Ledger) -> None:
+def _remove_duplicates(store: Store, model: str, ledger: Ledger, there: Sequence["ModelVersion"]) -> None:
     """Of versions of one student under one verdict, made at once, the first stays."""
     seen = set()
-    for version in versions(store, model):
+    for version in there:
         identity = version.tags.get(IDENTITY_TAG)
         if identity is not None and identity in seen and ledger.last(str(version.version)) is None:
             remove_version(store, model, str(version.version))

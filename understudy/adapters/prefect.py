@@ -26,6 +26,7 @@ from understudy.errors import (
     GATE_FAILED,
     INTERRUPTED,
     OK,
+    OUT_OF_MEMORY,
     PREEMPTED,
     UNEXPECTED,
     UserError,
@@ -33,9 +34,9 @@ from understudy.errors import (
 )
 
 # State names by exit code; of a crash the parent starts the stage again, of a failure nobody does.
-FAILED = {BAD_INPUT: "BadInput", GATE_FAILED: "GateFailed", DATA_FAILED: "DataRefused"}
+FAILED = {BAD_INPUT: "BadInput", GATE_FAILED: "GateFailed", DATA_FAILED: "DataRefused",
+          OUT_OF_MEMORY: "OutOfMemory"}  # fmt: skip
 CRASHED = {PREEMPTED: "Preempted", INTERRUPTED: "Preempted", KILLED: "Killed"}
-OUT_OF_MEMORY = "OutOfMemory"
 UNWANTED = (StateType.CANCELLING, StateType.CANCELLED, StateType.CRASHED, StateType.FAILED, StateType.COMPLETED)
 
 
@@ -55,8 +56,6 @@ def failure(error: UserError) -> State:
     said = str(error)
     if error.code in CRASHED:
         return Crashed(name=CRASHED[error.code], message=said)
-    if "out of memory" in said.lower():
-        return Failed(name=OUT_OF_MEMORY, message=said)
     return Failed(name=FAILED.get(error.code, "Failed"), message=said)
 
 

@@ -32,6 +32,8 @@ METRIC_TAG = "metric."
 MANIFEST_TAG = "manifest_sha256"  # of a version: of its SHA256SUMS
 IDENTITY_TAG = "identity"  # of a version: by which the same student under the same verdict is found again
 EXPORTS_TAG, NO_EXPORTS = "exports", "none"
+# How MLflow answers for a version that is not there, and for a number that is none.
+ABSENT = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")
 
 
 @dataclass(frozen=True)
@@ -87,46 +89,44 @@ def versions(store: Store, model: str) -> list["ModelVersion"]:
 
 def version_of(store: Store, model: str, number: str) -> "ModelVersion":
     """A version by its number. Raises UserError when it is not there, or not any more."""
-    found = next((one for one in versions(store, model) if str(one.version) == number), None)
-    if found is None:
+    from mlflow.exceptions import MlflowException
+
+    try:
+        return store.client.get_model_version(model, number)
+    except MlflowException as error:
+        if error.error_code not in ABSENT:
+            raise
         raise UserError(f"{model}: version {number} is not in the registry, or was deleted; `understudy registry list` "
-                        "shows what is there")  # fmt: skip
-    return found
+                        "shows what is there") from error  # fmt: skip
 
 
-def aliased(store: Store, model: str, alias: str) -> str | None:
-    """The version that has an alias, or None."""
+def aliases(store: Store, model: str) -> dict[str, str]:
+    """The number of the version that each alias is of. Empty where there is no such model."""
     found = store.client.search_registered_models(f"name = '{model}'")
-    version = dict(found[0].aliases).get(alias) if found else None
-    return None if version is None else str(version)
+    return {alias: str(version) for alias, version in found[0].aliases.items()} if found else {}
 
 
 def download(root: Path, address: str, folder: Path) -> Registered:
     """Bring `models:/NAME@ALIAS` or `models:/NAME/VERSION` into `folder`. Raises UserError when there is none."""
     parse_address(address)
     with registry(root) as store:
-        return fetch(store, _named(store, address), folder)
+        return fetch(store, version_of(store, *_meant(store, address)), folder)
 
 
 def resolve(root: Path, address: str) -> str:
     """The number of the version that an address means now. Raises UserError when there is none."""
     parse_address(address)
     with registry(root) as store:
-        return str(_named(store, address).version)
+        return str(version_of(store, *_meant(store, address)).version)
 
 
-def _named(store: Store, address: str) -> "ModelVersion":
-    from mlflow.exceptions import MlflowException
-
+def _meant(store: Store, address: str) -> tuple[str, str]:
+    """The model, and the number of the version that an address means now."""
     name, alias, version = parse_address(address)
-    try:
-        if alias is not None:
-            version = store.client.get_model_version_by_alias(name, alias).version
-        return store.client.get_model_version(name, str(version))
-    except MlflowException as error:
-        raise UserError(
-            f"{address}: not found in {store.uri}: {in_one_line(error)}; `understudy registry promote` registers"
-        ) from error
+    number = aliases(store, name).get(alias) if alias else version
+    if number is None:
+        raise UserError(f"{address}: not found in {store.uri}; `understudy registry promote` registers")
+    return name, number
 
 
 def parse_address(address: str) -> tuple[str, str | None, str | None]:

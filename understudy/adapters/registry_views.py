@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from understudy.adapters.ledger_store import LedgerStore
 from understudy.adapters.mlflow import Store
-from understudy.adapters.registry import METRIC_TAG, fetch, registry, versions
+from understudy.adapters.registry import METRIC_TAG, aliases, fetch, registry, version_of, versions
 from understudy.arch import families as architecture
 from understudy.arch.diff import diff as arch_diff
 from understudy.errors import UserError
@@ -20,8 +20,10 @@ from understudy.promotion import changed_rules
 if TYPE_CHECKING:
     from mlflow.entities.model_registry import ModelVersion
 
-LINEAGE = ("git_commit", "git_dirty", "dvc_lock_sha256", "data_sha256", "judge_sha256", "weights_sha256")
+LINEAGE = ("git_commit", "git_dirty", "code_commit", "code_dirty", "dvc_lock_sha256", "data_sha256", "judge_sha256",
+           "weights_sha256")  # fmt: skip
 SHORT = 12  # characters of a hash in a table
+SHORTEST = 7  # characters by which a commit may be named
 
 
 def listing(root: Path, asked: Registry) -> str:
@@ -30,13 +32,13 @@ def listing(root: Path, asked: Registry) -> str:
         found = versions(store, asked.model)
         if not found:
             return f"{asked.model}: nothing is registered\n"
-        names = _aliases(store, asked.model)
+        named = aliases(store, asked.model)
         judged = _judged(found)
         head = ("version", "alias", "status", "decided", "by", "commit", *judged)
         rows = [
             (
                 str(one.version),
-                ", ".join(names.get(str(one.version), ())),
+                _names(named, str(one.version)),
                 one.tags.get("status", "undecided"),
                 one.tags.get("decided_at", ""),
                 one.tags.get("decided_by", ""),
@@ -53,8 +55,8 @@ def showing(root: Path, asked: Registry, which: str) -> str:
     with registry(root) as store:
         one = find(store, asked.model, which)
         number, tags = str(one.version), one.tags
-        names = ", ".join(_aliases(store, asked.model).get(number, ())) or "no alias"
-        lines = [f"{asked.model} version {number} ({names})", ""]
+        names = _names(aliases(store, asked.model), number)
+        lines = [f"{asked.model} version {number} ({names or 'no alias'})", ""]
         lines += [f"{name}: {tags[name]}" for name in ("status", "decided_at", "decided_by", "replaced", "exports",
                                                        *LINEAGE, "manifest_sha256") if name in tags]  # fmt: skip
         decision = json.loads(tags.get("decision", "{}"))
@@ -107,23 +109,19 @@ def find(store: Store, model: str, which: str) -> "ModelVersion":
 
     Raises UserError when there is none.
     """
-    found = versions(store, model)
-    names = _aliases(store, model)
-    for one in reversed(found):
-        number = str(one.version)
-        of_commit = len(which) >= 7 and one.tags.get("git_commit", "").startswith(which)
-        if which == number or which in names.get(number, ()) or of_commit:
-            return one
+    number = aliases(store, model).get(which, which)
+    if len(number) < SHORTEST and number.isdecimal():
+        return version_of(store, model, number)
+    if len(which) >= SHORTEST:
+        for one in reversed(versions(store, model)):
+            if one.tags.get("git_commit", "").startswith(which):
+                return one
     raise UserError(f"{model}: no version, alias or commit {which}; `understudy registry list` shows what there is")
 
 
-def _aliases(store: Store, model: str) -> dict[str, list[str]]:
-    """Aliases by version."""
-    found = store.client.search_registered_models(f"name = '{model}'")
-    named: dict[str, list[str]] = {}
-    for alias, version in (found[0].aliases if found else {}).items():
-        named.setdefault(str(version), []).append(alias)
-    return named
+def _names(named: Mapping[str, str], number: str) -> str:
+    """The aliases of a version. named: as `aliases` returns it."""
+    return ", ".join(alias for alias, of in named.items() if of == number)
 
 
 def _judged(found: Iterable["ModelVersion"]) -> list[str]:

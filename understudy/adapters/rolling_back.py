@@ -7,7 +7,7 @@ from understudy.adapters import leftovers
 from understudy.adapters.ledger_store import LedgerStore, entry, signed
 from understudy.adapters.mlflow import Store
 from understudy.adapters.promoting import Promotion, alone, repeated
-from understudy.adapters.registry import changed_files, fetch, registry, version_of
+from understudy.adapters.registry import changed_files, fetch, registry, version_of, versions
 from understudy.errors import GATE_FAILED, UserError
 from understudy.ledger import Entry, Ledger
 from understudy.params.registry import Registry
@@ -50,7 +50,7 @@ def _cut_off(store: Store, model: str, ledger: Ledger, to: str | None) -> Entry 
     last = ledger.entries[-1] if ledger.entries else None
     if last is None or last.action != "rolled back" or to not in (None, last.version):
         return None
-    return None if leftovers.is_shown(store, model, ledger) else last
+    return None if leftovers.is_shown(versions(store, model), ledger) else last
 
 
 def _former(ledger: Ledger, model: str, to: str | None) -> Entry:

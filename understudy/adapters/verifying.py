@@ -8,13 +8,14 @@ from typing import Any
 
 from understudy import verdict as verdicts
 from understudy.adapters.ledger_store import LedgerStore
+from understudy.adapters.origin import origin
 from understudy.adapters.registry import (
     CHAMPION,
     MANIFEST_TAG,
     METRIC_TAG,
     NETWORK,
     Registered,
-    aliased,
+    aliases,
     changed_files,
     fetch,
     registry,
@@ -29,6 +30,7 @@ from understudy.params.gate import Gate
 from understudy.params.registry import Registry
 from understudy.params.scoring import Scoring
 from understudy.promotion import changed_rules, not_reproduced
+from understudy.rejudging import judge_again
 from understudy.remeasure import Files, measure, require_data
 
 
@@ -65,7 +67,7 @@ def verify(root: Path, asked: Registry, gate: Gate, scoring: Scoring, version: s
     with registry(root) as store:
         ledgers = LedgerStore.open(store, asked.model)
         ledger, damaged = _ledger(ledgers)
-        alias = aliased(store, asked.model, CHAMPION)
+        alias = aliases(store, asked.model).get(CHAMPION)
         number = version or alias or ledger.champion
         if number is None:
             raise UserError(f"{asked.model} has no champion; name a version")
@@ -78,10 +80,12 @@ def verify(root: Path, asked: Registry, gate: Gate, scoring: Scoring, version: s
             try:
                 checks.append(Check("its verdict follows from its evaluation and speaks of its files",
                                     tuple(_verdict(got))))  # fmt: skip
+                misled, unseen = origin(root, got)
+                checks.append(Check("its data, its judge and its dvc.lock are those that its tags name", misled))
                 again, unmeasured = _again(root, scoring, got)
                 if unmeasured is None:
                     checks.append(Check("its evaluation comes out again", again))
-                notes = tuple(_notes(got, gate))
+                notes = (*unseen, *_notes(got, gate))
             except (UserError, KeyError, TypeError, AttributeError) as error:
                 checks.append(Check("it can be judged again", (f"{type(error).__name__}: {error}",)))
                 unmeasured, notes = None, ()
@@ -133,14 +137,15 @@ def _verdict(got: Registered) -> Iterator[str]:
     """What shows that a verdict is forged or stale: it is judged again, from the evaluation beside it."""
     verdict = verdicts.read_verdict(got.files["verdict"])
     evaluation = read_json(got.files["evaluation"])
-    exports = read_json(got.files["export"]) if "export" in got.files else None
-    again = judge(Gate(verdict.policy, "its policy"), evaluation, sha256(got.files["evaluation"]), exports)
+    record = read_json(got.files["export"]) if "export" in got.files else None
     if not verdict.passed:
         yield "it did not pass"
     if verdict.evaluation_sha256 != sha256(got.files["evaluation"]):
         yield f"it is about another {EVALUATION}"
-    if not again.says_as(verdict):
-        yield "it is not what its policy says of its evaluation: it was written by hand, or by another gate"
+    try:
+        judge_again(Gate(verdict.policy, "its policy"), evaluation, sha256(got.files["evaluation"]), record, verdict)
+    except UserError as error:
+        yield str(error)
     for name, path in NETWORK.items():
         if verdict.files.get(path) != sha256(got.files[name]):
             yield f"it is about another {path}"

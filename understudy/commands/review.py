@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from understudy.adapters.branch import Branch
     from understudy.report.compare import Comparison, Other
     from understudy.review import Review
 
@@ -22,8 +21,6 @@ AGAINST = "origin/main"
 OUTPUT = ".understudy/review"  # under ROOT
 REVIEW, SAMPLES = "review.md", ("samples.png", "samples-before.png")  # in OUTPUT
 PICTURES = "artifacts/evaluate/samples.png"
-# Files beside the modules that decide what is said.
-GLUE = (".github/workflows/gate.yml", "infra/gate.sh")
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -55,6 +52,7 @@ def run(arguments: argparse.Namespace) -> int:
 def _review(root: Path, against: str, output: Path, link: str | None, folder: Path) -> tuple[str, int]:
     """The Markdown and the exit code. folder: for the files of both revisions."""
     from understudy.adapters.branch import branch
+    from understudy.adapters.judging_code import changed_judges
     from understudy.adapters.revision import fetch
     from understudy.export.record import FILES
     from understudy.gate import EVALUATION
@@ -74,14 +72,14 @@ def _review(root: Path, against: str, output: Path, link: str | None, folder: Pa
     comparison, notes = _compared(found, mine, Other(against, beside.base, theirs, absent_there))
     samples = [] if found.stale else _pictures((mine, theirs), output)
     findings = Findings(beside, found, policy_changes(before, after), other_changes(before, after),
-                        _judges(root, beside), comparison, samples, notes)  # fmt: skip
+                        changed_judges(root, beside), comparison, samples, notes)  # fmt: skip
     return markdown(findings, link), found.code
 
 
 def _judged(root: Path, mine: Path, absent: Mapping[str, str]) -> "Review":
     from understudy.adapters.freshness import not_on_remote, stale
     from understudy.errors import UserError
-    from understudy.review import Review, absent_for_judging, judge_again
+    from understudy.review import Review, absent_for_judging, committed_verdict
 
     old = stale(root)
     try:
@@ -90,7 +88,7 @@ def _judged(root: Path, mine: Path, absent: Mapping[str, str]) -> "Review":
             return Review(old, missing)
         if reasons := absent_for_judging(mine, absent):
             return Review(old, missing, "" if missing else "; ".join(reasons))
-        return Review(old, missing, verdict=judge_again(mine))
+        return Review(old, missing, verdict=committed_verdict(mine))
     except UserError as error:
         return Review(old, problem=str(error))
 
@@ -117,11 +115,3 @@ def _pictures(sides: Iterable[Path], output: Path) -> list[str]:
     for name, picture in found.items():
         shutil.copyfile(picture, output / name)
     return list(found)
-
-
-def _judges(root: Path, beside: "Branch") -> list[str]:
-    """The changed files that a verdict or this review is made by: with them a branch could judge itself."""
-    from understudy.adapters.dvc import closure
-
-    code = {*closure("stages.gate", root), *closure("understudy.commands.review", root), *GLUE}
-    return sorted(code & set(beside.changed))

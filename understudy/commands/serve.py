@@ -19,6 +19,7 @@ from pathlib import Path
 from types import FrameType
 
 from understudy.errors import OK, UserError
+from understudy.serve.limits import Limits
 
 DRAIN_SECONDS = 30  # for the requests in progress once SIGTERM has come
 
@@ -34,11 +35,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
                         help="that one translation may use (default: the cores of this process)")  # fmt: skip
     parser.add_argument("--every", type=_positive, default=30, metavar="SECONDS",
                         help="between two looks at what the alias means (default: %(default)s)")  # fmt: skip
-    parser.add_argument("--max-bytes", type=_positive, metavar="N", help="of a request's body (default: 8 MiB)")
-    parser.add_argument("--max-pixels", type=_positive, metavar="N",
-                        help="of a request's images together (default: 2,097,152)")  # fmt: skip
-    parser.add_argument("--max-requests", type=_positive, metavar="N",
-                        help="worked on at once; one more gets a 503 (default: 64)")  # fmt: skip
+    parser.add_argument("--max-bytes", type=_positive, metavar="N", default=Limits.bytes,
+                        help="of a request's body (default: %(default)s)")  # fmt: skip
+    parser.add_argument("--max-pixels", type=_positive, metavar="N", default=Limits.pixels,
+                        help="of a request's images together (default: %(default)s)")  # fmt: skip
+    parser.add_argument("--max-requests", type=_positive, metavar="N", default=Limits.requests,
+                        help="worked on at once; one more gets a 503 (default: %(default)s)")  # fmt: skip
 
 
 def _port(text: str) -> int:
@@ -70,7 +72,6 @@ def run(arguments: argparse.Namespace) -> int:
     except ImportError as error:
         raise UserError(f"serving needs FastAPI and uvicorn ({error}); `pip install understudy[ops]`") from error
     from understudy.serve.champion import Champion
-    from understudy.serve.limits import Limits
     from understudy.serve.network import cores
     from understudy.serve.sources import source
 
@@ -80,8 +81,7 @@ def run(arguments: argparse.Namespace) -> int:
     logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)
     # Sizes are looked at before anything is decoded; Pillow's own remark on each large one would only fill the log.
     warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-    given = {name: getattr(arguments, f"max_{name}") for name in ("bytes", "pixels", "requests")}
-    limits = Limits(**{name: value for name, value in given.items() if value})
+    limits = Limits(bytes=arguments.max_bytes, pixels=arguments.max_pixels, requests=arguments.max_requests)
     threads = arguments.threads or cores()
     champion = Champion(source(arguments.root, address), arguments.root, arguments.runtime, threads)
     champion.start()

@@ -8,7 +8,7 @@ import copy
 import math
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -16,7 +16,9 @@ from torch import Tensor
 from understudy import runtime as machine
 from understudy.averaging import trail
 from understudy.data.prepared import DatasetInfo, Split, class_plane, to_unit
-from understudy.errors import UserError
+from understudy.errors import OUT_OF_MEMORY, UserError
+from understudy.fitting import TRIED, largest_fitting
+from understudy.memory import ran_out, wording
 from understudy.metrics.judge import build_judge
 from understudy.metrics.judge_net import JudgeNet, average
 from understudy.metrics.lessons import LESSONS, Lesson
@@ -110,13 +112,35 @@ def train(
 
 
 def seconds_per_step(split: Split, info: DatasetInfo, params: Judge, runtime: Runtime) -> float:
-    """What a step of training takes here, by a few steps of a judge that is thrown away."""
-    judge = Training(split, info, params, runtime)
-    judge.step(0)  # the first step pays for set-up
-    started = time.perf_counter()
-    for index in range(TIMED_STEPS):
-        judge.step(index)
-    return (time.perf_counter() - started) / TIMED_STEPS
+    """What a step of training takes here, by a few steps of a judge that is thrown away.
+
+    Raises UserError, naming a batch that fits, when there is too little memory.
+    """
+    judge: Training | None
+    try:
+        judge = Training(split, info, params, runtime)
+        judge.step(0)  # the first step pays for set-up
+        started = time.perf_counter()
+        for index in range(TIMED_STEPS):
+            judge.step(index)
+        return (time.perf_counter() - started) / TIMED_STEPS
+    except (RuntimeError, MemoryError) as error:
+        if not ran_out(error):
+            raise
+        said = wording(error)
+    judge = None  # what it held must be free for the others
+
+    def attempt(count: int) -> None:
+        tried = Training(split, info, replace(params, batch_size=count), runtime)
+        for index in range(2):
+            tried.step(index)
+
+    halves = [params.batch_size >> halvings for halvings in range(1, params.batch_size.bit_length())]
+    count = largest_fitting(halves, attempt, machine.device(runtime))
+    advice = "set a smaller judge.width or smaller images (prepare.size), or give it more memory"
+    if count is not None:
+        advice = f"judge.batch_size: {count} fits ({TRIED}) and trains another judge"
+    raise UserError(f"out of memory with judge.batch_size: {params.batch_size} ({said}); {advice}", OUT_OF_MEMORY)
 
 
 def one_cycle(step: int, steps: int) -> float:

@@ -57,6 +57,39 @@ class Selection:
     wider: Cost | None = None
 
 
+@dataclass(frozen=True)
+class Method(Generic[Level]):
+    """A way of choosing. level: what it calls the one number that names an architecture.
+
+    ladder: of a teacher, scores by group of channels (from `read_scores`), and min_width. floor: the narrowest of
+    a teacher at min_width. floor_text: how that is made, by min_width.
+    """
+
+    level: str
+    ladder: Callable[[Arch, Scores, int], Ladder[Level]]
+    floor: Callable[[Arch, int], Arch]
+    floor_text: Callable[[int], str]
+
+    def select(self, teacher: Arch, scores: Scores, budget: float, counted: Counted, min_width: int) -> Selection:
+        """The dearest architecture within a budget that one level can give.
+
+        budget: MACs for one image of the teacher's size, or parameters. A budget that the teacher meets returns the
+        teacher. Raises UserError, naming the floor, for one out of reach.
+        """
+        self.require_reachable(teacher, budget, counted, min_width)
+        return dearest(self.ladder(teacher, scores, min_width), scores, budget, counted)
+
+    def require_reachable(self, teacher: Arch, budget: float, counted: Counted, min_width: int) -> None:
+        """Raise UserError, naming the floor, when not even that meets a budget."""
+        least = cost(self.floor(teacher, min_width)).of(counted)
+        if least > budget:
+            scale, unit, key = UNITS[counted]
+            raise UserError(
+                f"prune.budget.{key}: {budget / scale:g} {unit} cannot be reached: with {self.floor_text(min_width)}, "
+                f"{least / scale:.6g} {unit} are left; raise the budget or lower min_width"
+            )
+
+
 def dearest(ladder: Ladder[Level], scores: Scores, budget: float, counted: Counted) -> Selection:
     """The first of a ladder's architectures within a budget of MACs or parameters.
 
@@ -73,17 +106,6 @@ def dearest(ladder: Ladder[Level], scores: Scores, budget: float, counted: Count
     arch = ladder.arch(index)
     kept = strongest_of(scores, arch)
     return Selection(float(ladder.levels[index]), arch, kept, cost(arch), len(costed), costed.get(index - 1))
-
-
-def require_budget(floor: Arch, budget: float, counted: Counted, how: str) -> None:
-    """Raise UserError when not even `floor`, the narrowest architecture, meets a budget. how: it was made."""
-    least = cost(floor).of(counted)
-    if least > budget:
-        scale, unit, key = UNITS[counted]
-        raise UserError(
-            f"prune.budget.{key}: {budget / scale:g} {unit} cannot be reached: with {how}, "
-            f"{least / scale:.6g} {unit} are left; raise the budget or lower min_width"
-        )
 
 
 def narrow(teacher: Arch, counts: Mapping[str, int], min_width: int) -> Arch:

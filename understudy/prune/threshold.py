@@ -8,19 +8,8 @@ forms, so no network is built; where a lower bound brings channels back, exactly
 import numpy as np
 
 from understudy.arch.base import Arch
-from understudy.cost import Counted
 from understudy.prune.scores import Scores
-from understudy.prune.selection import Ladder, Selection, dearest, narrow, require_budget
-
-
-def select(teacher: Arch, scores: Scores, budget: float, counted: Counted, min_width: int) -> Selection:
-    """The dearest architecture within a budget that one threshold can give.
-
-    scores: by group of channels, from `read_scores`. budget: MACs for one image of the teacher's size, or parameters.
-    A budget that the teacher meets returns the teacher. Raises UserError, naming the floor, for one out of reach.
-    """
-    require_reachable(teacher, budget, counted, min_width)
-    return dearest(ladder(teacher, scores, min_width), scores, budget, counted)
+from understudy.prune.selection import Ladder, Method, narrow
 
 
 def ladder(teacher: Arch, scores: Scores, min_width: int) -> Ladder[float]:
@@ -48,12 +37,14 @@ def ladder(teacher: Arch, scores: Scores, min_width: int) -> Ladder[float]:
     return Ladder([float(np.nextafter(distinct[0], -np.inf)), *distinct.tolist()], narrowed)
 
 
+def floor(teacher: Arch, min_width: int) -> Arch:
+    """What the strictest threshold leaves."""
+    return narrow(teacher, dict.fromkeys(teacher.widths(), 0), min_width)
+
+
 def floor_text(min_width: int) -> str:
-    """How the narrowest architecture is made."""
+    """How the floor is made."""
     return f"all that may vanish removed and every other width at min_width {min_width}"
 
 
-def require_reachable(teacher: Arch, budget: float, counted: Counted, min_width: int) -> None:
-    """Raise UserError, naming the floor, when not even the strictest threshold meets a budget."""
-    floor = narrow(teacher, dict.fromkeys(teacher.widths(), 0), min_width)
-    require_budget(floor, budget, counted, floor_text(min_width))
+THRESHOLD = Method("threshold", ladder, floor, floor_text)

@@ -7,19 +7,8 @@ one of ngf 64 becomes exactly that network. What survives of a width is its stro
 from fractions import Fraction
 
 from understudy.arch.base import Arch
-from understudy.cost import Counted
 from understudy.prune.scores import Scores
-from understudy.prune.selection import Ladder, Selection, dearest, narrow, require_budget
-
-
-def select(teacher: Arch, scores: Scores, budget: float, counted: Counted, min_width: int) -> Selection:
-    """The architecture of the largest factor within a budget.
-
-    scores: by group of channels, from `read_scores`. budget: MACs for one image of the teacher's size, or parameters.
-    A budget that the teacher meets returns the teacher. Raises UserError, naming the floor, for one out of reach.
-    """
-    require_reachable(teacher, budget, counted, min_width)
-    return dearest(ladder(teacher, scores, min_width), scores, budget, counted)
+from understudy.prune.selection import Ladder, Method, narrow
 
 
 def ladder(teacher: Arch, scores: Scores, min_width: int) -> Ladder[Fraction]:
@@ -34,16 +23,19 @@ def ladder(teacher: Arch, scores: Scores, min_width: int) -> Ladder[Fraction]:
     return Ladder(factors, lambda factor: _narrowed(teacher, factor, min_width))
 
 
+def floor(teacher: Arch, min_width: int) -> Arch:
+    """What a factor of 0 would leave, since nothing vanishes."""
+    return _narrowed(teacher, Fraction(0), min_width)
+
+
 def floor_text(min_width: int) -> str:
-    """How the narrowest architecture is made."""
+    """How the floor is made."""
     return f"every width at min_width {min_width}, and at 1 inside branches and blocks"
-
-
-def require_reachable(teacher: Arch, budget: float, counted: Counted, min_width: int) -> None:
-    """Raise UserError, naming the floor, when not even the smallest factor meets a budget."""
-    require_budget(_narrowed(teacher, Fraction(0), min_width), budget, counted, floor_text(min_width))
 
 
 def _narrowed(teacher: Arch, factor: Fraction, min_width: int) -> Arch:
     counts = {name: max(1, int(factor * width)) for name, width in teacher.widths().items()}
     return narrow(teacher, counts, min_width)
+
+
+UNIFORM = Method("factor", ladder, floor, floor_text)

@@ -13,7 +13,8 @@ from understudy.lineage import is_committed, lineage
 from understudy.report.gather import Run
 from understudy.report.parameters import LOCK
 
-COMMIT = "git commit of the code when this page was made"  # which commit a run was made with is recorded nowhere
+COMMIT = "git commit when this page was made"  # which commit a run was made with is recorded nowhere
+CODE = "git commit of understudy itself"
 PACKAGES = ("understudy", "torch", "torchvision", "numpy", "dvc")
 
 
@@ -21,11 +22,9 @@ def origin(run: Run) -> Mapping[str, Any]:
     """What a reader needs to find the very same code, data and parameters again. Nothing in here can be missing."""
     found = lineage(run.root)
     facts: dict[str, str] = {}
-    if commit := found.get("git_commit"):
-        changed = " with changes that are not committed" if found.get("git_dirty") == "true" else ""
-        facts[COMMIT] = f"{commit}{changed}"
-    else:
-        facts[COMMIT] = "none: this code is not in a git repository"
+    facts[COMMIT] = _commit(found, "git") or "none: this run is not in a git repository, and neither is the code"
+    if code := _commit(found, "code"):
+        facts[CODE] = code
     uncommitted = ", not as in the last commit" if is_committed(run.root, LOCK) is False else ""
     lock = found.get("dvc_lock_sha256")
     facts["dvc.lock, SHA-256"] = f"{lock}{uncommitted}" if lock else "none: this run was not made by DVC"
@@ -38,6 +37,12 @@ def origin(run: Run) -> Mapping[str, Any]:
     facts["packages"] = ", ".join(f"{name} {number}" for name in PACKAGES if (number := _version(name)))
     return {"facts": facts, "files": [(name, str(recorded), _now(run, name, recorded))
                                       for name, recorded in files.items()]}  # fmt: skip
+
+
+def _commit(found: Mapping[str, str], whose: str) -> str:
+    """What lineage found of a repository, in words; empty where there is none."""
+    changed = " with changes that are not committed" if found.get(f"{whose}_dirty") == "true" else ""
+    return f"{found[f'{whose}_commit']}{changed}" if f"{whose}_commit" in found else ""
 
 
 def _evaluation(run: Run) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
@@ -69,7 +74,7 @@ def commands(run: Run, facts: Mapping[str, str]) -> list[tuple[str, str]]:
     """(command, what it does), in the order in which they are typed."""
     commit, _, changes = facts[COMMIT].partition(" ")
     less = ", less its changes that are not committed" if changes else ""
-    lines = [] if commit == "none:" else [(f"git checkout {commit}", f"the code that made this page{less}")]
+    lines = [] if commit == "none:" else [(f"git checkout {commit}", f"what this page was made of{less}")]
     lines += [
         ("make setup", "the environment, every version pinned"),
         (". .venv/bin/activate", "so that the commands below are found"),

@@ -20,18 +20,24 @@ def render(values: Mapping[str, Any]) -> str:
     """The page as HTML. values: from `content`."""
     folder = files("understudy.report")
     style, script = ((folder / name).read_text(encoding="utf-8") for name in ("page.css", "page.js"))
+    policy = (f"default-src 'none'; img-src data:; style-src {source(style)}; script-src {source(script)}; "
+              "base-uri 'none'; form-action 'none'")  # fmt: skip
+    return (
+        page_of("understudy.report").render(values, style=Markup(style), script=Markup(script), policy=policy).lstrip()
+    )
+
+
+def page_of(package: str) -> jinja2.Template:
+    """The template of a package's page."""
     environment = jinja2.Environment(
         autoescape=True,
         trim_blocks=True,
         lstrip_blocks=True,
         undefined=jinja2.StrictUndefined,
-        loader=jinja2.PackageLoader("understudy.report", "."),
+        loader=jinja2.PackageLoader(package, "."),
     )
     environment.filters |= {"tone": tone, "prose": prose}
-    policy = (f"default-src 'none'; img-src data:; style-src {source(style)}; script-src {source(script)}; "
-              "base-uri 'none'; form-action 'none'")  # fmt: skip
-    template = environment.get_template("page.html.jinja")
-    return template.render(values, style=Markup(style), script=Markup(script), policy=policy).lstrip()
+    return environment.get_template("page.html.jinja")
 
 
 def tone(cell: str) -> str:

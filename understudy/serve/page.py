@@ -2,11 +2,10 @@
 
 from importlib.resources import files
 
-import jinja2
 from markupsafe import Markup
 
 from understudy.report.pictures import data_uri
-from understudy.report.render import prose, source
+from understudy.report.render import page_of, source
 from understudy.report.tables import label
 from understudy.serve.champion import Served
 from understudy.serve.comparison import shown, titles
@@ -17,21 +16,13 @@ def page(served: Served, limits: Limits, base: str) -> tuple[str, str]:
     """The page as HTML, and its content security policy. base: the server's own address, as the browser knows it."""
     style = _text("understudy.report", "page.css") + _text("understudy.serve", "page.css")
     script = _text("understudy.serve", "page.js")
-    environment = jinja2.Environment(
-        autoescape=True,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        undefined=jinja2.StrictUndefined,
-        loader=jinja2.PackageLoader("understudy.serve", "."),
-    )
-    environment.filters["prose"] = prose
     network = served.network
     labels = network.info.kind == "labels"
     samples = {
         name: data_uri(shown(sample.inputs, network), exact=labels)
         for name, sample in served.comparison.samples.items()
     }
-    text = environment.get_template("page.html.jinja").render(
+    text = page_of("understudy.serve").render(
         served=served, network=network, info=network.info, samples=samples, titles=titles(network), limits=limits,
         base=base, facts=_facts(served), style=Markup(style), script=Markup(script),
     )  # fmt: skip

@@ -22,8 +22,7 @@ def require_divisible(setting: "Setting", place: torch.device) -> None:
             f"schedule.batch_size: {schedule.batch_size} images cannot be shared equally by {size} processes; "
             f"set it to a multiple of {size}"
         )
-    networks = (setting.generator, setting.discriminator)
-    if not any(isinstance(part, BATCH_NORMS) for net in networks for part in net.modules()):
+    if not has_batch_norms(setting):
         return
     if size > 1 and place.type == "cpu":
         raise UserError(
@@ -35,6 +34,12 @@ def require_divisible(setting: "Setting", place: torch.device) -> None:
             f"schedule.micro_batch: {schedule.micro_batch}: batch norms must see all {images} images at once; set it "
             "to null, or teacher.norm to instance or instance_affine"
         )
+
+
+def has_batch_norms(setting: "Setting") -> bool:
+    """Whether a network that is trained looks across a batch."""
+    networks = (setting.generator, setting.discriminator)
+    return any(isinstance(part, BATCH_NORMS) for net in networks for part in net.modules())
 
 
 def synchronised(net: nn.Module) -> nn.Module:

@@ -20,6 +20,7 @@ from torch.autograd.function import once_differentiable
 
 from understudy import processes
 from understudy.errors import LOST, UserError
+from understudy.memory import ran_out
 
 PATIENCE = datetime.timedelta(hours=6)  # that processes wait for one that validates; one that died is told otherwise
 
@@ -41,6 +42,24 @@ def join(place: torch.device) -> None:
         distributed.init_process_group(backend, timeout=PATIENCE)
 
 
+_on_its_own = False
+
+
+@contextlib.contextmanager
+def apart() -> Iterator[None]:
+    """While it lasts this process works as if it were alone: the others wait in a step that it no longer takes."""
+    global _on_its_own
+    _on_its_own = True
+    try:
+        yield
+    finally:
+        _on_its_own = False
+
+
+def _alone() -> bool:
+    return _on_its_own or processes.size() == 1
+
+
 def leave() -> None:
     """Part, all at once, when nothing is left to be told."""
     if distributed.is_initialized():
@@ -49,12 +68,12 @@ def leave() -> None:
 
 def share(batch: Tensor) -> Tensor:
     """This process's part of what all have whole: [B, ...] -> [B / processes, ...]."""
-    return batch.chunk(processes.size())[processes.rank()]
+    return batch if _alone() else batch.chunk(processes.size())[processes.rank()]
 
 
 def gathered(part: Tensor) -> Tensor:
     """What all have of a batch, in its order: [B / processes, ...] -> [B, ...]. The gradient finds its way back."""
-    return part if processes.size() == 1 else _Gathered.apply(part)
+    return part if _alone() else _Gathered.apply(part)
 
 
 class _Gathered(torch.autograd.Function):
@@ -78,7 +97,7 @@ class _Gathered(torch.autograd.Function):
 
 def average_gradients(optimizer: torch.optim.Optimizer) -> None:
     """Give all processes the mean of their gradients, in one message. All must have computed the same ones."""
-    if processes.size() == 1:
+    if _alone():
         return
     held = [parameter for group in optimizer.param_groups for parameter in group["params"]]
     gradients = [parameter.grad for parameter in held if parameter.grad is not None]
@@ -121,6 +140,8 @@ def _together() -> Iterator[None]:
     try:
         yield
     except RuntimeError as error:
+        if ran_out(error):
+            raise
         reason = str(error).strip().splitlines()[0]
         raise UserError(
             f"another process of this training ended ({reason}); run it again to go on from the last checkpoint", LOST

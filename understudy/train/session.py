@@ -24,7 +24,9 @@ from understudy.data.prepared import (
 from understudy.data.terms import Side
 from understudy.errors import UserError
 from understudy.files import write_json
+from understudy.memory import ran_out, wording
 from understudy.params.base import Base
+from understudy.params.loader import section_name
 from understudy.params.objective import Objective
 from understudy.params.runtime import Runtime
 from understudy.processes import leads, size
@@ -42,9 +44,11 @@ from understudy.tensors import save_weights
 from understudy.train import checkpoint, log, loop
 from understudy.train.checkpoint import fingerprint
 from understudy.train.cyclegan import MAIN, REVERSE
-from understudy.train.division import require_divisible, synchronised
-from understudy.train.exchange import join, leave, require_same, share
+from understudy.train.division import has_batch_norms, require_divisible, synchronised
+from understudy.train.exchange import apart, join, leave, require_same, share
+from understudy.train.expected_memory import forget_peak, leave_note, peak
 from understudy.train.forward import Autocast, Forward
+from understudy.train.load import Load, too_much
 from understudy.train.log import Log, start_tracker, write_curve
 from understudy.train.partners import Partners
 from understudy.train.setting import Setting, require_kind
@@ -118,14 +122,27 @@ class Session:
         return share(mirror(windows(images[chosen], self.info.size, self.seed, index, side), flips))
 
     def step(self, index: int, state: State | None = None) -> Mapping[str, Tensor]:
-        """Take one step, on the session's own state unless another is given."""
-        return self.setting.update(state or self.state, self.batch(index), self.forward)
+        """Take one step, on the session's own state unless another is given.
+
+        Raises UserError, naming how many images at once fit, when it takes more memory than there is.
+        """
+        try:
+            return self.setting.update(state or self.state, self.batch(index), self.forward)
+        except (RuntimeError, MemoryError) as error:
+            if not ran_out(error):
+                raise
+            said = wording(error)
+        # Out here, where the failed step's tensors are gone with its traceback.
+        trial = functools.cache(self._copied)
+        raise too_much(
+            self.load, said, lambda *images: self._attempt(state or trial(), self.batch(0), *images), self.device
+        )
 
     def plan(self) -> Plan:
         """What training would do, with the time it would take: a few steps are timed, on copies."""
         setting = self.setting
         counted = cost(setting.arch)
-        seconds = self._seconds_per_step()
+        seconds, memory = self._measured()
         return {
             "images": ", ".join(f"{split} {count}" for split, count in self.info.counts.items()),
             "size": "x".join(map(str, self.info.size)),
@@ -134,20 +151,47 @@ class Session:
             "steps": setting.schedule.steps,
             "device": f"{self.device}, {threads()} threads" + (f", {size()} processes" if size() > 1 else ""),
             "expected time": f"{seconds * setting.schedule.steps / 60:.1f} min ({seconds:.3f} s a step, just timed)",
+            **({"expected memory": f"{memory} (just measured)"} if memory else {}),
         }
 
-    def _seconds_per_step(self) -> float:
-        trial = copy.deepcopy(self.state)
-        # A deep copy of an optimiser still points at the original parameters: a trial needs optimisers of its own.
-        rate, rates = self.setting.schedule.learning_rate, self.setting.update.rates
-        trial = State.start(trial.generator, trial.discriminator, trial.adapters, rate, trial.pools, rates)
-        drawn = random_state()
+    @property
+    def load(self) -> Load:
+        """What a step of this process holds."""
+        (section,) = (
+            section_name(section) for section, values in self.job.sections.items() if hasattr(values, "schedule")
+        )
+        schedule = self.setting.schedule
+        images = schedule.batch_size // size()
+        at_once = min(schedule.micro_batch or images, images)
+        return Load(section, images, at_once, has_batch_norms(self.setting))
+
+    def _measured(self) -> tuple[float, str]:
+        """Of a few steps on copies: seconds a step, and the most memory in words, where this machine tells that."""
+        trial, drawn = self._copied(), random_state()
+        if leads() and self.device.type == "cpu":
+            batch = functools.cache(self.batch)
+            leave_note(self.load, lambda *images: self._attempt(trial, batch(0), *images), self.job.scratch)
+        told = forget_peak(self.device)
         self.step(0, trial)  # the first step pays for set-up
         start = time.perf_counter()
         for index in range(TIMED_STEPS):
             self.step(index, trial)
+        seconds = (time.perf_counter() - start) / TIMED_STEPS
         restore_random_state(drawn)  # planning must not change what is planned
-        return (time.perf_counter() - start) / TIMED_STEPS
+        return seconds, peak(self.device) if told else ""
+
+    def _copied(self) -> State:
+        """A state to try steps on."""
+        trial = copy.deepcopy(self.state)
+        # A deep copy of an optimiser still points at the original parameters: a trial needs optimisers of its own.
+        rate, rates = self.setting.schedule.learning_rate, self.setting.update.rates
+        return State.start(trial.generator, trial.discriminator, trial.adapters, rate, trial.pools, rates)
+
+    def _attempt(self, state: State, batch: Batch, images: int, at_once: int) -> None:
+        """A step on the first images of a batch, so many of them at once, without the other processes."""
+        part = Batch(batch.inputs[:images], batch.photos[:images])
+        with apart():
+            self.setting.update(state, part, Forward(self.autocast, at_once))
 
     @property
     def shipped(self) -> nn.Module:

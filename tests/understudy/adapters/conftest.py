@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from s3_proxy import Proxy
-from s3_servers import Ceph, Rclone, Server, serving
+from s3_servers import Ceph, Rclone, Server, serving, use
 
 from understudy.adapters.mlflow import connect
 
@@ -44,12 +44,13 @@ def rclone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rclone]:
 
 
 @pytest.fixture
-def through() -> Iterator[Callable[[Server], Proxy]]:
-    """Makes proxies, and stops them."""
+def through(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Proxy]]:
+    """Puts a proxy before a server, which is from then on the one that is used, with changes as `use` has them."""
     made: list[Proxy] = []
 
-    def proxy(server: Server) -> Proxy:
+    def proxy(server: Server, **changes: str) -> Proxy:
         made.append(Proxy(server))
+        use(monkeypatch, made[-1], **changes)
         return made[-1]
 
     yield proxy

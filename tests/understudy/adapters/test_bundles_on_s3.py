@@ -78,11 +78,15 @@ def refused(call: Callable[[], object]) -> UserError:
     return caught.value
 
 
-def wait_until(reached: Callable[[], bool]) -> None:
+def killed_once(reached: Callable[[], bool], program: str, *arguments: str) -> None:
+    """Run a program, and kill it when it has got so far."""
+    process = subprocess.Popen([sys.executable, "-c", program, *arguments], stderr=subprocess.DEVNULL)
     end = time.monotonic() + 60
     while not reached():
         assert time.monotonic() < end, "nothing arrives"
         time.sleep(0.02)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
 
 
 def test_a_bundle_goes_there_and_comes_back(
@@ -143,17 +147,12 @@ def test_an_object_that_somebody_put_there_is_not_overwritten(
 
 @pytest.mark.slow
 def test_a_killed_publisher_is_gone_on_with(
-    ceph: Ceph, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, address: str, through: Callable[[Server], Proxy]
+    ceph: Ceph, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, address: str, through: Callable[..., Proxy]
 ) -> None:
     proxy = through(ceph)
-    use(monkeypatch, proxy)
     sent = files(tmp_path / "sent", big=noise(BIG), after=b"x")
     proxy.hold = lambda line: "partNumber=" in line and int(line.partition("partNumber=")[2].partition("&")[0]) > 3
-    command = [sys.executable, "-c", WRITE, str(tmp_path / "sent"), f"{address}/1", str(SMALL)]
-    process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
-    wait_until(lambda: len(proxy.parts()) == 3)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
+    killed_once(lambda: len(proxy.parts()) == 3, WRITE, str(tmp_path / "sent"), f"{address}/1", str(SMALL))
     assert sorted(proxy.parts()) == [1, 2, 3]
     assert objects(proxy, f"{address}/1").keys() == {"after", "arch.json", bundle.BEGUN}
     assert "was begun and is not whole" in str(refused(lambda: fetch(f"{address}/1", tmp_path / "out")))
@@ -171,10 +170,9 @@ def test_a_killed_publisher_is_gone_on_with(
 
 @pytest.mark.slow
 def test_parts_of_another_file_are_sent_anew(
-    ceph: Ceph, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, address: str, through: Callable[[Server], Proxy]
+    ceph: Ceph, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, address: str, through: Callable[..., Proxy]
 ) -> None:
     proxy = through(ceph)
-    use(monkeypatch, proxy)
     monkeypatch.setattr(s3_upload, "PART", SMALL)
     sent = files(tmp_path / "sent", big=noise(2 * SMALL + 1))
     big, client = f"{key(address)}/1/big", ceph.client()
@@ -258,10 +256,9 @@ def test_each_refusal_is_one_line_that_says_what_to_mend(
 
 
 def test_a_busy_server_is_asked_again_and_one_that_stays_busy_is_named(
-    rclone: Rclone, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, address: str, through: Callable[[Server], Proxy]
+    rclone: Rclone, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, address: str, through: Callable[..., Proxy]
 ) -> None:
     proxy = through(rclone)
-    use(monkeypatch, proxy)
     sent, met = files(tmp_path / "sent"), set[str]()
 
     def first_time(line: str) -> bool:
@@ -374,18 +371,14 @@ def test_a_folder_that_holds_something_else_is_not_overwritten(
 
 @pytest.mark.slow
 def test_a_killed_fetch_is_gone_on_with(
-    rclone: Rclone, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, address: str, through: Callable[[Server], Proxy]
+    rclone: Rclone, tmp_path: Path, address: str, through: Callable[..., Proxy]
 ) -> None:
     proxy = through(rclone)
-    use(monkeypatch, proxy)
     write(files(tmp_path / "sent", last=b"x"), f"{address}/1")
     proxy.hold = lambda line: line.startswith("GET ") and "/last" in line
     proxy.seen.clear()
     output = tmp_path / "out"
-    process = subprocess.Popen([sys.executable, "-c", FETCH, f"{address}/1", str(output)], stderr=subprocess.DEVNULL)
-    wait_until(lambda: len(list(tmp_path.glob(".out.part/copy/bundle/*"))) == 2)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
+    killed_once(lambda: len(list(tmp_path.glob(".out.part/copy/bundle/*"))) == 2, FETCH, f"{address}/1", str(output))
     assert not output.exists()
     proxy.hold = lambda line: False
     assert fetch(f"{address}/1", output).new

@@ -6,8 +6,10 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
+import control_groups
 import own_repository
 import pytest
 import torch
@@ -108,6 +110,7 @@ STAGE = '''
 import signal, sys, time
 from dataclasses import dataclass
 from pathlib import Path
+from understudy import memory
 from understudy.errors import PREEMPTED, UserError
 from understudy.files import write_text
 from understudy.stage import main
@@ -120,6 +123,10 @@ def run(job):
     ending = job.params(Own).ending
     if ending == "fails":
         raise UserError("rows 3 and 4 are wrong", 4)
+    if ending == "takes too much":
+        memory.leave_note(job.scratch, "own.schedule.micro_batch: 4 should fit")
+        block = bytearray(2**31)
+        block[::4096] = b"1" * len(block[::4096])
     if ending == "is killed":
         signal.raise_signal(signal.SIGKILL)
     if ending == "waits":
@@ -166,9 +173,10 @@ class Repository:
             "[core]\n    no_scm = true\n    analytics = false\n    check_update = false\n"
         )
 
-    def start(self, ending: str) -> subprocess.Popen[str]:
+    def start(self, ending: str, first: Callable[[], None] | None = None) -> subprocess.Popen[str]:
+        """first: called in the new process."""
         (self.root / "params.yaml").write_text(f"own: {{ending: {ending}}}\n")
-        return subprocess.Popen([sys.executable, "-c", REPRO], cwd=self.root, env=self.place,
+        return subprocess.Popen([sys.executable, "-c", REPRO], cwd=self.root, env=self.place, preexec_fn=first,
                                 stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)  # fmt: skip
 
 
@@ -193,6 +201,21 @@ def test_the_failed_stage_s_own_code_and_reason_come_through(repository):
     process = repository.start("well")  # nothing to do: what is said of the stage stays true
     assert process.communicate(timeout=120) and process.returncode == 0
     assert read_json(repository.root / ".understudy/status/own.json")["reason"] == "done"
+
+
+@pytest.mark.slow
+def test_a_stage_that_the_kernel_killed_for_memory_is_told_by_its_own_advice(repository):
+    reason = "killed by the kernel, which had no memory left; own.schedule.micro_batch: 4 should fit"
+    with control_groups.limited(2**30) as enter:
+        process = repository.start("takes too much", enter)
+        _, errors = process.communicate(timeout=120)
+    assert process.returncode == 12 and errors.endswith(f"stage own failed with code 12: {reason}\n"), errors
+    status = read_json(repository.root / ".understudy/status/own.json")
+    assert status == {"stage": "own", "code": 12, "reason": reason}
+    # Killed by somebody else it has no such reason, whatever the note says.
+    process = repository.start("is killed")
+    _, errors = process.communicate(timeout=120)
+    assert process.returncode == 1 and "no memory" not in errors
 
 
 def waiting(repository: Repository) -> subprocess.Popen[str]:

@@ -32,12 +32,12 @@ def test_a_second_run_updates_the_comment_of_the_first_on_whichever_page_it_is(e
         assert len(github.comments) == 120 + 1 + 1 + 90
 
 
-def test_somebody_elses_comment_with_the_marker_is_passed_over(event):
+def test_a_comment_that_may_not_be_changed_is_named_and_no_second_one_is_written(event):
     with serving() as github:
-        github.add(FIRST, by_another=True)
-        comment(FIRST, github.environment(event))
-        comment(SECOND, github.environment(event))
-        assert [entry["body"] for entry in github.comments] == [FIRST, SECOND]
+        number = github.add(FIRST, by_another=True)
+        with pytest.raises(UserError, match=f"^comment {number} of pull request {NUMBER} .* delete it"):
+            comment(SECOND, github.environment(event))
+        assert [entry["body"] for entry in github.comments] == [FIRST]
 
 
 def test_the_token_of_a_fork_writes_nothing_and_fails_nothing(event, tmp_path, monkeypatch, capsys):

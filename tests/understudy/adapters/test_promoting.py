@@ -81,7 +81,7 @@ def test_the_story(made, root, capsys):
     assert promote(root, REGISTRY, gate, SCORING, again=True).version == "2"
 
     found = verify(root, REGISTRY, gate, SCORING, None)
-    assert found.clean and found.unmeasured is None and len(found.checks) == 5, found
+    assert found.clean and found.unmeasured is None and len(found.checks) == 6, found
     assert verify(root, REGISTRY, gate, SCORING, "3").clean
 
     # Everything of the decision is on the version, and the same in the ledger.
@@ -165,7 +165,7 @@ def test_a_forged_verdict_is_found_though_every_checksum_was_forged_too(root, re
     client.set_model_version_tag(MODEL, "2", "manifest_sha256", sums)
     client.set_model_version_tag(MODEL, "2", f"metric.{MIOU}", "0.99")
     said = wrong(root, registered)
-    assert "SHA256SUMS: is gone or was changed" in said and "it is not what its policy says of its evaluation" in said
+    assert "SHA256SUMS: is gone or was changed" in said and "is not what the gate makes of" in said
 
 
 def test_a_forged_evaluation_is_found_by_measuring_anew(made, root):

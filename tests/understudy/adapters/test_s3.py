@@ -224,11 +224,10 @@ def test_an_upload_in_several_pieces_arrives(ceph: Ceph, monkeypatch: pytest.Mon
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", ["sha256", "sha1", "crc32"])
 def test_pieces_that_arrive_damaged_are_told_by_the_uploader_s_checksum(
-    kind: str, ceph: Ceph, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, through: Callable[[Server], Proxy]
+    kind: str, ceph: Ceph, tmp_path: Path, through: Callable[..., Proxy]
 ) -> None:
     """The version of an object of several pieces is no MD5. AWS tells the checksum over all of it, Ceph does not."""
     proxy, content, key = through(ceph), noise(6 * MB), f"eight/{kind}"
-    use(monkeypatch, proxy)
     pieces = TransferConfig(multipart_threshold=5 * MB, multipart_chunksize=5 * MB)
     ceph.client().upload_fileobj(io.BytesIO(content), BUCKET, key, Config=pieces)
     value = zlib.crc32(content).to_bytes(4, "big") if kind == "crc32" else hashlib.new(kind, content).digest()
@@ -258,12 +257,11 @@ def test_pieces_that_arrive_damaged_are_told_by_the_uploader_s_checksum(
 
 @pytest.mark.slow
 def test_a_source_is_fetched_through_a_server_that_is_often_too_busy(
-    rclone: Rclone, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, through: Callable[[Server], Proxy]
+    rclone: Rclone, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, through: Callable[..., Proxy]
 ) -> None:
     content = {"a": noise(3 * MB), "b/c": noise(100)}
     rclone.put({f"nine/{path}": data for path, data in content.items()})
-    proxy, asked = through(rclone), Counter[str]()
-    use(monkeypatch, proxy, AWS_MAX_ATTEMPTS="2")
+    proxy, asked = through(rclone, AWS_MAX_ATTEMPTS="2"), Counter[str]()
     monkeypatch.setattr("understudy.adapters.s3_object.PAUSES", (0.1, 0.1, 0.1))
 
     def busy(line: str) -> bool:

@@ -7,12 +7,14 @@ import zipfile
 from pathlib import Path
 
 import numpy as np
+import pytest
 from PIL import Image
 
 from understudy.data.ingest import FileSet
 from understudy.data.prepare import open_source, prepare
 from understudy.data.source import Example, Item, Source, Wanted
 from understudy.data.terms import SIDES, Side
+from understudy.errors import UserError
 
 PALETTE = [[128, 64, 128], [70, 70, 70], [0, 0, 0]]
 CLASSES = {"names": ["road", "house", "void"], "palette": PALETTE, "ignore": 2, "licence": "CC0-1.0"}
@@ -82,6 +84,15 @@ def prepared(
     """`out`, with what `prepare` makes of the source."""
     prepare(open_source(source, wanted), size, load_size, out, lambda done, total: None)
     return out
+
+
+def refused(source: Path, wanted: Wanted = LABEL_MAPS) -> str:
+    """The error's message; checks that nothing was written."""
+    out = source.parent / "out"
+    with pytest.raises(UserError) as caught:
+        prepared(source, out, wanted)
+    assert not out.exists() or not list(out.iterdir())
+    return str(caught.value)
 
 
 def read_pair(

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 import yaml
-from paired_set import PALETTE, SIZE, label, photo, prepared, tarred, write_set, zipped
+from paired_set import PALETTE, SIZE, label, photo, prepared, refused, tarred, write_set, zipped
 from PIL import Image
 
 from understudy.data.drawn import DrawnSet
@@ -70,15 +70,6 @@ def cityscapes(folder: Path) -> Path:
 def _made(folder: Path) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     return folder
-
-
-def refused(source: Path, wanted: Wanted = INSTANCES) -> str:
-    """The error's message; checks that nothing was written."""
-    out = source.parent / "out"
-    with pytest.raises(UserError) as caught:
-        prepared(source, out, wanted)
-    assert not out.exists() or not list(out.iterdir())
-    return str(caught.value)
 
 
 def nearest(pixels: np.ndarray, size: tuple[int, int]) -> np.ndarray:
@@ -157,13 +148,13 @@ def test_ids_come_in_8_or_16_bits_and_as_palette_indices(tmp_path: Path) -> None
 
 
 def test_a_set_without_instance_maps_is_one_sentence(tmp_path: Path) -> None:
-    message = refused(write_set(tmp_path / "set"))
+    message = refused(write_set(tmp_path / "set"), INSTANCES)
     assert message.startswith("prepare.instances: true, and ") and message.count("\n") == 0
     assert "has no instance map, {split}/instance/; set it to false" in message
     folder = cityscapes(tmp_path / "cities")
     for path in folder.rglob("*_instanceIds.png"):
         path.unlink()
-    assert "no instance map, gtFine/{split}/CITY/*_gtFine_instanceIds.png" in refused(folder)
+    assert "no instance map, gtFine/{split}/CITY/*_gtFine_instanceIds.png" in refused(folder, INSTANCES)
 
 
 def test_a_layout_without_a_place_for_them_says_so(tmp_path: Path) -> None:
@@ -184,7 +175,7 @@ def test_every_file_that_is_wrong_or_alone_is_listed(tmp_path: Path) -> None:
     save(ids(0, (24, 24)), folder / "val" / "instance" / "0.png")
     (folder / "val" / "instance" / "1.png").write_bytes(b"no image")
     save(np.asarray(photo(0)), folder / "test" / "instance" / "0.png")
-    lines = refused(folder).splitlines()
+    lines = refused(folder, INSTANCES).splitlines()
     assert "5 problems" in lines[0] and sorted(line.strip().partition(": ")[::2] for line in lines[1:]) == [
         ("test/instance/0.png", "instance map of mode RGB; greyscale or palette expected, an id for each pixel"),
         ("train/label/1.png", "has no instance map"),

@@ -7,7 +7,20 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from paired_set import CLASSES, LABEL_MAPS, PALETTE, SIZE, names, photo, prepared, read_pair, tarred, write_set, zipped
+from paired_set import (
+    CLASSES,
+    LABEL_MAPS,
+    PALETTE,
+    SIZE,
+    names,
+    photo,
+    prepared,
+    read_pair,
+    refused,
+    tarred,
+    write_set,
+    zipped,
+)
 from PIL import Image
 
 from understudy.data.ingest import FileSet
@@ -15,7 +28,6 @@ from understudy.data.layouts.cityscapes import HELD_OUT, LABELS, LICENCE
 from understudy.data.prepare import open_source
 from understudy.data.source import Wanted
 from understudy.data.terms import SPLITS
-from understudy.errors import UserError
 
 
 def save(image: Image.Image, path: Path, **options: object) -> None:
@@ -115,15 +127,6 @@ def laid_out(request: pytest.FixtureRequest, tmp_path: Path) -> LaidOut:
     write, name, wanted = LAYOUTS[request.param]
     write(tmp_path / "set")
     return tmp_path / "set", name, wanted
-
-
-def refused(source: Path, wanted: Wanted = LABEL_MAPS) -> str:
-    """The error's message; checks that nothing was written."""
-    out = source.parent / "out"
-    with pytest.raises(UserError) as caught:
-        prepared(source, out, wanted)
-    assert not out.exists() or not list(out.iterdir())
-    return str(caught.value)
 
 
 def test_every_layout_reads_the_same_from_folder_zip_and_tar(laid_out: LaidOut, tmp_path: Path) -> None:

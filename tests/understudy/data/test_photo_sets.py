@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from paired_set import CLASSES, LABEL_MAPS, SIZE, names, photo, prepared, read_pair, tarred, zipped
+from paired_set import CLASSES, LABEL_MAPS, SIZE, names, photo, prepared, read_pair, refused, tarred, zipped
 from PIL import Image
 
 from understudy.data.ingest import FileSet
@@ -14,7 +14,6 @@ from understudy.data.manifest import read_manifest
 from understudy.data.prepared import load_info, load_split
 from understudy.data.source import Item, Wanted
 from understudy.data.terms import SPLITS
-from understudy.errors import UserError
 
 TEMPLATES = ["{split}{side}", "{side}/{split}"]
 A_TO_B, B_TO_A = Wanted("unpaired", "AtoB"), Wanted("unpaired", "BtoA")
@@ -54,15 +53,6 @@ def aligned(folder: Path) -> Path:
             halves = [np.asarray(photo(100 * s + seed + number)) for seed in (0, 50)]
             save(Image.fromarray(np.concatenate(halves, axis=1)), folder / split / f"{number}.png")
     return folder
-
-
-def refused(source: Path, wanted: Wanted) -> str:
-    """The error's message; checks that nothing was written."""
-    out = source.parent / "out"
-    with pytest.raises(UserError) as caught:
-        prepared(source, out, wanted)
-    assert not out.exists() or not list(out.iterdir())
-    return str(caught.value)
 
 
 @pytest.mark.parametrize("template", TEMPLATES)

@@ -16,9 +16,10 @@ from understudy.arch.families import build, load, save
 from understudy.cost import cost
 from understudy.errors import UserError
 from understudy.foreign.traced import traced
-from understudy.prune import threshold, uniform
 from understudy.prune.scores import read_scores
 from understudy.prune.surgery import cut
+from understudy.prune.threshold import THRESHOLD
+from understudy.prune.uniform import UNIFORM
 
 REPO = Path(__file__).parents[3]
 HEAD = """
@@ -63,7 +64,7 @@ def lived_in(arch: CustomArch) -> nn.Module:
     return net
 
 
-def require_cut_is_right(arch: CustomArch, select=threshold.select, share: float = 0.1) -> CustomArch:
+def require_cut_is_right(arch: CustomArch, select=THRESHOLD.select, share: float = 0.1) -> CustomArch:
     """Prune it; the student computes what its teacher does with the pruned channels at zero wherever they are read."""
     teacher = lived_in(arch)
     weights = teacher.state_dict()
@@ -97,7 +98,7 @@ def test_the_document_s_example_is_the_shipped_file_and_short():
     assert len([line for line in code.splitlines() if line.strip()]) < 30 and "understudy" not in code
 
 
-@pytest.mark.parametrize("select", [threshold.select, uniform.select], ids=["threshold", "uniform"])
+@pytest.mark.parametrize("select", [THRESHOLD.select, UNIFORM.select], ids=["threshold", "uniform"])
 def test_the_document_s_example_is_traced_costed_pruned_and_cut(select, tmp_path):
     (tmp_path / "mine.py").write_text(example())
     arch = traced(str(tmp_path / "mine.py"), "Generator", "onehot", 13, (64, 64))
@@ -179,7 +180,7 @@ def test_joined_tied_gated_and_skipped_widths_are_found_and_cut(code, channels, 
     assert counted(arch, arch.size) == cost(arch).macs_true
     assert cost(arch).params == sum(weight.numel() for weight in build(arch).parameters())
     require_cut_is_right(arch, share=0.5)
-    student = require_cut_is_right(arch, uniform.select, share=0.5)
+    student = require_cut_is_right(arch, UNIFORM.select, share=0.5)
     assert student.widths().keys() == widths.keys()
 
 

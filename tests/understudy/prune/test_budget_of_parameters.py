@@ -2,13 +2,15 @@
 
 import numpy as np
 import pytest
-from test_uniform import every_family, generic_scores
+from generic_scores import generic_scores
+from test_uniform import every_family
 
 from understudy.cost import cost
 from understudy.errors import UserError
-from understudy.prune import threshold, uniform
+from understudy.prune.threshold import THRESHOLD
+from understudy.prune.uniform import UNIFORM
 
-both = pytest.mark.parametrize("method", [threshold, uniform], ids=["threshold", "uniform"])
+both = pytest.mark.parametrize("method", [THRESHOLD, UNIFORM], ids=["threshold", "uniform"])
 
 
 @every_family

@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 import pytest
+from generic_scores import generic_scores
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -12,9 +13,10 @@ from understudy.arch.spade import spade
 from understudy.arch.unet import unet
 from understudy.cost import cost
 from understudy.errors import UserError
-from understudy.prune import threshold, uniform
 from understudy.prune.latency import LEAST, MOST_TIMINGS, select
 from understudy.prune.selection import strongest
+from understudy.prune.threshold import THRESHOLD
+from understudy.prune.uniform import UNIFORM
 
 SMALL = inception(24, 6, 6, "batch", "zero", "rgb", 3, (32, 32))
 FAMILIES = {
@@ -22,11 +24,6 @@ FAMILIES = {
     "unet": unet(64, 8, "batch", "rgb", 3, (256, 256)),
     "spade": spade(64, 6, "onehot", 36, (256, 512)),
 }
-
-
-def generic_scores(arch, seed=0):
-    random = np.random.default_rng(seed)
-    return {name: np.abs(random.normal(1, 0.3, width)) for name, width in arch.widths().items()}
 
 
 class Clock:
@@ -58,13 +55,13 @@ class Clock:
         return rounds
 
 
-def search(teacher, budget_ms, clock, method=threshold, min_width=4, seed=0):
+def search(teacher, budget_ms, clock, method=THRESHOLD, min_width=4, seed=0):
     scores = generic_scores(teacher, seed)
     chosen, measured = select(method.ladder(teacher, scores, min_width), scores, budget_ms, clock, "all at least")
     return chosen, measured, scores
 
 
-@pytest.mark.parametrize("method", [threshold, uniform])
+@pytest.mark.parametrize("method", [THRESHOLD, UNIFORM], ids=["threshold", "uniform"])
 @pytest.mark.parametrize("teacher", FAMILIES.values(), ids=FAMILIES)
 @pytest.mark.parametrize("share", [0.5, 0.25, 0.125])
 def test_every_family_lands_within_a_tenth_of_the_budget_after_few_timings(teacher, method, share):
@@ -104,7 +101,9 @@ def test_on_a_noisy_machine_it_lands_where_it_says_or_says_why_not(budget_ms, no
         chosen, measured, _ = search(SMALL, budget_ms, clock)
     except UserError as error:
         assert str(error).startswith("prune.budget.latency_ms: ") and len(clock.asked) <= MOST_TIMINGS
-        assert noise > 0.02 or bursts > 0.05 or teeth > 0.02, error
+        # A machine that grows slower may take even the floor out of reach.
+        out_of_reach = clock.true_ms(THRESHOLD.floor(SMALL, 4)) * (1 + drift) > budget_ms
+        assert noise > 0.02 or bursts > 0.05 or teeth > 0.02 or out_of_reach, error
         return
     assert LEAST * budget_ms <= measured.student_ms <= budget_ms
     share = clock.true_ms(chosen.arch) / clock.true_ms(SMALL)

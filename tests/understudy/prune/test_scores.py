@@ -14,7 +14,7 @@ from understudy.cost import cost
 from understudy.errors import UserError
 from understudy.models.initialise import init_normal
 from understudy.prune.scores import ranking, read_scores
-from understudy.prune.threshold import select
+from understudy.prune.threshold import THRESHOLD
 
 
 def arch_of(family, norm):
@@ -108,7 +108,7 @@ def test_what_is_dead_goes_first(family, norm):
     smaller = arch.with_widths(
         {name: width - 2 * (name in ("down.1", "up.0")) for name, width in arch.widths().items()}
     )
-    selection = select(arch, read_scores(weights, arch), cost(smaller).macs_true, "macs_true", 1)
+    selection = THRESHOLD.select(arch, read_scores(weights, arch), cost(smaller).macs_true, "macs_true", 1)
     assert selection.arch == smaller and selection.level == 0
     assert not {1, 2} & {*selection.kept["down.1"], *selection.kept["up.0"]}
 

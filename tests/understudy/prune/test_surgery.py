@@ -14,10 +14,10 @@ from understudy.arch.spade import spade
 from understudy.arch.unet import unet
 from understudy.cost import cost
 from understudy.errors import UserError
-from understudy.prune import uniform
 from understudy.prune.scores import read_scores
 from understudy.prune.surgery import cut, inherit, save_inherited
-from understudy.prune.threshold import select
+from understudy.prune.threshold import THRESHOLD
+from understudy.prune.uniform import UNIFORM
 
 FAMILIES = {
     "inception": inception(6, 3, 4, "batch", "zero", "onehot", 5, (32, 32)),
@@ -70,7 +70,7 @@ def lived_in(arch, seed=0):
 
 def pruned(teacher, arch, min_width=3):
     weights = teacher.state_dict()
-    return select(arch, read_scores(weights, arch), 0.3 * cost(arch).macs_true, "macs_true", min_width)
+    return THRESHOLD.select(arch, read_scores(weights, arch), 0.3 * cost(arch).macs_true, "macs_true", min_width)
 
 
 def zero_after(module, channels, kept, copies=1):
@@ -125,7 +125,7 @@ def test_the_inherited_student_is_the_teacher_with_its_pruned_channels_zeroed(ar
 def test_a_uniformly_narrower_student_inherits_too(arch):
     teacher = lived_in(arch)
     scores = read_scores(teacher.state_dict(), arch)
-    selection = uniform.select(arch, scores, 0.5 * cost(arch).macs_true, "macs_true", 3)
+    selection = UNIFORM.select(arch, scores, 0.5 * cost(arch).macs_true, "macs_true", 3)
     assert all(width < arch.widths()[name] for name, width in selection.arch.widths().items() if width > 6)
     student = build(selection.arch).double().eval()
     student.load_state_dict(cut(teacher.state_dict(), arch, selection.arch, selection.kept, "all"))
@@ -181,7 +181,7 @@ def test_cutting_channels_that_are_zero_throughout_changes_nothing(arch):
 @with_norms(*NORMS)
 def test_without_a_cut_everything_is_inherited_as_it_was(arch):
     teacher = lived_in(arch)
-    selection = select(arch, read_scores(teacher.state_dict(), arch), 1e12, "macs_true", 1)
+    selection = THRESHOLD.select(arch, read_scores(teacher.state_dict(), arch), 1e12, "macs_true", 1)
     state = cut(teacher.state_dict(), arch, selection.arch, selection.kept, "all")
     assert state.keys() == teacher.state_dict().keys()
     assert all(torch.equal(value, state[name]) for name, value in teacher.state_dict().items())

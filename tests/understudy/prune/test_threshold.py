@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+from generic_scores import generic_scores
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -11,15 +12,10 @@ from understudy.arch.unet import unet
 from understudy.cost import cost
 from understudy.errors import UserError
 from understudy.prune.selection import narrow, strongest
-from understudy.prune.threshold import select
+from understudy.prune.threshold import THRESHOLD
 
 TEACHER = inception(64, 9, 6, "batch", "reflect", "rgb", 3, (256, 256))
 SMALL = inception(4, 3, 4, "batch", "zero", "rgb", 3, (32, 32))
-
-
-def generic_scores(arch, seed=0):
-    random = np.random.default_rng(seed)
-    return {name: np.abs(random.normal(1, 0.3, width)) for name, width in arch.widths().items()}
 
 
 def test_the_pool_of_the_paper():
@@ -30,7 +26,7 @@ def test_the_pool_of_the_paper():
 
 @pytest.mark.parametrize("seed", range(5))
 def test_the_paper_s_budget(seed):
-    selection = select(TEACHER, generic_scores(TEACHER, seed), 2.6e9, "macs_legacy", 16)
+    selection = THRESHOLD.select(TEACHER, generic_scores(TEACHER, seed), 2.6e9, "macs_legacy", 16)
     assert 0.95 * 2.6e9 <= selection.cost.macs_legacy <= 2.6e9
     assert 0.42e6 <= selection.cost.params <= 0.47e6
     assert selection.evaluations <= 15
@@ -39,29 +35,29 @@ def test_the_paper_s_budget(seed):
 
 def test_the_true_convention_keeps_more():
     scores = generic_scores(TEACHER)
-    true, legacy = (select(TEACHER, scores, 2.6e9, counted, 16) for counted in ("macs_true", "macs_legacy"))
+    true, legacy = (THRESHOLD.select(TEACHER, scores, 2.6e9, counted, 16) for counted in ("macs_true", "macs_legacy"))
     assert true.cost.macs_true <= 2.6e9 < true.cost.macs_legacy
     assert true.level < legacy.level
 
 
 def test_the_floor_is_the_paper_s_and_below_it_is_an_error():
     scores = generic_scores(TEACHER)
-    floor = select(TEACHER, scores, 544_210_944, "macs_legacy", 16)
+    floor = THRESHOLD.select(TEACHER, scores, 544_210_944, "macs_legacy", 16)
     assert floor.cost.macs_legacy == 544_210_944
     assert floor.arch.stem == (16, 16, 16) and floor.arch.head == (16, 16)
     assert not any(tuple(block) for block in floor.arch.blocks)
     with pytest.raises(
         UserError, match=r"0\.5 GMACs \(legacy\) cannot be reached.* 0\.544211 GMACs \(legacy\) are left"
     ):
-        select(TEACHER, scores, 0.5e9, "macs_legacy", 16)
+        THRESHOLD.select(TEACHER, scores, 0.5e9, "macs_legacy", 16)
     with pytest.raises(UserError, match="cannot be reached"):
-        select(TEACHER, scores, 544_210_943, "macs_legacy", 16)
+        THRESHOLD.select(TEACHER, scores, 544_210_943, "macs_legacy", 16)
 
 
 @pytest.mark.parametrize("excess", [0, 1, 1e12])
 def test_a_budget_that_the_teacher_meets_gives_the_teacher(excess):
     scores = generic_scores(TEACHER)
-    selection = select(TEACHER, scores, cost(TEACHER).macs_true + excess, "macs_true", 16)
+    selection = THRESHOLD.select(TEACHER, scores, cost(TEACHER).macs_true + excess, "macs_true", 16)
     assert selection.arch == TEACHER and selection.cost == cost(TEACHER)
     assert selection.level < min(values.min() for values in scores.values())
     assert selection.kept == {name: tuple(range(width)) for name, width in TEACHER.widths().items()}
@@ -70,11 +66,11 @@ def test_a_budget_that_the_teacher_meets_gives_the_teacher(excess):
 def test_a_zero_scale_does_not_keep_the_teacher_from_being_whole():
     scores = generic_scores(SMALL)
     scores["up.0"][2] = 0.0
-    assert select(SMALL, scores, 1e12, "macs_true", 1).arch == SMALL
+    assert THRESHOLD.select(SMALL, scores, 1e12, "macs_true", 1).arch == SMALL
 
 
 def test_a_lower_bound_above_the_teacher_s_width_keeps_that_width():
-    selection = select(SMALL, generic_scores(SMALL), 0.9 * cost(SMALL).macs_true, "macs_true", 6)
+    selection = THRESHOLD.select(SMALL, generic_scores(SMALL), 0.9 * cost(SMALL).macs_true, "macs_true", 6)
     assert selection.arch.stem[0] == 4 and selection.arch.head[1] == 4
     assert selection.arch.stem[1] >= 6
 
@@ -83,7 +79,7 @@ def test_equal_scores_bring_back_exactly_the_lower_bound_in_a_fixed_order():
     assert strongest(np.array([0.5, 2.0, 0.5, 0.5, 2.0]), 3) == (0, 1, 4)
     scores = {name: np.ones(width) for name, width in SMALL.widths().items()}
     scores["up.1"][:] = 2.0
-    selection = select(SMALL, scores, 0.5 * cost(SMALL).macs_true, "macs_true", 2)
+    selection = THRESHOLD.select(SMALL, scores, 0.5 * cost(SMALL).macs_true, "macs_true", 2)
     assert selection.level == 1.0
     assert selection.arch.stem == (2, 2, 2) and selection.arch.head == (2, 4)
     assert selection.kept["down.2"] == (0, 1)
@@ -109,9 +105,9 @@ def test_the_dearest_network_in_reach_whatever_the_ties(values, share, counted, 
     assert macs == sorted(macs, reverse=True)
     if macs[-1] > budget:
         with pytest.raises(UserError, match="cannot be reached"):
-            select(SMALL, scores, budget, counted, min_width)
+            THRESHOLD.select(SMALL, scores, budget, counted, min_width)
         return
-    selection = select(SMALL, scores, budget, counted, min_width)
+    selection = THRESHOLD.select(SMALL, scores, budget, counted, min_width)
     assert selection.cost == cost(selection.arch)
     assert selection.cost.of(counted) == max(m for m in macs if m <= budget)
     widths = selection.arch.widths()
@@ -130,7 +126,7 @@ UNET = unet(64, 8, "batch", "rgb", 3, (256, 256))
 @pytest.mark.parametrize("counted", ["macs_true", "macs_legacy"])
 def test_a_tenth_of_every_family_s_cost_is_met(arch, counted):
     budget = 0.1 * cost(arch).of(counted)
-    selection = select(arch, generic_scores(arch), budget, counted, 16)
+    selection = THRESHOLD.select(arch, generic_scores(arch), budget, counted, 16)
     assert 0.95 * budget <= selection.cost.of(counted) <= budget
     assert {name: len(kept) for name, kept in selection.kept.items() if kept} == selection.arch.widths()
     assert all(width >= 16 for name, width in selection.arch.widths().items() if not name.startswith("blocks."))
@@ -139,15 +135,16 @@ def test_a_tenth_of_every_family_s_cost_is_met(arch, counted):
 def test_a_residual_block_may_vanish_and_a_unet_s_level_may_not():
     scores = generic_scores(RESNET)
     scores["blocks.4"] *= 0
-    selection = select(RESNET, scores, 0.5 * cost(RESNET).macs_true, "macs_true", 16)
+    selection = THRESHOLD.select(RESNET, scores, 0.5 * cost(RESNET).macs_true, "macs_true", 16)
     assert selection.arch.blocks[4] == 0 and selection.kept["blocks.4"] == ()
-    floor = select(RESNET, scores, 544_210_944, "macs_legacy", 16)  # as of the inception generator: the ends alone
+    # As of the inception generator: the ends alone.
+    floor = THRESHOLD.select(RESNET, scores, 544_210_944, "macs_legacy", 16)
     assert floor.arch.blocks == (0,) * 9 and floor.cost.macs_legacy == 544_210_944
     thinnest = narrow(UNET, dict.fromkeys(UNET.widths(), 0), 5)
     assert set(thinnest.widths().values()) == {5}
-    assert select(UNET, generic_scores(UNET), cost(thinnest).macs_true, "macs_true", 5).arch == thinnest
+    assert THRESHOLD.select(UNET, generic_scores(UNET), cost(thinnest).macs_true, "macs_true", 5).arch == thinnest
     with pytest.raises(UserError, match="every other width at min_width 5"):
-        select(UNET, generic_scores(UNET), cost(thinnest).macs_true - 1, "macs_true", 5)
+        THRESHOLD.select(UNET, generic_scores(UNET), cost(thinnest).macs_true - 1, "macs_true", 5)
 
 
 SPADE = spade(64, 6, "onehot", 36, (256, 512))
@@ -163,7 +160,7 @@ def test_the_decoder_s_pool_is_the_paper_s():
 
 @pytest.mark.parametrize("budget", [30e9, 5.6e9])
 def test_the_paper_s_budgets_of_the_decoder(budget):
-    selection = select(SPADE, generic_scores(SPADE), budget, "macs_legacy", 16)
+    selection = THRESHOLD.select(SPADE, generic_scores(SPADE), budget, "macs_legacy", 16)
     assert 0.85 * budget <= selection.cost.macs_legacy <= budget  # the stem's width comes in steps of 16
     assert selection.evaluations <= 15
     widths, ngf = selection.arch.widths(), selection.arch.ngf
@@ -180,17 +177,17 @@ def test_the_stem_s_survivors_are_rounded_down_and_only_their_number_counts_for_
             assert arch.ngf == ngf and arch.blocks == SPADE.blocks
     scores = generic_scores(SPADE)
     scores["up.0"] += 100  # never seen by the search, which stays in the pool
-    selection = select(SPADE, scores, 30e9, "macs_legacy", 16)
+    selection = THRESHOLD.select(SPADE, scores, 30e9, "macs_legacy", 16)
     assert selection.level < 10
     assert selection.kept["up.0"] == strongest(scores["up.0"], 8 * selection.arch.ngf)
 
 
 def test_the_decoder_s_floor_is_the_paper_s_and_below_it_is_an_error():
-    floor = select(SPADE, generic_scores(SPADE), 327_712_768, "macs_legacy", 16)
+    floor = THRESHOLD.select(SPADE, generic_scores(SPADE), 327_712_768, "macs_legacy", 16)
     assert floor.arch.ngf == 16 and floor.cost.macs_legacy == 327_712_768
     assert not any(block.main or block.spade for block in floor.arch.blocks)
     with pytest.raises(UserError, match=r"every other width at min_width 16, 0.327713 GMACs \(legacy\) are left"):
-        select(SPADE, generic_scores(SPADE), 327_712_767, "macs_legacy", 16)
+        THRESHOLD.select(SPADE, generic_scores(SPADE), 327_712_767, "macs_legacy", 16)
 
 
 def test_a_modulation_goes_with_the_branches_that_read_it():
@@ -198,13 +195,13 @@ def test_a_modulation_goes_with_the_branches_that_read_it():
     for name, values in scores.items():
         if name.startswith("blocks.3.") and ".spade." not in name:
             values *= 0
-    arch = select(SPADE, scores, 60e9, "macs_legacy", 16).arch
+    arch = THRESHOLD.select(SPADE, scores, 60e9, "macs_legacy", 16).arch
     assert not arch.blocks[3].main and not arch.blocks[3].spade
     assert arch.blocks[2].spade and not {name for name in arch.widths() if name.startswith("blocks.3")}
 
 
 def test_the_original_of_the_decoder_can_be_cut_too():
     whole = gaugan(16, "onehot", 36, (256, 512))
-    selection = select(whole, generic_scores(whole), 0.2 * cost(whole).macs_true, "macs_true", 4)
+    selection = THRESHOLD.select(whole, generic_scores(whole), 0.2 * cost(whole).macs_true, "macs_true", 4)
     assert 0.15 * cost(whole).macs_true <= selection.cost.macs_true <= 0.2 * cost(whole).macs_true
     assert selection.arch.widths()["up.3"] >= 4

@@ -1,7 +1,7 @@
 """The width-only student: the teacher's network, narrower."""
 
-import numpy as np
 import pytest
+from generic_scores import generic_scores
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -12,9 +12,9 @@ from understudy.arch.spade import spade
 from understudy.arch.unet import unet
 from understudy.cost import cost
 from understudy.errors import UserError
-from understudy.prune import threshold
 from understudy.prune.selection import strongest
-from understudy.prune.uniform import select
+from understudy.prune.threshold import THRESHOLD
+from understudy.prune.uniform import UNIFORM
 
 FAMILIES = {
     "inception": inception(64, 9, 6, "batch", "reflect", "rgb", 3, (256, 256)),
@@ -24,11 +24,6 @@ FAMILIES = {
     "gaugan": gaugan(64, "onehot", 36, (256, 512)),
 }
 every_family = pytest.mark.parametrize("whole", FAMILIES.values(), ids=FAMILIES)
-
-
-def generic_scores(arch, seed=0):
-    random = np.random.default_rng(seed)
-    return {name: np.abs(random.normal(1, 0.3, width)) for name, width in arch.widths().items()}
 
 
 def of_ngf(family, ngf):
@@ -47,7 +42,7 @@ def test_srpkd_s_pairs_are_the_plain_networks(family, ngf, true_g, legacy_g, cou
     whole, plain = FAMILIES[family], of_ngf(family, ngf)
     for share in (1.0, 1.002):
         budget = share * cost(plain).of(counted)
-        selection = select(whole, generic_scores(whole), budget, counted, 16)
+        selection = UNIFORM.select(whole, generic_scores(whole), budget, counted, 16)
         assert selection.arch == plain and selection.arch.widths() == plain.widths()
         assert selection.cost == cost(plain) and selection.level == ngf / 64
     assert selection.cost.macs_true / 1e9 == pytest.approx(true_g, abs=0.005)
@@ -58,7 +53,7 @@ def test_srpkd_s_pairs_are_the_plain_networks(family, ngf, true_g, legacy_g, cou
 @pytest.mark.parametrize("counted", ["macs_true", "macs_legacy"])
 def test_every_width_is_the_same_share_rounded_down(whole, counted):
     budget = 0.1 * cost(whole).of(counted)
-    selection = select(whole, generic_scores(whole), budget, counted, 1)
+    selection = UNIFORM.select(whole, generic_scores(whole), budget, counted, 1)
     assert 0.85 * budget <= selection.cost.of(counted) <= budget
     assert selection.cost == cost(selection.arch)
     before, after = whole.groups(), selection.arch.groups()
@@ -71,7 +66,7 @@ def test_every_width_is_the_same_share_rounded_down(whole, counted):
 @every_family
 def test_the_strongest_channels_survive(whole):
     scores = generic_scores(whole)
-    selection = select(whole, scores, 0.2 * cost(whole).macs_true, "macs_true", 16)
+    selection = UNIFORM.select(whole, scores, 0.2 * cost(whole).macs_true, "macs_true", 16)
     widths = selection.arch.widths()
     assert selection.kept == {name: strongest(values, widths[name]) for name, values in scores.items()}
 
@@ -79,24 +74,24 @@ def test_the_strongest_channels_survive(whole):
 @every_family
 def test_lower_bounds_hold_and_what_the_teacher_costs_gives_the_teacher(whole):
     scores = generic_scores(whole)
-    narrowest = select(whole, scores, 0.1 * cost(whole).macs_true, "macs_true", 30).arch
+    narrowest = UNIFORM.select(whole, scores, 0.1 * cost(whole).macs_true, "macs_true", 30).arch
     for name, group in narrowest.groups().items():
         assert group.removable or group.width >= 30 * group.unit, name
-    selection = select(whole, scores, cost(whole).macs_true, "macs_true", 30)
+    selection = UNIFORM.select(whole, scores, cost(whole).macs_true, "macs_true", 30)
     assert selection.arch == whole and selection.level == 1
-    assert select(whole, scores, cost(whole).macs_true - 1, "macs_true", 30).arch != whole
+    assert UNIFORM.select(whole, scores, cost(whole).macs_true - 1, "macs_true", 30).arch != whole
 
 
 @every_family
 def test_below_the_floor_is_an_error_and_at_it_every_width_is_least(whole):
     scores = generic_scores(whole)
     with pytest.raises(UserError, match=r"cannot be reached: with every width at min_width 8, and at 1 inside"):
-        select(whole, scores, 1.0, "macs_legacy", 8)
+        UNIFORM.select(whole, scores, 1.0, "macs_legacy", 8)
     low, high = 1, cost(whole).macs_legacy
     while low < high:
         middle = (low + high) // 2
         try:
-            floor = select(whole, scores, middle, "macs_legacy", 8)
+            floor = UNIFORM.select(whole, scores, middle, "macs_legacy", 8)
             high = middle
         except UserError:
             low = middle + 1
@@ -113,10 +108,10 @@ def test_no_larger_factor_meets_the_budget(share, counted, min_width):
     """Every factor in steps of a thousandth is asked."""
     budget = share * cost(SMALL).of(counted)
     try:
-        selection = select(SMALL, generic_scores(SMALL), budget, counted, min_width)
+        selection = UNIFORM.select(SMALL, generic_scores(SMALL), budget, counted, min_width)
     except UserError:
         with pytest.raises(UserError):
-            select(SMALL, generic_scores(SMALL, 1), budget, counted, min_width)  # whatever the scores
+            UNIFORM.select(SMALL, generic_scores(SMALL, 1), budget, counted, min_width)  # whatever the scores
         return
 
     def of(factor):
@@ -134,7 +129,7 @@ def test_no_larger_factor_meets_the_budget(share, counted, min_width):
 def test_a_threshold_and_a_factor_spend_one_budget_differently():
     whole = FAMILIES["inception"]
     scores, budget = generic_scores(whole), 0.1 * cost(whole).macs_true
-    by_factor = select(whole, scores, budget, "macs_true", 16)
-    by_threshold = threshold.select(whole, scores, budget, "macs_true", 16)
+    by_factor = UNIFORM.select(whole, scores, budget, "macs_true", 16)
+    by_threshold = THRESHOLD.select(whole, scores, budget, "macs_true", 16)
     assert by_factor.arch != by_threshold.arch
     assert len({branches.conv["3"] for branches in by_factor.arch.blocks}) == 1

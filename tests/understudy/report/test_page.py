@@ -211,12 +211,13 @@ def test_the_commit_is_that_of_the_code_now_and_a_changed_lock_is_said(run, monk
     git(run, "add", "lineage.py", "dvc.lock")
     git(run, "commit", "-q", "-m", "one")
     _, text, _ = page(run)
-    assert "git commit of the code when this page was made" in text and "the code that made this page" in text
+    assert "git commit when this page was made" in text and "what this page was made of" in text
     assert "not committed" not in text and "not as in the last commit" not in text
+    assert "git commit of understudy itself" not in text
     lock(run, teacher={"base": {"seed": 1}})
     _, text, _ = page(run)
     assert "with changes that are not committed" in text and ", not as in the last commit" in text
-    assert "# the code that made this page, less its changes that are not committed" in text
+    assert "# what this page was made of, less its changes that are not committed" in text
 
 
 @pytest.mark.parametrize("name", ["artifacts/gate/verdict.json", "params.yaml", "dvc.lock"])
