@@ -58,11 +58,11 @@ def _metrics(root: Path) -> str:
 
 def _beside_champion(root: Path) -> str:
     """The student's metrics and those that the registry has of the champion."""
-    from understudy.adapters.registry import CHAMPION, METRIC_TAG, aliased, registry, version_of
+    from understudy.adapters.registry import CHAMPION, METRIC_TAG, aliases, registry, version_of
 
     model = load(root / "params.yaml", (Registry,))[Registry].model
     with registry(root) as store:
-        number = aliased(store, model, CHAMPION)
+        number = aliases(store, model).get(CHAMPION)
         if number is None:
             return f"{model} has no champion yet"
         tags = version_of(store, model, number).tags
