@@ -95,8 +95,7 @@ def test_a_stage_gets_what_it_needs_and_no_more_and_what_was_made_once_is_not_ma
     assert (place.root / "dvc.lock").read_text() == (place.root / "kept.lock").read_text()
 
 
-def test_wrong_keys_are_one_clear_error_and_are_not_tried_again(place, monkeypatch):
-    monkeypatch.setattr(remote_data.time, "sleep", lambda seconds: pytest.fail(f"waited {seconds} s"))
+def test_wrong_keys_are_one_clear_error_and_are_not_tried_again(place, monkeypatch, capsys):
     place.server.start()
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "wrong")
     with pytest.raises(UserError, match=rf"DVC's remote s3://{BUCKET}/dvc: the credentials are refused \(Signature"):
@@ -106,6 +105,7 @@ def test_wrong_keys_are_one_clear_error_and_are_not_tried_again(place, monkeypat
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "nobody")
     with pytest.raises(UserError, match=r"the credentials are refused \(InvalidAccessKeyId"):
         remote_data.check(place.root)
+    assert "again in" not in capsys.readouterr().out and place.said == []
 
 
 def test_a_server_that_is_away_is_waited_for(place, monkeypatch):
