@@ -9,7 +9,7 @@ export DO_NOT_TRACK := 1
 export GX_ANALYTICS_ENABLED := false
 export MLFLOW_DISABLE_TELEMETRY := true
 export PREFECT_SERVER_ANALYTICS_ENABLED := false
-.PHONY: help setup setup-gate demo repro gate test test-fast test-long test-gpu lint deps data table clean browser ceph postgres
+.PHONY: help setup setup-gate demo repro gate test test-fast test-long test-gpu lint deps data table clean browser ceph postgres podman stack
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
@@ -54,11 +54,13 @@ browser: ## Debian's Chromium, for the tests that click through reports; without
 	command -v chromium || command -v chromium-browser || command -v google-chrome || { apt-get update && \
 	  apt-get install -y --no-install-recommends chromium; }
 
-lint: setup ## style, types and workflows (the laws of the house are tests)
+lint: setup ## style, types, workflows, manifests and Dockerfile (the laws of the house are tests)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/zizmor --offline --quiet .github/workflows
+	$(BIN)/yamllint --strict .github infra params.yaml recipes datasets
+	$(BIN)/hadolint infra/image/Dockerfile
 
 deps: setup ## rewrite the code that dvc.yaml's stages depend on
 	$(BIN)/python -m understudy.adapters.dvc
@@ -70,6 +72,13 @@ ceph: ## Debian's Ceph, a second S3 server for the tests; without it they use rc
 postgres: ## Debian's Postgres, for the tests of an MLflow server on it; without it those are skipped
 	ls /usr/lib/postgresql/*/bin/initdb 2>/dev/null || command -v initdb || { apt-get update && \
 	  apt-get install -y --no-install-recommends postgresql; }
+
+podman: ## Debian's podman and debootstrap, for the tests that build and run the image; without them those are skipped
+	command -v podman && command -v debootstrap || { apt-get update && \
+	  apt-get install -y --no-install-recommends podman runc catatonit containernetworking-plugins debootstrap; }
+
+stack: setup ## Postgres, S3, MLflow and Prefect on this machine, until Ctrl-C (docs/operations.md)
+	$(BIN)/python infra/stack/run.py
 
 data: ## copy data sets into data/: make data FROM=folder
 	@test -n "$(FROM)" || { echo "usage: make data FROM=FOLDER (with camvid_320x240.zip or horse2zebra_256.zip in it)"; exit 2; }

@@ -14,6 +14,7 @@ EXPECTED_SKIPS = (  # reasons that CI accepts
     "needs the right to mount a file system",
     "needs the right to make a control group of memory",
     "needs Ceph's S3 gateway",  # `make ceph`, which .ci/run does
+    "needs kubectl",  # no package of it is recent enough
 )
 
 # Set before anything that reads them is imported.
@@ -34,6 +35,15 @@ def prefect_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
 
     with serving_prefect(tmp_path_factory.mktemp("prefect")) as server:
         yield server
+
+
+@pytest.fixture(scope="session")
+def kubernetes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    """A Kubernetes API server of the project's own (kubernetes_cluster.KubernetesCluster); one for all who ask."""
+    from kubernetes_cluster import running_cluster
+
+    with running_cluster(tmp_path_factory.mktemp("cluster"), tmp_path_factory.getbasetemp()) as cluster:
+        yield cluster
 
 
 @pytest.hookimpl(trylast=True)

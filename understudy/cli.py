@@ -10,6 +10,7 @@ from understudy.commands import (
     clean,
     cost,
     fetch,
+    follow,
     gate,
     publish,
     recipe,
@@ -28,6 +29,7 @@ from understudy.errors import BAD_INPUT, INTERRUPTED, UserError
 # In the order in which one meets them.
 VERBS: dict[str, ModuleType] = {
     "run": run,
+    "follow": follow,
     "watch": watch,
     "recipe": recipe,
     "cost": cost,

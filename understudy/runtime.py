@@ -60,11 +60,11 @@ def random_state() -> dict[str, torch.Tensor]:
 
 
 def restore_random_state(states: Mapping[str, torch.Tensor]) -> None:
-    """Take over what `random_state()` gave."""
+    """Take over what `random_state()` gave, on this machine or one with another number of GPUs."""
     torch.set_rng_state(states["cpu"])
-    for name, state in states.items():
-        if name != "cpu":
-            torch.cuda.set_rng_state(state, int(name.removeprefix("cuda")))
+    for index in range(torch.cuda.device_count()):
+        if (state := states.get(f"cuda{index}")) is not None:
+            torch.cuda.set_rng_state(state, index)
 
 
 def threads() -> int:

@@ -18,7 +18,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, TypeVar
 
-from understudy import locks, processes
+from understudy import hosts, locks, processes
 from understudy.errors import BAD_INPUT, INTERRUPTED, LOST, OK, OUT_OF_MEMORY, PREEMPTED, UNEXPECTED, UserError
 from understudy.files import remove_leftovers, write_json
 from understudy.memory import ran_out, wording
@@ -82,8 +82,9 @@ def main(
 ) -> None:
     """Run `python -m stages.STAGE [--params FILE] [--root DIR] [--dry-run]`, and exit with a code of errors.py.
 
-    shared_by: how many processes do the work; None: as many as are started. Of several, `plan` and `run` are called in
-    each, and the first one alone holds the lock, prints and leaves a status.
+    shared_by: how many processes do the work, on all hosts; None: as many as are started, of which each host has at
+    least one. Of several, `plan` and `run` are called in each, and the first one alone holds the lock, prints and
+    leaves a status.
     """
     parser = argparse.ArgumentParser(prog=f"python -m stages.{stage}", description=sys.modules["__main__"].__doc__,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)  # fmt: skip
@@ -109,8 +110,8 @@ def main(
 
         def work() -> None:
             job = Job(stage, arguments.root, load(arguments.params or arguments.root / "params.yaml", sections))
-            if (count := _processes_to_start(job, shared_by(job))) > 1:
-                sys.exit(processes.start(count, job.scratch))
+            if count := _processes_to_start(job, shared_by(job)):
+                sys.exit(processes.start(count, stage, job.scratch))
             writes = leads and not arguments.dry_run
             if writes:
                 until_the_end.enter_context(_sole_writer(job, lock))
@@ -139,13 +140,26 @@ def main(
 
 
 def _processes_to_start(job: Job, wanted: int | None) -> int:
-    """1 when this process does the work, alone or as one of those that were started."""
+    """How many on each host; 0 when this process does the work, alone or as one of those that were started."""
     started = processes.size()
-    if wanted is None or wanted == started:
-        return 1
     if started > 1:
-        raise UserError(f"{job.stage}: {started} processes were started, and by its parameters it runs in {wanted}")
-    return wanted
+        if wanted not in (None, started):
+            raise UserError(f"{job.stage}: {started} processes were started, and by its parameters it runs in {wanted}")
+        return 0
+    here = hosts.place()
+    if here.index:
+        raise UserError(
+            f"NODE_RANK: {here.index}: a stage is run on the first host alone, and on this one `understudy follow`"
+        )
+    wanted = here.count if wanted is None else wanted
+    if wanted == 1:
+        return 0
+    if wanted % here.count:
+        raise UserError(
+            f"schedule.processes: {job.stage}'s {wanted} cannot be shared equally by {here.count} hosts (NNODES); set "
+            f"it to a multiple of {here.count}, or to 1 for the first host alone"
+        )
+    return wanted // here.count
 
 
 def _outcome(work: Callable[[], None]) -> tuple[int, str]:

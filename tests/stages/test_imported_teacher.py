@@ -7,42 +7,51 @@ import pytest
 import torch
 import yaml
 from own_repository import done, run
-from public_layout import Resnet
+from public_layout import Resnet, Unet
 from shrunk import SIZE, legacy_macs, make, ran
 
 from understudy.arch.families import load
 from understudy.arch.resnet import resnet
+from understudy.arch.unet import unet
 from understudy.cost import cost
 from understudy.files import read_json, sha256
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 NGF, BLOCKS = 16, 9
+RESNET = resnet(NGF, BLOCKS, "instance", "reflect", "rgb", 3, SIZE)
+UNET = unet(16, 5, "batch", "rgb", 3, SIZE)
 
 
-def write_checkpoint(path):
-    """As the public code writes it: pix2pix's normal initialisation, instance norms without scales."""
-    net, generator = Resnet(NGF, BLOCKS, "instance"), torch.Generator().manual_seed(0)
-    for value in net.state_dict().values():
-        value.normal_(0, 0.02, generator=generator)
+def write_checkpoint(path, net):
+    """As the public code writes it: pix2pix's normal initialisation of convolutions and of the norms' scales."""
+    generator = torch.Generator().manual_seed(0)
+    for name, value in net.state_dict().items():
+        if name.endswith("weight"):
+            value.normal_(0 if value.dim() == 4 else 1, 0.02, generator=generator)
     torch.save(net.state_dict(), path)
 
 
-@pytest.fixture(scope="module")
-def root(repo, tmp_path_factory):
-    root = tmp_path_factory.mktemp("imported")
+def with_imported(repo, root, net, arch):
+    """A repository whose teacher is `net`, of which `arch` is what is to be recognised, and whose budget is a tenth."""
     make(repo, root)
-    write_checkpoint(root / "latest_net_G.pth")
+    write_checkpoint(root / "latest_net_G.pth", net)
     params = yaml.safe_load((root / "params.yaml").read_text())
     params["teacher"] |= {
         "source": {"weights": "latest_net_G.pth", "sha256": sha256(root / "latest_net_G.pth")},
         "encoding": "rgb",
     }
     params["distill"]["discriminator"] = "fresh"
-    macs = cost(resnet(NGF, BLOCKS, "instance", "reflect", "rgb", 3, SIZE)).macs_legacy
+    macs = cost(arch).macs_legacy
     params["prune"]["budget"] = legacy_macs(macs / 10)
     params["gate"]["macs_legacy_g"] = {"max": macs / 10 / 1e9}
     (root / "params.yaml").write_text(yaml.safe_dump(params, sort_keys=False))
+
+
+@pytest.fixture(scope="module")
+def root(repo, tmp_path_factory):
+    root = tmp_path_factory.mktemp("imported")
+    with_imported(repo, root, Resnet(NGF, BLOCKS, "instance"), RESNET)
     return root
 
 
@@ -51,7 +60,7 @@ def test_it_is_compressed_to_a_tenth_and_gated(root):
     assert "constant output" in output or "mode collapse" in output  # random weights ignore their input
     assert "teacher: imported 9 resnet blocks, instance norm, from latest_net_G.pth" in output
     teacher, student = load(root / "artifacts/teacher/arch.json"), load(root / "artifacts/distill/arch.json")
-    assert teacher == resnet(NGF, BLOCKS, "instance", "reflect", "rgb", 3, SIZE)
+    assert teacher == RESNET
     assert 0.09 * cost(teacher).macs_legacy <= cost(student).macs_legacy <= 0.1 * cost(teacher).macs_legacy
     assert "scores: weight magnitude" in (root / "artifacts/prune/diff.txt").read_text()
     rules = {(rule["metric"], rule["rule"]): rule["outcome"] for rule in
@@ -93,3 +102,21 @@ def test_no_student_starts_from_a_discriminator_that_was_never_trained(root):
     (root / "warm.yaml").write_text(yaml.safe_dump(values))
     ended = run(root, sys.executable, "-m", "stages.distill", "--params", "warm.yaml")
     assert ended.returncode == 2 and "set it to fresh" in ended.stderr
+
+
+def test_a_unet_is_compressed_to_a_tenth_and_gated_too(repo, tmp_path):
+    """pix2pix's own generator: batch norms, whose scales rank the channels, and dropout."""
+    torch.manual_seed(0)
+    with_imported(repo, tmp_path, Unet(16, 5, "batch", dropout=True), UNET)
+    output = done(tmp_path, "dvc", "repro")
+    assert f"teacher: imported {UNET.depth}, batch norm, from latest_net_G.pth" in output
+    teacher, student = (load(tmp_path / f"artifacts/{stage}/arch.json") for stage in ("teacher", "distill"))
+    assert teacher == UNET and student.family == "unet"
+    assert 0.08 * cost(teacher).macs_legacy <= cost(student).macs_legacy <= 0.1 * cost(teacher).macs_legacy
+    assert "scores: norm scales" in (tmp_path / "artifacts/prune/diff.txt").read_text()
+    models = read_json(tmp_path / "artifacts/evaluate/evaluation.json")["models"]
+    assert models["student"]["params_m"] == models["baseline"]["params_m"] < models["teacher"]["params_m"]
+    rules = {(rule["metric"], rule["rule"]): rule["outcome"] for rule in
+             read_json(tmp_path / "artifacts/gate/verdict.json")["rules"]}  # fmt: skip
+    assert rules["macs_legacy_g", "max"] == "passed"
+    assert (tmp_path / "artifacts/export/student.onnx").exists()

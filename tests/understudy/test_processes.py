@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from understudy import processes
-from understudy.errors import LOST, UserError
+from understudy.errors import LOST
 
 SCRIPT = f"""
 import os, signal, sys, time
@@ -22,7 +22,7 @@ processes.GRACE = 0.5
 folder, ending = Path(sys.argv[1]), sys.argv[2]
 if processes.starter() is None:
     try:
-        code = processes.start(2, folder)
+        code = processes.start(2, "script", folder)
     except UserError as error:
         print(error, file=sys.stderr)
         code = error.code
@@ -93,8 +93,11 @@ def test_a_stopped_one_has_time_to_save(command, tmp_path, repo):
     assert running.wait(30) == 75
 
 
-def test_torchrun_on_several_hosts_is_refused(monkeypatch):
-    monkeypatch.setenv("LOCAL_WORLD_SIZE", "2")
-    monkeypatch.setenv("WORLD_SIZE", "4")
-    with pytest.raises(UserError, match="several hosts are not supported"):
-        processes.size()
+def test_torchrun_says_who_is_who_on_several_hosts(monkeypatch):
+    told = {"LOCAL_WORLD_SIZE": 2, "WORLD_SIZE": 4, "LOCAL_RANK": 0, "RANK": 2}
+    for name, value in told.items():
+        monkeypatch.setenv(name, str(value))
+    assert (processes.size(), processes.local_size(), processes.rank(), processes.local_rank()) == (4, 2, 2, 0)
+    assert not processes.leads()
+    monkeypatch.delenv("LOCAL_WORLD_SIZE")  # meant for a torchrun that is still to be started
+    assert (processes.size(), processes.rank()) == (1, 0) and processes.leads()

@@ -13,7 +13,8 @@ class Schedule:
     ema_decay: of the averaged weights, which are what is validated and kept; 0 keeps the raw ones.
     validate_every: steps between two scores on the validation split, by which the best checkpoint is chosen.
     checkpoint_every: steps between two checkpoints, from which a killed stage goes on.
-    processes: on this host, with a GPU each or all on the CPU, which share every batch equally; null: one.
+    processes: which share every batch equally, with a GPU each or all on the CPU; of several hosts each has as many.
+    null: one, on each host.
     micro_batch: images that a process runs its networks on at once; null: all of its share. Neither changes what is
     computed, but in what order numbers are added.
     """

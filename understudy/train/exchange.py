@@ -1,4 +1,4 @@
-"""What the processes that train one network on one host tell each other.
+"""What the processes that train one network, on one host or several, tell each other.
 
 Each has the same weights, computes the losses of its share of a batch, and moves by the mean of all gradients: of a
 mean over the batch that is exactly the gradient over the whole batch, as long as the shares are of one size. What is
@@ -14,6 +14,7 @@ import datetime
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+import safetensors.torch
 import torch
 from torch import Tensor, distributed
 from torch.autograd.function import once_differentiable
@@ -31,12 +32,12 @@ def join(place: torch.device) -> None:
         return
     backend = "gloo"
     if place.type == "cuda":
-        if (found := torch.cuda.device_count()) < processes.size():
+        if (found := torch.cuda.device_count()) < (needed := processes.local_size()):
             raise UserError(
-                f"{processes.size()} processes need a GPU each, and torch sees {found}: lower schedule.processes, "
+                f"{needed} processes need a GPU each, and torch sees {found}: lower schedule.processes, "
                 "or set runtime.device to cpu"
             )
-        torch.cuda.set_device(processes.rank())
+        torch.cuda.set_device(processes.local_rank())
         backend = "cpu:gloo,cuda:nccl"
     with _together():
         distributed.init_process_group(backend, timeout=PATIENCE)
@@ -123,6 +124,25 @@ def averaged(values: Mapping[str, float]) -> dict[str, float]:
 def one_says(flag: bool) -> bool:
     """Whether any process says so; all get the same answer."""
     return averaged({"flag": float(flag)})["flag"] > 0
+
+
+def from_first(tensors: Mapping[str, Tensor] | None) -> dict[str, Tensor] | None:
+    """What the first process has, in all of them, on the CPU. tensors: read of that one alone; None or at least one."""
+    if processes.size() == 1:
+        return None if tensors is None else dict(tensors)
+    content = safetensors.torch.save(dict(tensors)) if tensors and processes.leads() else b""
+    length = torch.tensor([len(content)])
+    with _together():
+        distributed.broadcast(length, 0)
+        if not length:
+            return None
+        sent = (
+            torch.frombuffer(bytearray(content), dtype=torch.uint8)
+            if content
+            else torch.empty(int(length), dtype=torch.uint8)
+        )
+        distributed.broadcast(sent, 0)
+    return safetensors.torch.load(sent.numpy().tobytes())
 
 
 def require_same(fingerprint: str) -> None:

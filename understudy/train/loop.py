@@ -18,7 +18,7 @@ from understudy.errors import PREEMPTED, UserError
 from understudy.params.schedule import LOG_EVERY, Schedule
 from understudy.runtime import random_state, restore_random_state
 from understudy.train import checkpoint, log
-from understudy.train.exchange import averaged, one_says
+from understudy.train.exchange import averaged, from_first, one_says
 from understudy.train.log import Log
 from understudy.train.state import State, below, set_learning_rate, update_average
 
@@ -137,24 +137,27 @@ def content(
 
 
 def _resume(task: Task, folder: Path) -> Best:
-    """Take up the last checkpoint, if there is one."""
-    if not processes.leads():
-        one_says(False)  # until the first has read it, and removed what is damaged
-    saved = checkpoint.load(folder)
-    if processes.leads():
-        one_says(False)
-    if saved is None:
+    """Take up the last checkpoint, if there is one: the first process reads it, and gives the others their state."""
+    saved = checkpoint.load(folder) if processes.leads() else None
+    read = None
+    if saved is not None:
+        read = {name: tensor for name, tensor in saved.tensors.items() if not name.startswith("best.")}
+        read["step"] = torch.tensor(saved.step)
+    tensors = from_first(read)
+    if tensors is None:
         return Best()
-    if saved.step == task.schedule.steps:
-        task.state.restore_outcome(below(saved.tensors, "state"), saved.step)
+    step = int(tensors["step"])
+    if step == task.schedule.steps:
+        task.state.restore_outcome(below(tensors, "state"), step)
         print(f"{task.name}: was trained to its end before; taking that (`understudy clean` forgets it)", flush=True)
     else:
-        task.state.restore(below(saved.tensors, "state"), saved.step)
-        print(f"{task.name}: going on from step {saved.step}", flush=True)
-    restore_random_state(below(saved.tensors, "random"))
+        task.state.restore(below(tensors, "state"), step)
+        print(f"{task.name}: going on from step {step}", flush=True)
+    restore_random_state(below(tensors, "random"))
+    if saved is None:
+        return Best()
     notes = saved.notes
-    if processes.leads():
-        log.write_records(folder / log.NAME, notes["records"])
+    log.write_records(folder / log.NAME, notes["records"])
     weights = below(saved.tensors, "best")
     return Best(notes.get("best_score", float("inf")), notes["best_step"], notes["best_metrics"], weights)
 

@@ -29,7 +29,7 @@ from understudy.params.base import Base
 from understudy.params.loader import section_name
 from understudy.params.objective import Objective
 from understudy.params.runtime import Runtime
-from understudy.processes import leads, size
+from understudy.processes import leads, local_size, size
 from understudy.runtime import (
     autocast,
     determinism,
@@ -149,7 +149,7 @@ class Session:
             "MACs": f"{counted.macs_true / 1e9:.4f} G true, {counted.macs_legacy / 1e9:.4f} G legacy",
             "parameters": f"{counted.params:,}",
             "steps": setting.schedule.steps,
-            "device": f"{self.device}, {threads()} threads" + (f", {size()} processes" if size() > 1 else ""),
+            "device": f"{self.device}, {threads()} threads{_company()}",
             "expected time": f"{seconds * setting.schedule.steps / 60:.1f} min ({seconds:.3f} s a step, just timed)",
             **({"expected memory": f"{memory} (just measured)"} if memory else {}),
         }
@@ -247,3 +247,10 @@ class Session:
                 "start", stage=job.stage, fingerprint=self.fingerprint, steps=self.setting.schedule.steps, params=params
             )
         start_tracker(job.root, job.stage, log.path)
+
+
+def _company() -> str:
+    """How many processes share the training, where there are several."""
+    if size() == 1:
+        return ""
+    return f", {size()} processes" + (f", {local_size()} of them here" if local_size() < size() else "")

@@ -144,10 +144,11 @@ def promoting(root: Path, model: Registry) -> list[str]:
     return ["registry", "promote", "--root", str(root), "--model", model.model]
 
 
-def test_twenty_promotions_at_once(made, servers, model, forks, tmp_path):
+@pytest.mark.parametrize("times", [1, pytest.param(5, marks=pytest.mark.long)])
+def test_many_promotions_at_once(times, made, servers, model, forks, tmp_path):
     """Four students, each registered once; whoever won was compared with the very champion that it replaced."""
     promote(made / "first", model, GATE, SCORING)
-    ended = forks.run(*(promoting(made / name, model) for name in ("first", "better", "worse", "same") * 5))
+    ended = forks.run(*(promoting(made / name, model) for name in ("first", "better", "worse", "same") * times))
     assert [one["output"] for one in ended if one["code"] not in (OK, GATE_FAILED)] == []
     ledgers = LedgerStore.open(connect(tmp_path), model.model)
     ledger = ledgers.read()
