@@ -37,6 +37,24 @@ def prefect_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
         yield server
 
 
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """`--dist=loadfile` gives all files that need Prefect's server to one worker, so that one is started."""
+    if config.getvalue("dist") != "loadfile":
+        return None
+    from xdist.scheduler import LoadFileScheduling
+
+    served = {str(path.relative_to(REPO)) for path in (REPO / "tests").rglob("test_*.py")
+              if "prefect_server" in path.read_text(encoding="utf-8")}  # fmt: skip
+
+    class Scheduling(LoadFileScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            path = super()._split_scope(nodeid)
+            return "prefect_server" if path in served else path
+
+    return Scheduling(config, log)
+
+
 @pytest.fixture(scope="session")
 def kubernetes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     """A Kubernetes API server of the project's own (kubernetes_cluster.KubernetesCluster); one for all who ask."""

@@ -57,7 +57,7 @@ class PrefectServer:
         """What `prefect ARGUMENTS` prints, run in folder. AssertionError, with what it said, when it fails."""
         command = [sys.executable, "-m", "prefect", *arguments]
         done = subprocess.run(command, cwd=folder or self.folder, env=self.environment | environment, text=True,
-                              stdin=subprocess.DEVNULL, capture_output=True, timeout=180)  # fmt: skip
+                              stdin=subprocess.DEVNULL, capture_output=True, timeout=600)  # fmt: skip
         assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
         return done.stdout
 

@@ -9,8 +9,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from uuid import UUID
 
-from mlflow_server import stop_group, wait_until
+from mlflow_server import stop_group
 from prefect_server import PrefectServer
+from tiny_project import wait
 
 POOLS = ("understudy-cpu", "understudy-gpu")
 
@@ -61,5 +62,5 @@ def children(server: PrefectServer, run: UUID) -> list:
 
 def ended(server: PrefectServer, run: UUID):
     """The state of a run once it is final."""
-    wait_until(lambda: server.state(run).is_final(), "the run's end")
+    wait(lambda: server.state(run).is_final(), "the run's end", 900)
     return server.state(run)

@@ -20,9 +20,10 @@ from understudy.params.loader import read
 
 DELAYS = (2.0, 5.0, 10.0, 20.0, 40.0)  # seconds between two attempts
 CONFIG, OWN_CONFIG = ".dvc/config", ".dvc/config.local"
-# What S3 and botocore say of keys that are wrong, in whatever DVC makes of it.
-REFUSED = (*s3_client.REFUSED, *s3_client.DENIED, "Forbidden", "Unable to locate credentials", "NoSuchBucket",
-           "PermissionError", "Access Denied")  # fmt: skip
+# What S3 and botocore say of keys that are wrong, in whatever DVC makes of it: s3fs has often left the code out.
+REFUSED = (*s3_client.REFUSED, "AccessDenied", "Access Denied", "AllAccessDisabled", "(403)", "Forbidden",
+           "PermissionError", "Unable to locate credentials", "NoSuchBucket", "The specified bucket does not exist",
+           "request signature we calculated", "Access Key Id you provided", "token has expired")  # fmt: skip
 Said = Callable[[str], None]
 STARTED = "Running stage '"  # DVC's own words
 

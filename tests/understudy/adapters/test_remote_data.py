@@ -100,7 +100,7 @@ def test_wrong_keys_are_one_clear_error_and_are_not_tried_again(place, monkeypat
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "wrong")
     with pytest.raises(UserError, match=rf"DVC's remote s3://{BUCKET}/dvc: the credentials are refused \(Signature"):
         remote_data.check(place.root)
-    with pytest.raises(UserError, match=r"`dvc push`: DVC's remote refuses \(SignatureDoesNotMatch\)"):
+    with pytest.raises(UserError, match=r"`dvc push`: DVC's remote refuses \(request signature we calculated\)"):
         place.push("set.zip.dvc")
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "nobody")
     with pytest.raises(UserError, match=r"the credentials are refused \(InvalidAccessKeyId"):
