@@ -150,7 +150,7 @@ def test_stopped_in_its_training_it_leaves_no_process_and_goes_on_when_asked_to(
 
     code, _ = runs.run("--branch", branch)
     assert code == 0 and runs.project.branches() == [branch]
-    assert runs.project.steps(branch) == list(range(1, STEPS + 1))  # no step was taken twice
+    assert runs.project.trained_once(branch)
     weights = json.loads((runs.project.workspace(branch) / "artifacts/teacher/weights.json").read_text())
     assert weights == {"step": STEPS, "weight": undisturbed()}
 
@@ -167,7 +167,7 @@ def test_a_stage_that_was_killed_is_started_again(runs):
     process, branch = runs.training()
     os.kill(int((runs.project.workspace(branch) / ".understudy/teacher/process").read_text()), signal.SIGKILL)
     assert process.wait(300) == 0, runs.said()
-    assert "was killed outright" in runs.said() and runs.project.steps(branch) == list(range(1, STEPS + 1))
+    assert "was killed outright" in runs.said() and runs.project.trained_once(branch)
 
 
 @pytest.mark.slow

@@ -141,6 +141,14 @@ class Project:
         path = self.workspace(branch) / ".understudy/teacher/steps.txt"
         return [int(line) for line in path.read_text().split()] if path.exists() else []
 
+    def trained_once(self, branch: str) -> bool:
+        """Whether the training came to its end and no step was taken twice.
+
+        A step's line may be missing: it follows its checkpoint, and a signal may come between the two.
+        """
+        steps = self.steps(branch)
+        return steps[-1:] == [STEPS] and steps == sorted(set(steps)) and len(steps) >= STEPS - 1
+
 
 def wait(condition, what: str, seconds: float = 300.0) -> None:
     deadline = time.monotonic() + seconds
