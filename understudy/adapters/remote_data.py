@@ -135,7 +135,7 @@ def _failed(what: str, code: int, lines: list[str]) -> UserError:
     errors = [line.removeprefix("ERROR: ") for line in lines if line.startswith("ERROR: ")] or lines[-1:]
     said = in_one_line("; ".join(errors))
     if word := next((word for word in REFUSED if any(word in line for line in lines)), None):
-        return UserError(f"{what}: DVC's remote refuses ({word}); DVC takes the keys from AWS_ACCESS_KEY_ID and "
+        return UserError(f"{what}: DVC's remote refuses ({word.strip('()')}); DVC takes the keys from AWS_ACCESS_KEY_ID and "
                          "AWS_SECRET_ACCESS_KEY, and they must be allowed to list, read and write there")  # fmt: skip
     return (
         _Away(f"{what}: {said}", UNEXPECTED) if _is_away(" ".join(lines)) else UserError(f"{what}: {said}", UNEXPECTED)
@@ -172,12 +172,13 @@ def _stored(entry: dict[str, Any]) -> list[str]:
     return found
 
 
-# Of exceptions and answers, by name; botocore and aiohttp raise them, and DVC prints them.
+# Of exceptions and answers, by name; botocore and aiohttp raise them, and DVC prints them. ("reached max retries" is
+# none of them: botocore says it of a refusal too.)
 AWAY = (
     "EndpointConnectionError", "Could not connect", "Connection reset", "Connection refused", "Cannot connect",
     "ConnectTimeout", "ReadTimeout", "Read timeout", "timed out", "Connection was closed", "IncompleteRead",
     "ServerDisconnected", "Server disconnected", "SlowDown", "ServiceUnavailable", "Service Unavailable",
-    "InternalError", "Internal Server Error", "(500)", "(502)", "(503)", "(504)", "reached max retries", "BadGateway",
-    "Bad Gateway", "Temporary failure in name resolution", "Network is unreachable", "RequestTimeout", "Broken pipe",
+    "InternalError", "Internal Server Error", "(500)", "(502)", "(503)", "(504)", "BadGateway", "Bad Gateway",
+    "Temporary failure in name resolution", "Network is unreachable", "RequestTimeout", "Broken pipe",
     "failed to connect", "Please reduce your request rate",
 )  # fmt: skip
