@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-PATIENCE = 300.0  # seconds for anything at all: a server takes 7 to come up, minutes on a busy machine
+PATIENCE = 900.0  # seconds for anything at all: a server takes 7 to come up, minutes on a busy machine
 
 
 def wait_until(happened: Callable[[], object], what: str, pause: float = 0.2) -> None:

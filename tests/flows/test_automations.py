@@ -15,7 +15,7 @@ import yaml
 from mlflow_server import wait_until
 from prefect_server import PrefectServer
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(3600)]
 
 
 class Chat:
