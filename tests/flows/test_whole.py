@@ -2,20 +2,16 @@
 
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 import yaml
 from mlflow_server import stop_group
 from own_repository import done, environment
+from shrunk import make, ran
 
 from understudy.files import read_json
 from understudy.graph import STAGES
 from understudy.verdict import PATH
-
-# Its parameters are those of the stages' own tests.
-sys.path.append(str(Path(__file__).parents[1] / "stages"))
-from shrunk import make, ran
 
 pytestmark = [pytest.mark.long, pytest.mark.timeout(3600)]
 
