@@ -1,0 +1,114 @@
+"""A real Prefect server and its real Kubernetes worker, with no more rights than a Role's, run flows as Jobs."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from uuid import UUID
+
+import pytest
+from kubernetes_cluster import KubernetesCluster
+from mlflow_server import wait_until
+from prefect_server import PrefectServer
+from prefect_worker import RIGHTS, working
+
+from cluster.manifests import Thing
+
+VARIABLES = {name: {"type": "string"} for name in ("name", "namespace", "command")}
+VARIABLES |= {name: {"type": "object"} for name in ("env", "labels")}
+TEMPLATE = {
+    "variables": {"type": "object", "properties": VARIABLES},
+    "job_configuration": {
+        **{name: f"{{{{ {name} }}}}" for name in VARIABLES},
+        "job_manifest": {
+            "apiVersion": "batch/v1",
+            "kind": "Job",
+            "metadata": {"labels": "{{ labels }}", "namespace": "{{ namespace }}", "generateName": "{{ name }}-"},
+            "spec": {
+                "backoffLimit": 0,
+                "podReplacementPolicy": "Failed",
+                "template": {
+                    "spec": {
+                        "restartPolicy": "Never",
+                        "containers": [
+                            {
+                                "name": "prefect-job",
+                                "image": "understudy:test",
+                                "env": "{{ env }}",
+                                "args": "{{ command }}",
+                                "volumeMounts": [{"name": "tmp", "mountPath": "/tmp"}],
+                            }
+                        ],
+                        "volumes": [{"name": "tmp", "emptyDir": {}}],
+                    }
+                },
+            },
+        },
+    },
+}  # fmt: skip
+
+
+@pytest.mark.slow
+def test_a_worker_runs_reschedules_and_cancels(
+    kubernetes: KubernetesCluster, prefect_server: PrefectServer, namespace: str, tmp_path: Path
+) -> None:
+    """One test, for one worker: a flow to its end, one whose pod is evicted, one that is cancelled."""
+    kubernetes.make_all(RIGHTS.replace("NAMESPACE", namespace))
+    (tmp_path / "template.json").write_text(json.dumps(TEMPLATE))
+    prefect_server.prefect("work-pool", "create", namespace, "--type", "kubernetes", "--base-job-template",
+                           str(tmp_path / "template.json"))  # fmt: skip
+    start = deployed(prefect_server, namespace)
+    (tmp_path / "worker").mkdir()
+    account = kubernetes.account(namespace, "worker")
+    with working(prefect_server, namespace, namespace, account, tmp_path / "worker"):
+        evicted, cancelled = start(tmp_path / "evicted"), start(tmp_path / "cancelled")
+        wait_until(lambda: started(tmp_path / "evicted") == 1, "the first flow to start")
+        first = job_of(kubernetes, namespace, evicted)
+        (pod,) = kubernetes.all("Pod", namespace, f"job-name={first['metadata']['name']}")
+        kubernetes.evict(namespace, pod["metadata"]["name"])
+
+        wait_until(lambda: started(tmp_path / "cancelled") == 1, "the second flow to start")
+        with prefect_server.client() as client:
+            from prefect.states import Cancelling
+
+            client.set_flow_run_state(cancelled, Cancelling())
+        prefect_server.wait_for(cancelled, "Cancelled")
+        wait_until(lambda: not jobs_of(kubernetes, namespace, cancelled), "its Job, and with it its process, to go")
+
+        wait_until(lambda: started(tmp_path / "evicted") == 2, "the evicted flow to start again")
+        (tmp_path / "evicted" / "go").touch()
+        prefect_server.wait_for(evicted, "Completed")
+    jobs = jobs_of(kubernetes, namespace, evicted)
+    assert [job["status"].get("succeeded", 0) for job in jobs] == [0, 1], "two Jobs, and the second did it"
+    with prefect_server.client() as client:
+        names = [state.name for state in client.read_flow_run_states(evicted)]
+    assert "Crashed" not in names and names.count("Running") == 2
+
+
+def deployed(server: PrefectServer, pool: str) -> Callable[[Path], UUID]:
+    """What starts a run of the waiting flow in this pool, in a folder."""
+    with server.client() as client:
+        deployment = client.create_deployment(
+            client.create_flow_from_name("waiting"), "waiting", entrypoint="waiting_flow.py:waiting",
+            work_pool_name=pool, job_variables={"namespace": pool, "env": {"PREFECT_HOME": "/tmp/prefect"}},
+            pull_steps=[{"prefect.deployments.steps.set_working_directory": {"directory": str(Path(__file__).parent)}}],
+        )  # fmt: skip
+
+    def start(folder: Path) -> UUID:
+        folder.mkdir()
+        with server.client() as client:
+            return client.create_flow_run_from_deployment(deployment, parameters={"place": str(folder)}).id
+
+    return start
+
+
+def started(folder: Path) -> int:
+    return len(list(folder.glob("started-*")))
+
+
+def jobs_of(kubernetes: KubernetesCluster, namespace: str, run: UUID) -> list[Thing]:
+    return kubernetes.all("Job", namespace, f"prefect.io/flow-run-id={run}")
+
+
+def job_of(kubernetes: KubernetesCluster, namespace: str, run: UUID) -> Thing:
+    (job,) = jobs_of(kubernetes, namespace, run)
+    return job
