@@ -207,11 +207,11 @@ def use(monkeypatch: pytest.MonkeyPatch, server: Server, **changes: str) -> None
 
 
 @contextlib.contextmanager
-def serving(kind: str, folder: Path) -> Iterator[Server]:
+def serving(kind: str, folder: Path, ceph: type[Ceph] = Ceph) -> Iterator[Server]:
     """A server that runs within the block. Skips the test when there is none of its kind."""
     if kind == "ceph" and not shutil.which("radosgw"):
         pytest.skip("needs Ceph's S3 gateway: make ceph")
-    server = Ceph(folder) if kind == "ceph" else Rclone(folder)
+    server = ceph(folder) if kind == "ceph" else Rclone(folder)
     try:
         server.start()
         yield server
