@@ -155,14 +155,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--branch", help="go on with this run (runs/...) instead of a new one")
     parser.add_argument("--isolated", action="store_true", help="each stage as a run of its deployment")
     arguments = parser.parse_args(argv)
-    try:
-        runs.reach()
-    except UserError as error:
-        print(f"compress: {error}", file=sys.stderr)
-        return error.code
-    state = compress(arguments.recipe, arguments.revision, arguments.isolated, arguments.branch, return_state=True)
-    print(f"compress: {state.name}: {state.message}", flush=True)
-    return runs.exit_code(state)
+    asked = (arguments.recipe, arguments.revision, arguments.isolated, arguments.branch)
+    return runs.command("compress", lambda: compress(*asked, return_state=True))
 
 
 if __name__ == "__main__":
