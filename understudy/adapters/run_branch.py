@@ -19,6 +19,7 @@ def open_run(folder: Path, recipe: str | None, revision: str, run: str) -> Works
     others. Raises UserError, before anything is made, for a repository or revision that is not there, parameters that
     do not load, an unknown recipe, and data or a remote that no stage could reach.
     """
+    folder.mkdir(parents=True, exist_ok=True)
     git(folder, "ls-remote", "--quiet", repository(), "HEAD",
         wrong=f"{repository()}: git cannot reach it (UNDERSTUDY_REPOSITORY)")  # fmt: skip
     clone(folder)

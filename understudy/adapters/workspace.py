@@ -124,14 +124,12 @@ def lead_to_local_data(folder: Path) -> None:
     data = origin / "data"
     if data.is_dir() and not (folder / "data").exists():
         (folder / "data").symlink_to(data.resolve())
+        with (folder / ".git/info/exclude").open("a") as excluded:
+            excluded.write("/data\n")
     if remote_data.address(folder) is None:
-        cache = git_free_cache(origin)
+        cache = (origin / ".dvc/cache").resolve()
         text = f"[core]\n    remote = repository\n['remote \"repository\"']\n    url = {cache}\n"
         write_text(folder / remote_data.OWN_CONFIG, text)
-
-
-def git_free_cache(origin: Path) -> Path:
-    return (origin / ".dvc/cache").resolve()
 
 
 def commit(root: Path, message: str) -> None:
