@@ -92,7 +92,7 @@ def _pipeline(state: State, changed: Sequence[str]) -> Step:
 
 
 def _champion(here: Workspace) -> Step:
-    """Verify the champion with the data, judge and parameters of the commit that it came from, where that can be had."""
+    """Verify the champion with data, judge and parameters of the commit that it came from, where that can be had."""
     logger = get_run_logger()
     try:
         lead_to_registry()

@@ -1,7 +1,7 @@
 """Promotion as a Prefect flow: `python -m flows.promote [--branch runs/...] [--again]`.
 
-The student of a run branch (by default of the newest) is registered and made champion, if it may be, by the same code as
-`understudy registry promote`. A refusal is the state Failed, "Refused", with every reason.
+The student of a run branch (by default of the newest) is registered and made champion, if it may be, by the same code
+as `understudy registry promote`. A refusal is the state Failed, "Refused", with every reason.
 """
 
 import argparse
@@ -52,8 +52,6 @@ def promote(branch: str | None = None, again: bool = False) -> State:
             return _promoted(here, again)
     except UserError as error:
         logger.error("%s", error)
-        if error.code == GATE_FAILED:
-            return Failed(name=runs.REFUSED, message=str(error))
         return runs.failure(error)
 
 
@@ -79,9 +77,12 @@ def _promoted(here: Workspace, again: bool) -> State:
     try:
         done = promoting.promote(here.root, registry, gate, scoring, again)
     except UserError as error:
-        if error.code == GATE_FAILED:
-            put(key, f"Refusal {about}", lambda: f"```\n{error}\n```")
-        raise
+        if error.code != GATE_FAILED:
+            raise
+        said = str(error)
+        put(key, f"Refusal {about}", lambda: f"```\n{said}\n```")
+        get_run_logger().error("%s", said)
+        return Failed(name=runs.REFUSED, message=said.replace(":\n  ", ": ").replace("\n  ", "; "))
     put(key, f"Promotion {about}", lambda: f"```\n{showing(here.root, registry, done.version)}```")
     replaced = f", in place of version {done.replaced}" if done.replaced else ""
     said = f"champion: {done.model} version {done.version}{' (new)' if done.registered else ''}{replaced}"

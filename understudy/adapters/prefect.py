@@ -35,7 +35,8 @@ from understudy.errors import (
 )
 
 # State names by exit code; of a crash the parent starts the stage again, of a failure nobody does.
-FAILED = {BAD_INPUT: "BadInput", GATE_FAILED: "GateFailed", DATA_FAILED: "DataRefused"}
+GATE = "GateFailed"
+FAILED = {BAD_INPUT: "BadInput", GATE_FAILED: GATE, DATA_FAILED: "DataRefused"}
 CRASHED = {PREEMPTED: "Preempted", INTERRUPTED: "Preempted", KILLED: "Killed"}
 OUT_OF_MEMORY = "OutOfMemory"
 REFUSED = "Refused"  # of a promotion
