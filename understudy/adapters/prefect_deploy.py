@@ -56,10 +56,10 @@ def _wanted(root: Path) -> dict[str, Mapping[str, Any]]:
         if TAG not in entry.get("tags", ()):
             raise UserError(f"{FILE}: {name} has not the tag {TAG}, by which it would be known to be ours once it is "
                             "gone from the file")  # fmt: skip
-        if limit := entry.get("concurrency_limit"):
-            if not isinstance(limit, dict) or "collision_strategy" not in limit:
-                raise UserError(f"{FILE}: {name}.concurrency_limit: say what becomes of a run too many, as in "
-                                "{limit: 1, collision_strategy: ENQUEUE}")  # fmt: skip
+        limit = entry.get("concurrency_limit")
+        if limit is not None and not (isinstance(limit, dict) and "collision_strategy" in limit):
+            raise UserError(f"{FILE}: {name}.concurrency_limit: say what becomes of a run too many, as in "
+                            "{limit: 1, collision_strategy: ENQUEUE}")  # fmt: skip
         found[name] = entry
     return found
 

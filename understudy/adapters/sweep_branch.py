@@ -33,7 +33,7 @@ def unit(here: Workspace) -> str:
 
 
 def shared(here: Workspace) -> str | None:
-    """The last stage that a budget changes nothing about: the one before those that read it; None when there is none."""
+    """The last stage that a budget changes nothing about, before the first that reads it; None when there is none."""
     key = f"prune.budget.{unit(here)}"
     first = readers([Change(key, None, None)], here.root / "dvc.yaml")[0]
     names = list(read(here.root / "dvc.yaml")["stages"])

@@ -1,4 +1,4 @@
-"""Students of several budgets: what each costs and gives, as a table and as a drawing, and which of them are worth it."""
+"""Students of several budgets: what each costs and gives, as a table and a drawing, and which of them are worth it."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
