@@ -5,15 +5,17 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from uuid import UUID
 
 import pytest
+from mlflow_server import stop_group
 from own_repository import done
 from prefect_server import PrefectServer
 from tiny_project import STEPS, Project, processes_in, start, wait
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1500)]
 
 
 class Runs:
@@ -22,6 +24,7 @@ class Runs:
     def __init__(self, repo: Path, server: PrefectServer, folder: Path) -> None:
         self.repo, self.server, self.folder = repo, server, folder
         self.project = Project(repo, folder)
+        self.started: list[subprocess.Popen] = []
 
     def environment(self, **more: str) -> dict[str, str]:
         prefect = {name: value for name, value in self.server.environment.items() if "PREFECT" in name}
@@ -29,12 +32,19 @@ class Runs:
 
     def start(self, *arguments: str, **more: str) -> subprocess.Popen:
         command = [sys.executable, "-m", "flows.compress", *arguments]
-        return start(command, self.repo, self.environment(**more), self.folder / "said.txt")
+        process = start(command, self.repo, self.environment(**more), self.folder / "said.txt")
+        self.started.append(process)
+        return process
+
+    def stop(self) -> None:
+        """Leave nothing behind, however a test ended."""
+        for process in self.started:
+            stop_group(process)
 
     def run(self, *arguments: str, **more: str) -> tuple[int, str]:
         """The exit code, and the last line that it said."""
         process = self.start(*arguments, **more)
-        code = process.wait(400)
+        code = process.wait(600)
         return code, self.said().splitlines()[-1]
 
     def said(self) -> str:
@@ -49,15 +59,17 @@ class Runs:
     def training(self, after: int = 1, **more: str) -> tuple[subprocess.Popen, str]:
         """A run whose training has taken some steps, and its branch."""
         process = self.start(STEP_SECONDS="1", **more)
-        wait(self.project.branches, "a branch", 120)
+        wait(self.project.branches, "a branch")
         (branch,) = self.project.branches()
-        wait(lambda: len(self.project.steps(branch)) > after, "training", 240)
+        wait(lambda: len(self.project.steps(branch)) > after, "training")
         return process, branch
 
 
 @pytest.fixture
-def runs(repo, prefect_server, tmp_path) -> Runs:
-    return Runs(repo, prefect_server, tmp_path)
+def runs(repo, prefect_server, tmp_path) -> Iterator[Runs]:
+    made = Runs(repo, prefect_server, tmp_path)
+    yield made
+    made.stop()
 
 
 def test_a_run_puts_its_results_on_a_branch_and_a_second_finds_everything_fresh(runs):
@@ -114,8 +126,8 @@ def test_out_of_memory_is_not_tried_again_and_says_what_fits(runs):
 def test_stopped_in_its_training_it_leaves_no_process_and_goes_on_when_asked_to(runs, number):
     process, branch = runs.training()
     os.kill(process.pid, number)
-    code = process.wait(60)
-    wait(lambda: not processes_in(runs.project.workspaces), "the end of every process", 30)
+    code = process.wait(300)
+    wait(lambda: not processes_in(runs.project.workspaces), "the end of every process")
     taken = runs.project.steps(branch)
     assert taken != list(range(1, STEPS + 1))
     if number == signal.SIGTERM:
@@ -152,7 +164,7 @@ def test_cancelled_it_ends_its_stage_and_a_second_run_is_told_who_works_there(ru
     with runs.server.client() as client:
         (first,) = [run for run in client.read_flow_runs() if run.name == branch and run.state.is_running()]
         client.set_flow_run_state(first.id, Cancelling())
-    assert process.wait(60) == 130
+    assert process.wait(300) == 130
     assert not processes_in(runs.project.workspaces) and runs.server.state(first.id).is_cancelled()
 
 

@@ -142,7 +142,7 @@ class Project:
         return [int(line) for line in path.read_text().split()] if path.exists() else []
 
 
-def wait(condition, what: str, seconds: float = 90.0) -> None:
+def wait(condition, what: str, seconds: float = 300.0) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, f"{what} did not happen"

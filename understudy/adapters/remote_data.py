@@ -143,8 +143,9 @@ def _failed(what: str, code: int, lines: list[str]) -> UserError:
         return UserError(f"{what} was ended by signal {-code}", UNEXPECTED)
     errors = [line.removeprefix("ERROR: ") for line in lines if line.startswith("ERROR: ")] or lines[-1:]
     said = in_one_line("; ".join(errors))
-    if any(word in line for line in lines for word in REFUSED):
-        return UserError(f"{what}: DVC's remote refuses these credentials: {said}")
+    if word := next((word for word in REFUSED if any(word in line for line in lines)), None):
+        return UserError(f"{what}: DVC's remote refuses ({word}); DVC takes the keys from AWS_ACCESS_KEY_ID and "
+                         "AWS_SECRET_ACCESS_KEY, and they must be allowed to list, read and write there")  # fmt: skip
     return (
         _Away(f"{what}: {said}", UNEXPECTED) if _is_away(" ".join(lines)) else UserError(f"{what}: {said}", UNEXPECTED)
     )
