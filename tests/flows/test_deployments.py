@@ -70,5 +70,6 @@ def test_short_of_memory_is_a_failure_of_its_own():
 def test_every_state_s_event_is_in_the_automations_that_the_docs_show():
     """Prefect names events after states: one that is not listed there would be told to nobody, or taken for lost."""
     text = (REPO / "docs/flows.md").read_text()
-    for name in {*runs.FAILED.values(), *runs.CRASHED.values(), runs.OUT_OF_MEMORY, "Failed", "Crashed"}:
+    for name in {*runs.FAILED.values(), *runs.CRASHED.values(), runs.OUT_OF_MEMORY, runs.REFUSED, runs.CHAMPION_WRONG,
+                 "Failed", "Crashed"}:  # fmt: skip
         assert text.count(f"prefect.flow-run.{name}") == 2, name
