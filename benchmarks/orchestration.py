@@ -71,8 +71,8 @@ def report(branch: str, parent: FlowRun, stages: list[FlowRun]) -> Table:
     notes = (
         f"{mean:.1f} s a stage, {max(added, default=0.0):.1f} s at most; the bound is {BOUND:.0f} s. "
         f"After the last one, to show what was found: {rest:.1f} s.",
-        f"{datetime.date.today()}, {os.cpu_count()} cores ({platform.machine()}), load {os.getloadavg()[1]:.1f} over the "
-        "last five minutes",
+        f"{datetime.date.today()}, {os.cpu_count()} cores ({platform.machine()}), load {os.getloadavg()[1]:.1f} over "
+        "five minutes",
     )
     header = ("stage", "its own, s", "until it starts, s", "around it, s", "the flow's, s")
     return Table(f"What the flow adds in {branch}", header, tuple(rows), notes)
