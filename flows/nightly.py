@@ -108,7 +108,7 @@ def _champion(here: Workspace) -> Step:
             found = verifying.verify(place.root, Registry(model), gate, scoring, None)
     except UserError as error:
         logger.error("%s", error)
-        return Step("champion", runs.CHAMPION_WRONG, str(error), runs.CHAMPION_WRONG)
+        return Step("champion", "not verified", str(error), runs.failure(error).name)
     name = f"version {found.version}"
     wrong = [f"{check.what}: {said}" for check in found.checks for said in check.wrong]
     if wrong:

@@ -20,11 +20,11 @@ def open_night(folder: Path, recipe: str | None, revision: str) -> Workspace:
     commit; unless the project has committed results of its own since. Raises UserError as `open_run` does.
     """
     here = open_run(folder, recipe, revision, NIGHT)
-    before = _night_before(here)
-    if before and _same_results(here, _base(here.branch), "HEAD") and _same_results(here, _base(before),
-                                                                                    _base(here.branch)):  # fmt: skip
+    before, base = _night_before(here), _base(here.branch)
+    if before and _same_results(here, base, "HEAD") and _same_results(here, _base(before), base):
         there = [name for name in RESULTS if git(here.root, "ls-tree", f"origin/{before}", "--", name)]
-        git(here.root, "checkout", f"origin/{before}", "--", *there)
+        if there:
+            git(here.root, "checkout", f"origin/{before}", "--", *there)
         if git(here.root, "diff", "--cached", "--name-only"):
             commit(here.root, f"results of {before}")
             here.push()

@@ -9,7 +9,7 @@ import yaml
 from understudy.adapters import prefect_deploy
 from understudy.errors import UserError
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 FLOW = """
 from prefect import flow
 
