@@ -69,7 +69,7 @@ def nightly(recipe: str | None = None, revision: str = "HEAD", isolated: bool = 
             named = None if state.is_completed() else state.name
             steps.append(Step("promotion", WELL if named is None else str(named), str(state.message), named))
         steps.append(_champion(here))
-    return _told(here, steps)
+        return _told(here, steps)
 
 
 def _data(here: Workspace, run: object) -> Step:
