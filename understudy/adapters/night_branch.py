@@ -48,8 +48,8 @@ def where_made(here: Workspace, lock: str) -> Iterator[Workspace]:
     with tempfile.TemporaryDirectory(prefix="understudy-") as folder:
         root = Path(folder)
         clone(root)
-        known = lock and next((one for one in git(root, "log", "--remotes", "--format=%H", "--", "dvc.lock").splitlines()
-                               if _lock_at(root, one) == lock), "")  # fmt: skip
+        commits = git(root, "log", "--remotes", "--format=%H", "--", "dvc.lock").splitlines() if lock else []
+        known = next((one for one in commits if _lock_at(root, one) == lock), "")
         git(root, "checkout", "--quiet", "--force", "--detach", known or f"origin/{here.branch}")
         lead_to_local_data(root)
         yield Workspace(root, here.branch)
