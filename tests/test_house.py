@@ -215,6 +215,6 @@ def test_the_lock_names_no_machine_and_no_index():
     assert "==" in lock and not re.search(r"https?://|file:|--index|--find-links|@ /", lock)
 
 
-@pytest.mark.parametrize("folder", ["understudy", "stages", "tests", "benchmarks"])
+@pytest.mark.parametrize("folder", ["understudy", "stages", "flows", "tests", "benchmarks"])
 def test_no_file_is_called_after_nothing(folder):
     assert not [p for p in python_files(folder) if p.stem in ("utils", "common", "helpers", "misc")]

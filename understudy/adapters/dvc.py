@@ -5,86 +5,72 @@ very files that each stage imports. `python -m understudy.adapters.dvc` (`make d
 compares them.
 """
 
-import contextlib
-import functools
 import os
 import re
-import signal
-import subprocess
 import sys
 import time
-from collections.abc import Iterable
+from collections import deque
+from collections.abc import Callable, Iterable
 from pathlib import Path
-from types import FrameType
 
 from ruamel.yaml import YAML
 
-from understudy import memory
+from understudy import child, memory
 from understudy.errors import OUT_OF_MEMORY, UNEXPECTED, UserError
 from understudy.files import atomic, read_json, write_json
 from understudy.imports import closure
-from understudy.orphans import end_with_parent
 
-DATA = "artifacts/"
+KILLED = 137  # what shells report of a process that SIGKILL ended
+LINES = 40  # of what DVC says last, in which a failure is looked for
 
 
-def repro(root: Path, targets: Iterable[str] = ()) -> None:
-    """`dvc repro` in `root`, in a process group of its own, which gets every SIGINT and SIGTERM that this process gets.
+def repro(
+    root: Path,
+    *arguments: str,
+    said: Callable[[str], None] | None = None,
+    unwanted: Callable[[], bool] | None = None,
+) -> None:
+    """`dvc repro ARGUMENTS` in `root`, as understudy.child.run runs a command.
 
-    When this process is killed outright, the system ends DVC, and with it the stage. (On Linux that happens when the
-    calling thread ends: call this from one that lives as long as the run should.)
     Raises UserError with the code and the reason of the stage that failed: DVC hides both behind its own exit code.
+    Where the stage left none, the code is KILLED when something killed it outright, UNEXPECTED when DVC itself failed.
     Of a stage that the kernel killed for memory they are written here, with the advice that it left.
     """
     status = root / ".understudy" / "status"
     for left, failed, _ in _statuses(status):
         if failed:  # an old failure must not be taken for this run's; of a stage that is skipped, `done` stays true
             left.unlink()
+    lines: deque[str] = deque(maxlen=LINES)
+
+    def hear(line: str) -> None:
+        lines.append(line)
+        if said is not None:
+            said(line)
+
     kills, began = memory.kills(), time.time()
-    command = [sys.executable, "-m", "dvc", "repro", *targets]
-    # The stages' `python` must be the one that runs this, whether or not its environment is activated.
-    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
-    end = functools.partial(end_with_parent, os.getpid())
-    process = subprocess.Popen(
-        command, cwd=root, env={**os.environ, "PATH": path}, start_new_session=True, preexec_fn=end
-    )
-
-    def forward(number: int, _: FrameType | None) -> None:
-        os.killpg(process.pid, number)
-
-    before = {number: signal.signal(number, forward) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        code = process.wait()
-        if code < 0:  # DVC dies of a signal at once, while its stage still saves its state and writes why it stopped
-            _wait_for_group(process.pid)
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-    if code:
+    command = [sys.executable, "-m", "dvc", "repro", *arguments]
+    if code := child.run(command, root, environment(), None if said is None else hear, unwanted):
         if memory.have_grown(kills):
             _tell_of_the_killed(status, began)
-        raise _failure(status, code)
+        raise _failure(status, code, lines)
 
 
-def _wait_for_group(group: int) -> None:
-    """Return when the last process of a group has ended."""
-    while True:
-        try:
-            os.killpg(group, 0)
-        except ProcessLookupError:
-            return
-        # The stage has lost its parent. In a container that may make it this process's own child, to be buried here.
-        with contextlib.suppress(ChildProcessError):
-            os.waitpid(-group, os.WNOHANG)
-        time.sleep(0.1)
+def environment() -> dict[str, str]:
+    """Of DVC: the stages' `python` must be the one that runs this, whether or not its environment is activated."""
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
+    return {**os.environ, "PATH": path, "DVC_NO_ANALYTICS": "true"}
 
 
-def _failure(status: Path, code: int) -> UserError:
+def _failure(status: Path, code: int, lines: Iterable[str]) -> UserError:
     """What to tell the user when `dvc repro` ended with `code`: the failed stage's own words, where it left some."""
     for path, failed, reason in _statuses(status):
         if failed:
             return UserError(f"stage {path.stem} failed with code {failed}: {reason}", failed)
-    return UserError(f"`dvc repro` failed with code {code}; its message is above", UNEXPECTED)
+    said = "\n".join(lines)
+    if re.search(r"exited with (-9|137)\b", said):  # of a stage that a shell ran, and of one that none did
+        return UserError("the stage was killed outright (SIGKILL)", KILLED)
+    errors = " ".join(line.removeprefix("ERROR: ") for line in said.splitlines() if line.startswith("ERROR: "))
+    return UserError(f"`dvc repro` failed with code {code}: {errors or 'its message is above'}", UNEXPECTED)
 
 
 def _tell_of_the_killed(status: Path, began: float) -> None:
