@@ -9,7 +9,7 @@ export DO_NOT_TRACK := 1
 export GX_ANALYTICS_ENABLED := false
 export MLFLOW_DISABLE_TELEMETRY := true
 export PREFECT_SERVER_ANALYTICS_ENABLED := false
-.PHONY: help setup setup-gate demo repro gate test test-fast test-long test-gpu lint deps data table clean browser ceph postgres podman stack
+.PHONY: help setup setup-gate demo repro gate test test-fast test-long test-gpu lint deps data table clean browser ceph postgres podman stack deploy
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
@@ -88,6 +88,9 @@ data: ## copy data sets into data/: make data FROM=folder
 
 table: setup ## the README's table: three seeds of the longer recipe, one a core, resumable
 	$(BIN)/python -m benchmarks.seeds
+
+deploy: setup ## make Prefect's server (PREFECT_API_URL) equal to prefect.yaml: deployments, schedules, pools
+	$(BIN)/python -m understudy.adapters.prefect_deploy $(if $(IMAGE),--image $(IMAGE) --namespace $(NAMESPACE))
 
 clean: setup ## remove checkpoints and scratch
 	$(BIN)/understudy clean --yes

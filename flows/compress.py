@@ -40,12 +40,17 @@ RESTART_SECONDS = 5.0
 
 @flow(name="compress", persist_result=False)
 def compress(
-    recipe: str | None = None, revision: str = "HEAD", isolated: bool = False, branch: str | None = None
+    recipe: str | None = None,
+    revision: str = "HEAD",
+    isolated: bool = False,
+    branch: str | None = None,
+    until: str | None = None,
 ) -> State:
     """Run what is stale of the pipeline, and judge the student.
 
     recipe: which parameters (by default params.yaml of the revision). revision: of the project, as git's remote has it.
     isolated: each stage is a run of a deployment. branch: go on with the run that made it, instead of a new one.
+    until: the last stage to run, where not the whole pipeline is wanted; then there is no verdict.
     """
     run, logger = runs.run_id(), get_run_logger()
     with tempfile.TemporaryDirectory(prefix="understudy-") as folder:
@@ -53,19 +58,20 @@ def compress(
             here = join(Path(folder), branch) if branch else open_run(Path(folder), recipe, revision, run.hex[:8])
             runs.rename(run, here.branch)
             logger.info("%s at %s", here.branch, here.commit[:7])
-            ended = _stages(here, isolated)
+            ended = _stages(here, isolated, until)
             if ended is not None and ended.name != runs.FAILED[GATE_FAILED]:
                 return ended
-            return _judged(here)
+            return Completed(message=f"{here.branch} has {until}") if until else _judged(here)
         except UserError as error:
             logger.error("%s", error)
             return runs.failure(error)
 
 
-def _stages(here: Workspace, isolated: bool) -> State | None:
+def _stages(here: Workspace, isolated: bool, until: str | None) -> State | None:
     """Every stage in turn. The state in which the run ends because of one, or None."""
     wanted = runs.Wanted(runs.run_id())
-    for name in read(here.root / "dvc.yaml")["stages"]:
+    names = list(read(here.root / "dvc.yaml")["stages"])
+    for name in names[: names.index(until) + 1] if until else names:
         fresh = look.with_options(task_run_name=f"is {name} fresh?")(name, here.root, return_state=True)
         if fresh.name == "Fresh":
             continue
@@ -155,14 +161,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--branch", help="go on with this run (runs/...) instead of a new one")
     parser.add_argument("--isolated", action="store_true", help="each stage as a run of its deployment")
     arguments = parser.parse_args(argv)
-    try:
-        runs.reach()
-    except UserError as error:
-        print(f"compress: {error}", file=sys.stderr)
-        return error.code
-    state = compress(arguments.recipe, arguments.revision, arguments.isolated, arguments.branch, return_state=True)
-    print(f"compress: {state.name}: {state.message}", flush=True)
-    return runs.exit_code(state)
+    asked = (arguments.recipe, arguments.revision, arguments.isolated, arguments.branch)
+    return runs.command("compress", lambda: compress(*asked, return_state=True))
 
 
 if __name__ == "__main__":

@@ -51,7 +51,7 @@ def _reasons(entry: Any, locked: Lock, now: Mapping[str, Any]) -> Iterator[str]:
         for path, state in changes.items():
             if isinstance(state, dict):
                 yield from _parameters(path, state, locked, now)
-            elif state not in MISSING:
+            elif state not in MISSING or "://" in path:  # of an address it means that nothing is there
                 yield f"{path}: {state}" if what == "changed deps" else f"{path}: not the file that was made"
             elif is_code(path):
                 yield f"{path}: {state}"

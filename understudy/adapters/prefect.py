@@ -4,11 +4,13 @@ The only library file, with prefect_artifacts.py, that knows Prefect.
 """
 
 import os
+import sys
 
 # Before Prefect is imported, which reads them then: nothing phones home, not even a server that it starts by itself.
 os.environ.setdefault("DO_NOT_TRACK", "1")
 os.environ.setdefault("PREFECT_SERVER_ANALYTICS_ENABLED", "false")
 
+from collections.abc import Callable
 from typing import Any
 from uuid import UUID
 
@@ -34,9 +36,11 @@ from understudy.errors import (
 )
 
 # State names by exit code; of a crash the parent starts the stage again, of a failure nobody does.
-FAILED = {BAD_INPUT: "BadInput", GATE_FAILED: "GateFailed", DATA_FAILED: "DataRefused",
-          OUT_OF_MEMORY: "OutOfMemory"}  # fmt: skip
+GATE = "GateFailed"
+FAILED = {BAD_INPUT: "BadInput", GATE_FAILED: GATE, DATA_FAILED: "DataRefused", OUT_OF_MEMORY: "OutOfMemory"}
 CRASHED = {PREEMPTED: "Preempted", INTERRUPTED: "Preempted", KILLED: "Killed"}
+REFUSED = "Refused"  # of a promotion
+CHAMPION_WRONG = "ChampionWrong"  # it is not what was promoted
 UNWANTED = (StateType.CANCELLING, StateType.CANCELLED, StateType.CRASHED, StateType.FAILED, StateType.COMPLETED)
 
 
@@ -63,8 +67,21 @@ def exit_code(state: State) -> int:
     """Of the process that ran a flow which ended so."""
     if state.is_completed():
         return OK
-    codes = {name: code for code, name in (*FAILED.items(), *CRASHED.items())} | {"Preempted": PREEMPTED}
+    codes = {name: code for code, name in (*FAILED.items(), *CRASHED.items())}
+    codes |= {"Preempted": PREEMPTED, REFUSED: GATE_FAILED, CHAMPION_WRONG: GATE_FAILED}
     return INTERRUPTED if state.is_cancelled() else codes.get(state.name or "", UNEXPECTED)
+
+
+def command(name: str, run: Callable[[], State]) -> int:
+    """What `python -m flows.NAME` does: run the flow beside a server that answers, and say how it ended."""
+    try:
+        reach()
+    except UserError as error:
+        print(f"{name}: {error}", file=sys.stderr)
+        return error.code
+    state = run()
+    print(f"{name}: {state.name}: {state.message}", flush=True)
+    return exit_code(state)
 
 
 def run_id() -> UUID:

@@ -9,7 +9,7 @@ from prefect.artifacts import create_image_artifact, create_markdown_artifact
 from prefect.logging import get_run_logger
 
 from understudy.adapters import remote_data
-from understudy.adapters.workspace import PREFIX, Workspace, repository, workspaces
+from understudy.adapters.workspace import Workspace, repository, workspaces
 from understudy.errors import UserError, in_one_line
 from understudy.files import read_json
 from understudy.gate import EVALUATION
@@ -24,18 +24,9 @@ SAMPLES = "artifacts/evaluate/samples.png"
 def show(here: Workspace) -> None:
     """Verdict, metrics, samples and links of a run that has been judged. What cannot be had is said and left out."""
     logger = get_run_logger()
-    recipe = here.branch.removeprefix(PREFIX).rsplit("-", 2)[0]  # of runs/RECIPE-COMMIT-ID
 
     def tell(kind: str, about: str, make: Callable[[], str]) -> None:
-        key = re.sub(r"[^a-z0-9]+", "-", f"{kind}-{recipe}".lower()).strip("-")
-        try:
-            made = make()
-            if made.startswith("data:"):
-                create_image_artifact(made, key=key, description=about)
-            else:
-                create_markdown_artifact(made, key=key, description=about)
-        except Exception as error:  # whatever it is, the run's outcome is not changed by what only shows it
-            logger.warning("no artifact %s: %s", key, in_one_line(error) or type(error).__name__)
+        put(f"{kind}-{here.recipe}", about, make)
 
     try:
         remote_data.pull_files(here.root, [EVALUATION, SAMPLES], logger.info)
@@ -50,6 +41,22 @@ def show(here: Workspace) -> None:
     if (here.root / SAMPLES).exists():
         tell("samples", f"Test images, real and by every model, {about}", lambda: _picture(here.root / SAMPLES))
     tell("links", f"Where to look {about}", lambda: _links(here))
+
+
+def put(key: str, about: str, make: Callable[[], str]) -> None:
+    """An artifact of the flow run that this is called in: Markdown, or an image by its data: address.
+
+    Whatever goes wrong, the run's outcome is not changed by what only shows it.
+    """
+    key = re.sub(r"[^a-z0-9]+", "-", key.lower()).strip("-")
+    try:
+        made = make()
+        if made.startswith("data:"):
+            create_image_artifact(made, key=key, description=about)
+        else:
+            create_markdown_artifact(made, key=key, description=about)
+    except Exception as error:
+        get_run_logger().warning("no artifact %s: %s", key, in_one_line(error) or type(error).__name__)
 
 
 def _metrics(root: Path) -> str:

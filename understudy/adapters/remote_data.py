@@ -87,6 +87,16 @@ def push(root: Path, stage: str, said: Said) -> None:
     _patiently(lambda: _dvc(root, said, "push", "--run-cache", stage), said)
 
 
+def update(root: Path, pointer: str, said: Said) -> None:
+    """Have an imported file or folder (`pointer`: its .dvc) be what is at its address now."""
+    _patiently(lambda: _dvc(root, said, "update", pointer), said)
+
+
+def push_files(root: Path, names: Iterable[str], said: Said) -> None:
+    """Send these files of DVC's care, and no more."""
+    _patiently(lambda: _dvc(root, said, "push", *names), said)
+
+
 class _Away(UserError):
     """Something did not answer, and may do so later."""
 

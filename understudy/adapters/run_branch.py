@@ -57,11 +57,24 @@ def join(folder: Path, branch: str) -> Workspace:
     return here
 
 
+def newest(folder: Path, pattern: str = "*") -> str:
+    """The run branch on git's remote that was committed to last, of those that match; `folder` becomes a clone.
+
+    Raises UserError when there is none.
+    """
+    clone(folder)
+    found = git(folder, "for-each-ref", "--sort=-committerdate", "--count=1", "--format=%(refname:lstrip=3)",
+                f"refs/remotes/origin/{PREFIX}{pattern}")  # fmt: skip
+    if not found:
+        raise UserError(f"{repository()}: has no branch {PREFIX}{pattern}; `python -m flows.compress` makes one")
+    return found
+
+
 def check(root: Path) -> None:
     """Refuse what would fail hours later: parameters, the source of the data, DVC's remote and its credentials."""
     load_all(root / PARAMS)
     source = remote_data.source(root)
-    if source and not (root / source).exists() and not (root / f"{source}.dvc").exists():
+    if source and "://" not in source and not (root / source).exists() and not (root / f"{source}.dvc").exists():
         raise UserError(f"prepare.source: {source} is not in {repository()}; commit it, `dvc add` it and commit "
                         f"{source}.dvc, or name a description of datasets/ that says where it can be had")  # fmt: skip
     remote_data.check(root)

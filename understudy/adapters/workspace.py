@@ -45,6 +45,11 @@ class Workspace:
     def commit(self) -> str:
         return git(self.root, "rev-parse", "HEAD")
 
+    @property
+    def recipe(self) -> str:
+        """Of runs/RECIPE-COMMIT-ID."""
+        return self.branch.removeprefix(PREFIX).rsplit("-", 2)[0]
+
     def refresh(self) -> None:
         """Make every file that git knows what it is at the branch's tip. What others have not committed is lost."""
         _ask_remote(self.root, "fetch", "--quiet", "--prune", "origin", "+refs/heads/*:refs/remotes/origin/*")

@@ -50,7 +50,7 @@ def chart(title: str, lines: Mapping[str, Points], marked: bool = False) -> Char
     ys = [y for points in kept.values() for _, y in points] or [0.0]
     x_ticks, y_ticks = ticks(0, max(*xs, 1), 4), ticks(min(ys), max(ys), 4)
     scale = Scale((0, max(*xs, 1)), (y_ticks[0], y_ticks[-1]))
-    drawn = [_grid(scale, x_ticks, y_ticks)]
+    drawn = [grid(scale, x_ticks, y_ticks)]
     for name, points in kept.items():
         drawn += _line(scale, name, _thin(points), marked)
     return Chart(title, svg(WIDTH, HEIGHT, f"{title} by step; last values: {last}", drawn), last)
@@ -66,7 +66,7 @@ def ticks(low: float, high: float, count: int) -> list[float]:
     return [float(f"{index * step:.12g}") for index in range(math.floor(low / step), math.ceil(high / step) + 1)]
 
 
-def _grid(scale: Scale, x_ticks: Sequence[float], y_ticks: Sequence[float]) -> Markup:
+def grid(scale: Scale, x_ticks: Sequence[float], y_ticks: Sequence[float]) -> Markup:
     drawn = []
     for tick in y_ticks:
         y = scale.down(tick)
