@@ -72,14 +72,14 @@ class Stack:
             "PYTHONDONTWRITEBYTECODE": "1",
         }
 
-    def deploy(self, **replaced: str) -> str:
-        """What `make deploy` prints. replaced: texts of prefect.yaml, by what stands in their place."""
+    def deploy(self, changes: dict[str, str]) -> str:
+        """What `make deploy` prints. changes: texts of prefect.yaml, and what is to stand in their place."""
         self.code.mkdir(exist_ok=True)
         for name in ("flows", "infra", "understudy", "stages"):
             if not (self.code / name).exists():
                 (self.code / name).symlink_to(REPO / name)
         text = (REPO / "prefect.yaml").read_text()
-        for new, old in replaced.items():
+        for old, new in changes.items():
             assert old in text
             text = text.replace(old, new)
         (self.code / "prefect.yaml").write_text(text)
@@ -170,11 +170,11 @@ def _mlflow(store: Server, folder: Path, ends: contextlib.ExitStack) -> MlflowSe
 
 
 @contextlib.contextmanager
-def at_work(stack: Stack, repositories: Path, replaced: dict[str, str] | None = None, **more: str) -> Iterator[Stack]:
+def at_work(stack: Stack, repositories: Path, changes: dict[str, str] | None = None, **more: str) -> Iterator[Stack]:
     """Everything applied, deployed and working, on `repositories`/origin.git. more: of every pod's environment."""
     with serving_git(repositories) as address:
         stack.apply(f"{address}/origin.git", **more)
-        stack.deploy(**(replaced or {}))
+        stack.deploy(changes or {})
         stack.work()
         yield stack
         stack.rest()

@@ -22,7 +22,7 @@ def test_a_night_by_the_scheduler_ends_in_a_champion(repo, kubernetes, prefect_s
     root, origin = shrunk_project(repo, tmp_path / "git", REMOTE)
     with whole_stack(kubernetes, prefect_server, tmp_path) as stack:
         # Every minute instead of every night; nothing else of the file is changed.
-        with at_work(stack, tmp_path / "git", {"cron: '* * * * *'": "cron: 30 1 * * *"}):
+        with at_work(stack, tmp_path / "git", {"cron: 30 1 * * *": "cron: '* * * * *'"}):
             night = started_by_the_scheduler(prefect_server)
             wait(lambda: prefect_server.state(night).is_final(), "the night's end", 3000)
         state = prefect_server.state(night)
