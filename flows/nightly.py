@@ -22,9 +22,9 @@ from prefect.states import Cancelled, Completed, Failed, State
 from flows.compress import compress
 from flows.promote import bring, judging, promote
 from understudy.adapters import new_data, verifying
-from understudy.adapters.night_branch import at_commit, changed_by, open_night
+from understudy.adapters.night_branch import changed_by, open_night, where_made
 from understudy.adapters.prefect_artifacts import put
-from understudy.adapters.registry import CHAMPION, aliased, registry, version_of, versions
+from understudy.adapters.registry import CHAMPION, aliases, registry, version_of, versions
 from understudy.adapters.run_registry import lead_to_registry
 from understudy.adapters.workspace import Workspace, workspace
 from understudy.errors import UserError
@@ -69,7 +69,7 @@ def nightly(recipe: str | None = None, revision: str = "HEAD", isolated: bool = 
             named = None if state.is_completed() else state.name
             steps.append(Step("promotion", WELL if named is None else str(named), str(state.message), named))
         steps.append(_champion(here))
-    return _told(here, steps)
+        return _told(here, steps)
 
 
 def _data(here: Workspace, run: object) -> Step:
@@ -92,7 +92,7 @@ def _pipeline(state: State, changed: Sequence[str]) -> Step:
 
 
 def _champion(here: Workspace) -> Step:
-    """Verify the champion with data, judge and parameters of the commit that it came from, where that can be had."""
+    """Verify the champion with data, judge and parameters of the run that made it, where that can be had."""
     logger = get_run_logger()
     try:
         lead_to_registry()
@@ -100,9 +100,9 @@ def _champion(here: Workspace) -> Step:
         with registry(here.root) as store:
             if not versions(store, model):
                 return Step("champion", "none", f"nothing is registered as {model}")
-            number = aliased(store, model, CHAMPION)
-            commit = version_of(store, model, number).tags.get("git_commit", "") if number else ""
-        with at_commit(here, commit) as place:
+            number = aliases(store, model).get(CHAMPION)
+            lock = version_of(store, model, number).tags.get("dvc_lock_sha256", "") if number else ""
+        with where_made(here, lock) as place:
             bring(place, logger.info)
             _, gate, scoring = judging(place.root)
             found = verifying.verify(place.root, Registry(model), gate, scoring, None)

@@ -61,7 +61,8 @@ def sweep(
                     return State(type=state.type, name=state.name, message=f"what all share: {state.message}")
             here.refresh()
             branches = {budget: open_budget(here, budget) for budget in sorted(set(budgets))}
-            states = _side_by_side(list(branches.values()), wanted) if isolated else _in_turn(branches.values(), wanted)
+            names = list(branches.values())
+            states = _side_by_side(names, wanted) if isolated else _in_turn(names, wanted)
             if wanted.no_more():
                 return Cancelled(message=wanted.reason)
             ended = [(budget, name, str(states[name].name)) for budget, name in branches.items()]

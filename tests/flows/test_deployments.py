@@ -67,5 +67,6 @@ def test_how_a_stage_ended_is_the_state_s_name_and_the_flow_s_exit_code(code, ki
 def test_every_state_s_event_is_in_the_automations_that_the_docs_show():
     """Prefect names events after states: one that is not listed there would be told to nobody, or taken for lost."""
     text = (REPO / "docs/flows.md").read_text()
-    for name in {*runs.FAILED.values(), *runs.CRASHED.values(), runs.REFUSED, runs.CHAMPION_WRONG, "Failed", "Crashed"}:
+    for name in {*runs.FAILED.values(), *runs.CRASHED.values(), runs.REFUSED, runs.CHAMPION_WRONG,
+                 "Failed", "Crashed"}:  # fmt: skip
         assert text.count(f"prefect.flow-run.{name}") == 2, name

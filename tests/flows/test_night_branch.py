@@ -4,10 +4,11 @@ import pytest
 from own_repository import done
 from tiny_project import Project
 
-from understudy.adapters.night_branch import at_commit, changed_by, open_night
+from understudy.adapters.night_branch import changed_by, open_night, where_made
 from understudy.adapters.run_branch import newest, open_run
 from understudy.adapters.workspace import Workspace
 from understudy.errors import UserError
+from understudy.files import sha256
 
 
 @pytest.fixture
@@ -67,14 +68,14 @@ def test_a_night_before_that_made_nothing_has_nothing_to_give(project, tmp_path)
     assert project.log(second.branch) == [] and "# changed" in (second.root / "own.py").read_text()
 
 
-def test_the_champion_s_own_commit_is_looked_at_where_it_is_to_be_had(project, tmp_path):
+def test_the_run_that_made_the_champion_is_found_where_it_is_to_be_had(project, tmp_path):
     here = open_night(tmp_path / "1", None, "HEAD")
-    work(here, "prepare", "one")
-    promoted = here.commit
-    work(here, "prepare", "two")
-    for commit_asked, found in ((promoted, "one"), ("f" * 40, "two"), ("", "two")):
-        with at_commit(here, commit_asked) as place:
-            assert (place.root / "dvc.lock").read_text() == found
+    work(here, "prepare", "one\n")
+    made = sha256(here.root / "dvc.lock")
+    work(here, "prepare", "two\n")
+    for lock, found in ((made, "one"), ("f" * 64, "two"), ("", "two")):
+        with where_made(here, lock) as place:
+            assert (place.root / "dvc.lock").read_text() == f"{found}\n"
 
 
 def test_the_newest_run(project, tmp_path):

@@ -37,6 +37,7 @@ def test_what_is_no_budget_in_macs_is_refused(project, tmp_path):
     here = open_run(tmp_path / "sweep", None, "HEAD", "aaaa")
     with pytest.raises(UserError, match="must be positive, found -1"):
         open_budget(here, -1.0)
+    here.refresh()
     path = here.root / "params.yaml"
     path.write_text(path.read_text().replace("macs_true_g: 0.049,", "macs_true_g: null,").replace(
         "params_m: null", "params_m: 0.1"))  # fmt: skip

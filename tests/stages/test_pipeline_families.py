@@ -16,8 +16,9 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
 @pytest.mark.parametrize(
     ("family", "norm", "scores", "size", "objective", "instances"),
     [
-        ("resnet", "instance", "weight magnitude", SIZE, "pix2pix", False),
-        ("unet", "batch", "norm scales", SIZE, "pix2pix", False),
+        # In CI these two are teachers that come as files: test_imported_teacher.py.
+        pytest.param("resnet", "instance", "weight magnitude", SIZE, "pix2pix", False, marks=pytest.mark.long),
+        pytest.param("unet", "batch", "norm scales", SIZE, "pix2pix", False, marks=pytest.mark.long),
         ("spade", "batch", "norm scales", (64, 64), "gaugan", True),
     ],
     ids=["resnet", "unet", "spade"],

@@ -3,6 +3,7 @@
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from hashlib import sha256
 from pathlib import Path
 
 from understudy.adapters.run_branch import open_run
@@ -39,15 +40,25 @@ def changed_by(here: Workspace, since: str) -> list[str]:
 
 
 @contextmanager
-def at_commit(here: Workspace, wanted: str) -> Iterator[Workspace]:
-    """A clone at a commit of git's remote; where that is not to be had, or none is asked for, at the branch's tip."""
+def where_made(here: Workspace, lock: str) -> Iterator[Workspace]:
+    """A clone at the commit of git's remote whose dvc.lock has this SHA-256; where there is none, at the branch's tip.
+
+    What a run made is told by its dvc.lock: the commit that a registered version names is the code's.
+    """
     with tempfile.TemporaryDirectory(prefix="understudy-") as folder:
         root = Path(folder)
         clone(root)
-        known = wanted and git_or_none(root, "rev-parse", "--verify", "--quiet", f"{wanted}^{{commit}}")
+        commits = git(root, "log", "--remotes", "--format=%H", "--", "dvc.lock").splitlines() if lock else []
+        known = next((one for one in commits if _lock_at(root, one) == lock), "")
         git(root, "checkout", "--quiet", "--force", "--detach", known or f"origin/{here.branch}")
         lead_to_local_data(root)
         yield Workspace(root, here.branch)
+
+
+def _lock_at(root: Path, commit: str) -> str:
+    """The SHA-256 of dvc.lock at a commit."""
+    text = git_or_none(root, "show", f"{commit}:dvc.lock")
+    return "" if text is None else sha256(f"{text}\n".encode()).hexdigest()
 
 
 def _night_before(here: Workspace) -> str:

@@ -37,7 +37,8 @@ from understudy.errors import (
 
 # State names by exit code; of a crash the parent starts the stage again, of a failure nobody does.
 GATE = "GateFailed"
-FAILED = {BAD_INPUT: "BadInput", GATE_FAILED: GATE, DATA_FAILED: "DataRefused", OUT_OF_MEMORY: "OutOfMemory"}
+FAILED = {BAD_INPUT: "BadInput", GATE_FAILED: GATE, DATA_FAILED: "DataRefused",
+          OUT_OF_MEMORY: "OutOfMemory"}  # fmt: skip
 CRASHED = {PREEMPTED: "Preempted", INTERRUPTED: "Preempted", KILLED: "Killed"}
 REFUSED = "Refused"  # of a promotion
 CHAMPION_WRONG = "ChampionWrong"  # it is not what was promoted

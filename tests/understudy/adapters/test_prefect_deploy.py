@@ -1,13 +1,14 @@
 """`make deploy` on a real Prefect server: afterwards the server is what prefect.yaml says, whatever it was before."""
 
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 import yaml
 
 from understudy.adapters import prefect_deploy
-from understudy.errors import UserError
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 FLOW = """
@@ -21,15 +22,20 @@ NIGHT = {"cron": "30 1 * * *", "timezone": "Europe/Berlin", "active": True}
 
 
 @pytest.fixture
-def project(prefect_server, tmp_path, monkeypatch) -> Path:
-    """Two deployments of small flows, and a server that this process and its children reach."""
-    for name, value in prefect_server.environment.items():
-        if name.startswith("PREFECT_"):
-            monkeypatch.setenv(name, value)
+def project(tmp_path) -> Path:
+    """Two deployments of small flows."""
     for name in ("one", "two"):
         (tmp_path / f"{name}.py").write_text(FLOW.replace("NAME", name))
     write(tmp_path, one={"schedules": [NIGHT], "concurrency_limit": QUIET}, two={})
     return tmp_path
+
+
+def deploy(server, project: Path, repo: Path) -> tuple[int, str]:
+    """The exit code of the command, and what it said."""
+    command = [sys.executable, "-m", "understudy.adapters.prefect_deploy"]
+    done = subprocess.run(command, cwd=project, env=server.environment | {"PYTHONPATH": str(repo)}, text=True,
+                          stdin=subprocess.DEVNULL, capture_output=True, timeout=600)  # fmt: skip
+    return done.returncode, done.stdout + done.stderr
 
 
 def write(root: Path, **deployments: dict) -> None:
@@ -47,14 +53,15 @@ def deployed(server) -> dict[str, tuple]:
                 for name, there in prefect_deploy._ours(client).items()}  # fmt: skip
 
 
-def test_the_server_equals_the_file(project, prefect_server):
+def test_the_server_equals_the_file(project, prefect_server, repo):
     server = prefect_server
     with server.client() as client:  # of somebody else
         from prefect import flow
 
         other = client.create_deployment(client.create_flow(flow(lambda: None, name="other")), "theirs", tags=["x"])
-    said = prefect_deploy.deploy(project)
-    assert "pool understudy-deployed: made, of processes" in said and "one/main: 30 1 * * * Europe/Berlin" in said
+    code, said = deploy(server, project, repo)
+    assert code == 0 and "pool understudy-deployed: made, of processes" in said, said
+    assert "one/main: 30 1 * * * Europe/Berlin" in said
     assert deployed(server) == {"one/main": ([("30 1 * * *", "Europe/Berlin")], 1), "two/main": ([], None)}
 
     # Another hour; and a schedule that somebody added by hand to a deployment that has none in the file.
@@ -64,36 +71,36 @@ def test_the_server_equals_the_file(project, prefect_server):
         two = client.read_deployment_by_name("two/main")
         client.create_deployment_schedules(two.id, [(CronSchedule(cron="0 4 * * *"), True)])
     write(project, one={"schedules": [NIGHT | {"cron": "0 3 * * *"}], "concurrency_limit": QUIET}, two={})
-    prefect_deploy.deploy(project)
+    assert deploy(server, project, repo)[0] == 0
     assert deployed(server) == {"one/main": ([("0 3 * * *", "Europe/Berlin")], 1), "two/main": ([], None)}
 
     # The schedule goes from the file, with the limit, and a deployment with it.
     write(project, one={})
-    said = prefect_deploy.deploy(project)
-    assert "two/main: removed" in said and deployed(server) == {"one/main": ([], None)}
+    code, said = deploy(server, project, repo)
+    assert code == 0 and "two/main: removed" in said and deployed(server) == {"one/main": ([], None)}
     with server.client() as client:
         assert client.read_deployment(other).name == "theirs"
         assert not client.get_scheduled_flow_runs_for_deployments([client.read_deployment_by_name("one/main").id])
 
 
-def test_a_file_that_says_too_little_is_refused(project):
-    write(project, one={"tags": []})
-    with pytest.raises(UserError, match="one/main has not the tag understudy"):
-        prefect_deploy.deploy(project)
-    write(project, one={"concurrency_limit": 3})
-    with pytest.raises(UserError, match=r"one/main.concurrency_limit: say what becomes of a run too many"):
-        prefect_deploy.deploy(project)
-    write(project, one={"entrypoint": "gone.py:gone"})
-    with pytest.raises(UserError, match=r"(?s)`prefect deploy --all` ended with code .*gone.py"):
-        prefect_deploy.deploy(project)
+def test_a_file_that_says_too_little_is_refused(project, prefect_server, repo):
+    for wrong, said in (
+        ({"tags": []}, "one/main has not the tag understudy"),
+        ({"concurrency_limit": 3}, "one/main.concurrency_limit: say what becomes of a run too many"),
+        ({"entrypoint": "gone.py:gone"}, "`prefect deploy --all` ended with code"),
+    ):
+        write(project, one=wrong)
+        code, found = deploy(prefect_server, project, repo)
+        assert code == 2 and said in found, found
 
 
-def test_this_projects_own_file(project, prefect_server, repo, monkeypatch):
+def test_this_projects_own_file(project, prefect_server, repo):
     for name in ("flows", "prefect.yaml", "understudy"):
         source = repo / name
         shutil.rmtree(project / name, ignore_errors=True)
         shutil.copy(source, project / name) if source.is_file() else (project / name).symlink_to(source)
-    prefect_deploy.deploy(project)
+    code, said = deploy(prefect_server, project, repo)
+    assert code == 0, said
     found = deployed(prefect_server)
     assert set(found) == {"compress/pipeline", "stage/cpu", "stage/gpu", "promote/student", "nightly/night",
                           "sweep/budgets"}  # fmt: skip
