@@ -75,6 +75,8 @@ def test_a_job_is_what_the_pipeline_needs(pool):
     assert spec is not None
     # Prefect, not Kubernetes, starts a stage again.
     assert manifest["spec"]["backoffLimit"] == 0 and spec["restartPolicy"] == "Never"
+    # Else a Job counts as failed while its evicted pod still saves, and its flow run as crashed, not as rescheduled.
+    assert manifest["spec"]["podReplacementPolicy"] == "Failed"
     environment = {entry["name"]: entry.get("value") for entry in container["env"]}
     assert environment["PREFECT_FLOW_RUN_EXECUTE_SIGTERM_BEHAVIOR"] == "reschedule"
     assert container["args"] == ["prefect", "flow-run", "execute"]
