@@ -53,7 +53,7 @@ class Stack:
                 thing["data"] |= self.environment(repository) | more
         things += [self.keys(KEYS[1]),
                    self._secret("git", config="[user]\n\tname = Pipeline\n\temail = pipeline@localhost\n")]  # fmt: skip
-        things.append(_gpu_node())
+        things += _nodes()
         things.sort(key=lambda thing: thing["kind"] != "Namespace")
         said = self.kubernetes.kubectl("apply", "-f", "-", given=yaml.safe_dump_all(things))
         assert said.returncode == 0, said.stderr
@@ -132,12 +132,13 @@ class Stack:
                 "type": "Opaque", "data": data}  # fmt: skip
 
 
-def _gpu_node() -> Thing:
-    """One that only pods of the GPU pool go to, as infra/prefect asks for it."""
-    made = node("trainer", cpu="16", memory="64Gi", gpus="1", **{"ephemeral-storage": "400Gi"})
-    made["metadata"]["labels"][f"{GPU}.present"] = "true"
-    made["spec"] = {"taints": [{"key": GPU, "value": "present", "effect": "NoSchedule"}]}
-    return made
+def _nodes() -> list[Thing]:
+    """Two with the disk that the pools' Jobs ask for; the second is for pods of the GPU pool, as infra/prefect asks."""
+    size = {"cpu": "16", "memory": "64Gi", "ephemeral-storage": "400Gi"}
+    plain, gpus = node("stages", **size), node("trainer", gpus="1", **size)
+    gpus["metadata"]["labels"][f"{GPU}.present"] = "true"
+    gpus["spec"] = {"taints": [{"key": GPU, "value": "present", "effect": "NoSchedule"}]}
+    return [plain, gpus]
 
 
 @contextlib.contextmanager
