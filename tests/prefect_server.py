@@ -72,12 +72,21 @@ class PrefectServer:
         with self.client() as client:
             return client.read_flow_run(run).state
 
+    def said(self, run: UUID) -> str:
+        """The last lines of a flow run's log."""
+        from prefect.client.schemas.filters import LogFilter, LogFilterFlowRunId
+
+        with self.client() as client:
+            logs = client.read_logs(LogFilter(flow_run_id=LogFilterFlowRunId(any_=[run])))
+        return "\n".join(log.message for log in logs[-30:])
+
     def wait_for(self, run: UUID, *names: str) -> Any:
         """The state of a flow run once its name is one of these. AssertionError when it ended as something else."""
 
         def reached() -> bool:
             state = self.state(run)
-            assert state.name in names or not state.is_final(), f"{state.name} is not {names}: {state.message}"
+            if state.is_final() and state.name not in names:
+                raise AssertionError(f"{state.name} is not {names}: {state.message}\n{self.said(run)}")
             return state.name in names
 
         wait_until(reached, f"the run to be {names}")

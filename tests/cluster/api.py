@@ -20,7 +20,7 @@ from cluster.logs import follow
 from cluster.patches import patched
 from cluster.pods import Kubelet, container_names
 from cluster.refusals import Refusal, bad_request, expired, forbidden, not_found
-from cluster.selectors import picks, selects
+from cluster.selection import picks, selects
 from cluster.store import Store, Thing, now
 
 _PATH = re.compile(

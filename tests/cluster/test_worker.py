@@ -49,7 +49,7 @@ TEMPLATE = {
 }  # fmt: skip
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_worker_runs_reschedules_and_cancels(
     kubernetes: KubernetesCluster, prefect_server: PrefectServer, namespace: str, tmp_path: Path
 ) -> None:

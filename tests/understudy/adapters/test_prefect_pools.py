@@ -40,19 +40,20 @@ def test_another_file_is_refused_by_name(tmp_path, text):
 
 
 @pytest.mark.slow
-def test_a_pool_is_made_and_made_again_and_keeps_what_it_has_beside_its_template(prefect_server):
+def test_a_pool_is_made_and_made_again_and_keeps_what_it_has_beside_its_template(prefect_server, tmp_path):
     from prefect.client.schemas.actions import WorkPoolUpdate
 
-    made = told(prefect_server.environment, TEMPLATE, IMAGE)
-    assert made.returncode == 0 and made.stdout == f"pool understudy-cpu: {IMAGE}\n", made.stderr
+    path = tmp_path / "of-a-cluster.json"  # other tests have the pools of this project on the same server
+    path.write_text(TEMPLATE.read_text())
+    made = told(prefect_server.environment, path, IMAGE)
+    assert made.returncode == 0 and made.stdout == f"pool of-a-cluster: {IMAGE}\n", made.stderr
     with prefect_server.client() as client:
-        client.update_work_pool("understudy-cpu", WorkPoolUpdate(is_paused=True, concurrency_limit=7))
+        client.update_work_pool("of-a-cluster", WorkPoolUpdate(is_paused=True, concurrency_limit=7))
         other = IMAGE.replace("1" * 64, "2" * 64)
-        assert told(prefect_server.environment, TEMPLATE, other).returncode == 0
-        pool = client.read_work_pool("understudy-cpu")
-        assert pool.base_job_template == filled(TEMPLATE, "there", other)
+        assert told(prefect_server.environment, path, other).returncode == 0
+        pool = client.read_work_pool("of-a-cluster")
+        assert pool.base_job_template == filled(path, "there", other)
         assert pool.type == "kubernetes" and pool.is_paused and pool.concurrency_limit == 7
-        client.delete_work_pool("understudy-cpu")
 
 
 @pytest.mark.slow
