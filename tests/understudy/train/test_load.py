@@ -1,6 +1,8 @@
 """What is told of a step that is too large, and of one that the kernel killed: keys, numbers, prices."""
 
 import mmap
+import multiprocessing
+from pathlib import Path
 
 import pytest
 import torch
@@ -55,26 +57,26 @@ def test_of_several_processes_the_whole_batch_is_named(monkeypatch):
     assert "teacher.schedule.micro_batch: 4 fits" in told(Load("teacher", 8, 8, whole=False), 4)
 
 
-@pytest.fixture
-def note(tmp_path, monkeypatch):
+def _advice(load: Load, room: int, folder: Path) -> str:
+    memory.room = lambda: memory.peak() + room * MEBI
+    assert memory.forget_peak()
+
+    def attempt(images: int, at_once: int) -> None:
+        assert at_once <= images < load.images
+        # Not from the heap, where what was let go of before would be taken again unseen.
+        with mmap.mmap(-1, (images + 4 * at_once) * MEBI) as pages:
+            for page in range(0, len(pages), mmap.PAGESIZE):
+                pages[page] = 1
+
+    expected_memory.leave_note(load, attempt, folder)
+    return read_json(folder / memory.NOTE)["advice"] if (folder / memory.NOTE).exists() else ""
+
+
+def advice(load: Load, room: int, folder: Path) -> str:
     """The advice left for a machine with so much memory, of a step that keeps 1 MiB an image and takes 4 for each at
-    once."""
-
-    def left(load: Load, room: int) -> str:
-        monkeypatch.setattr(memory, "room", lambda: memory.peak() + room * MEBI)
-        assert memory.forget_peak()
-
-        def attempt(images: int, at_once: int) -> None:
-            assert at_once <= images < load.images
-            # Not from the heap, where what earlier tests let go of would be taken again unseen.
-            with mmap.mmap(-1, (images + 4 * at_once) * MEBI) as pages:
-                for page in range(0, len(pages), mmap.PAGESIZE):
-                    pages[page] = 1
-
-        expected_memory.leave_note(load, attempt, tmp_path)
-        return read_json(tmp_path / memory.NOTE)["advice"] if (tmp_path / memory.NOTE).exists() else ""
-
-    return left
+    once. Made in a process of its own: in one that has run for long, other things come and go meanwhile."""
+    with multiprocessing.get_context("spawn").Pool(1) as pool:
+        return pool.apply(_advice, (load, room, folder))
 
 
 def test_the_estimate_is_of_what_is_kept_and_what_is_at_once():
@@ -82,12 +84,14 @@ def test_the_estimate_is_of_what_is_kept_and_what_is_at_once():
     assert estimate(1, 1) == 105 and estimate(2, 2) == 110 and estimate(64, 1) == 168 and estimate(64, 64) == 420
 
 
-def test_a_note_names_what_should_fit(note):
+@pytest.mark.slow
+def test_a_note_names_what_should_fit(tmp_path):
     """64 images take 320 MiB at once, 192 by halves, 128 by quarters."""
     load = Load("teacher", 64, 64, whole=False)
-    assert note(load, 230).startswith("teacher.schedule.micro_batch: 16 should fit")
-    assert note(load, 10_000).startswith("its steps should have fit")
+    assert advice(load, 230, tmp_path).startswith("teacher.schedule.micro_batch: 16 should fit")
+    assert advice(load, 10_000, tmp_path).startswith("its steps should have fit")
 
 
-def test_a_batch_of_a_few_images_leaves_no_note(note):
-    assert note(Load("teacher", 3, 3, whole=False), 100) == ""
+@pytest.mark.slow
+def test_a_batch_of_a_few_images_leaves_no_note(tmp_path):
+    assert advice(Load("teacher", 3, 3, whole=False), 100, tmp_path) == ""
