@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from understudy.adapters import remote_data
-from understudy.adapters.workspace import PREFIX, Workspace, clone, commit, lead_to_local_data, repository
+from understudy.adapters.workspace import PREFIX, Workspace, clone, commit, lead_to_local_data, repository, tip
 from understudy.errors import UserError
 from understudy.git import git, git_or_none
 from understudy.params.active import load_all
@@ -23,18 +23,16 @@ def open_run(folder: Path, recipe: str | None, revision: str, run: str) -> Works
     git(folder, "ls-remote", "--quiet", repository(), "HEAD",
         wrong=f"{repository()}: git cannot reach it (UNDERSTUDY_REPOSITORY)")  # fmt: skip
     clone(folder)
-    tip = git_or_none(folder, "rev-parse", "--verify", "--quiet", f"origin/{revision}") or git_or_none(
-        folder, "rev-parse", "--verify", "--quiet", f"{revision}^{{commit}}"
-    )
+    start = tip(folder, revision) or git_or_none(folder, "rev-parse", "--verify", "--quiet", f"{revision}^{{commit}}")
     if revision == "HEAD":
-        tip = git(folder, "ls-remote", repository(), "HEAD").split()[0]
-    if not tip:
+        start = git(folder, "ls-remote", repository(), "HEAD").split()[0]
+    if not start:
         raise UserError(f"revision {revision}: {repository()} has no such branch, tag or commit")
-    git(folder, "checkout", "--quiet", "--force", "--detach", tip)
+    git(folder, "checkout", "--quiet", "--force", "--detach", start)
     lead_to_local_data(folder)
     name = recipe or _recipe_of(folder) or "params"
-    here = Workspace(folder, f"{PREFIX}{name}-{tip[:7]}-{run}")
-    if git_or_none(folder, "rev-parse", "--verify", "--quiet", f"origin/{here.branch}"):
+    here = Workspace(folder, f"{PREFIX}{name}-{start[:7]}-{run}")
+    if tip(folder, here.branch):
         return join(folder, here.branch)
     if recipe is not None:
         use(find(folder / RECIPES, recipe), folder / PARAMS, force=True)
@@ -42,7 +40,7 @@ def open_run(folder: Path, recipe: str | None, revision: str, run: str) -> Works
     git(folder, "checkout", "--quiet", "-B", here.branch)
     git(folder, "add", "--", PARAMS)
     if git(folder, "diff", "--cached", "--name-only"):
-        commit(folder, f"recipe {name} at {tip[:7]}")
+        commit(folder, f"recipe {name} at {start[:7]}")
     here.push()
     return here
 
@@ -51,7 +49,7 @@ def join(folder: Path, branch: str) -> Workspace:
     """A clone in `folder` of a run's branch that is there, to go on with it. Raises UserError as `open_run` does."""
     clone(folder)
     here = Workspace(folder, branch)
-    here.refresh()
+    here.check_out()
     lead_to_local_data(folder)
     check(folder)
     return here

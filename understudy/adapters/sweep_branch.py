@@ -9,11 +9,11 @@ from ruamel.yaml import YAML
 
 from understudy.adapters.revision import fetch
 from understudy.adapters.run_branch import PARAMS
-from understudy.adapters.workspace import Workspace, commit
+from understudy.adapters.workspace import Workspace, commit, tip
 from understudy.errors import UserError
 from understudy.files import read_json, write_text
 from understudy.gate import EVALUATION
-from understudy.git import git, git_or_none
+from understudy.git import git
 from understudy.params.leaves import Change
 from understudy.params.loader import load, read
 from understudy.params.prune import Prune
@@ -43,7 +43,7 @@ def shared(here: Workspace) -> str | None:
 def open_budget(here: Workspace, budget: float) -> str:
     """The branch of one budget, made and pushed if it is not there yet; `here` is left at the sweep's own branch."""
     branch = f"{here.branch}.{budget:g}"
-    if git_or_none(here.root, "rev-parse", "--verify", "--quiet", f"origin/{branch}"):
+    if tip(here.root, branch):
         return branch
     yaml, path = YAML(), here.root / PARAMS
     yaml.preserve_quotes, yaml.width = True, 120

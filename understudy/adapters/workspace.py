@@ -52,8 +52,12 @@ class Workspace:
 
     def refresh(self) -> None:
         """Make every file that git knows what it is at the branch's tip. What others have not committed is lost."""
-        _ask_remote(self.root, "fetch", "--quiet", "--prune", "origin", "+refs/heads/*:refs/remotes/origin/*")
-        if git_or_none(self.root, "rev-parse", "--verify", "--quiet", f"origin/{self.branch}") is None:
+        _fetch(self.root)
+        self.check_out()
+
+    def check_out(self) -> None:
+        """As `refresh`, of the tip that was fetched last."""
+        if tip(self.root, self.branch) is None:
             raise UserError(f"{repository()}: has no branch {self.branch}")
         git(self.root, "checkout", "--quiet", "--force", "-B", self.branch, f"origin/{self.branch}")
 
@@ -109,7 +113,12 @@ def clone(folder: Path) -> None:
     git(folder, "init", "--quiet")
     if git_or_none(folder, "remote", "add", "origin", repository()) is None:
         git(folder, "remote", "set-url", "origin", repository())
-    _ask_remote(folder, "fetch", "--quiet", "--prune", "origin", "+refs/heads/*:refs/remotes/origin/*")
+    _fetch(folder)
+
+
+def tip(root: Path, branch: str) -> str | None:
+    """The commit at which git's remote had a branch when it was last fetched, or None."""
+    return git_or_none(root, "rev-parse", "--verify", "--quiet", f"origin/{branch}")
 
 
 def lead_to_local_data(folder: Path) -> None:
@@ -158,7 +167,7 @@ def workspace(branch: str, run: str, name: str) -> Iterator[Workspace]:
                                    "since": time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime())})  # fmt: skip
         clone(root)
         here = Workspace(root, branch)
-        here.refresh()
+        here.check_out()
         lead_to_local_data(root)
         yield here
 
@@ -175,6 +184,10 @@ def _who(holder: dict[str, str]) -> str:
         return "another run"
     return (f"the run {holder.get('name')} (process {holder.get('process')} on {holder.get('host')}, "
             f"since {holder.get('since')})")  # fmt: skip
+
+
+def _fetch(root: Path) -> None:
+    _ask_remote(root, "fetch", "--quiet", "--prune", "origin", "+refs/heads/*:refs/remotes/origin/*")
 
 
 def _ask_remote(root: Path, *arguments: str) -> None:

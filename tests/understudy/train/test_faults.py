@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tiny_stage import write_inputs, write_params
+from tiny_stage import command, write_inputs, write_params
 
 from understudy.files import read_json
 from understudy.train.log import read
@@ -19,9 +19,8 @@ pytestmark = pytest.mark.slow
 
 
 def baseline(root: Path, repo: Path, **options) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "stages.baseline", "--root", str(root)]
     place = {**os.environ, "PYTHONDONTWRITEBYTECODE": "1"}
-    return subprocess.run(command, cwd=repo, env=place, capture_output=True, text=True, timeout=120, **options)
+    return subprocess.run(command(root), cwd=repo, env=place, capture_output=True, text=True, timeout=120, **options)
 
 
 def complaint(ended: subprocess.CompletedProcess[str]) -> str:

@@ -10,17 +10,13 @@ from pathlib import Path
 
 import pytest
 import torch
-from tiny_stage import write_inputs, write_params
+from tiny_stage import command, write_inputs, write_params
 
 from understudy.files import read_json
 from understudy.train.log import read
 
 STEPS = 60
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
-
-
-def command(root: Path) -> list[str]:
-    return [sys.executable, "-m", "stages.baseline", "--root", str(root)]
 
 
 def finished(root: Path, repo: Path, *before: str, **environment: str) -> subprocess.CompletedProcess[str]:

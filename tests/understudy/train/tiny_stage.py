@@ -1,6 +1,7 @@
 """Everything that the baseline's stage reads, as small as can be: random pairs of 32 px and an untrained judge."""
 
 import io
+import sys
 import zipfile
 from pathlib import Path
 from typing import Literal
@@ -34,6 +35,11 @@ def png(array: np.ndarray) -> bytes:
     stream = io.BytesIO()
     Image.fromarray(array).save(stream, "PNG")
     return stream.getvalue()
+
+
+def command(root: Path) -> list[str]:
+    """The stage, run on `root`."""
+    return [sys.executable, "-m", "stages.baseline", "--root", str(root)]
 
 
 def write_inputs(root: Path, norm: Literal["batch", "instance_affine"] = "batch") -> None:
