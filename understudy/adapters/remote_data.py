@@ -6,7 +6,6 @@ is repeated, for as long as a server takes to start again. What is refused stays
 
 import configparser
 import sys
-import time
 from collections import deque
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -15,10 +14,10 @@ from typing import Any
 from understudy import child
 from understudy.adapters import s3_client
 from understudy.adapters.dvc import LINES, environment, is_code, repro
+from understudy.adapters.patience import patiently
 from understudy.errors import UNEXPECTED, UserError, in_one_line
 from understudy.params.loader import read
 
-DELAYS = (2.0, 5.0, 10.0, 20.0, 40.0)  # seconds between two attempts
 CONFIG, OWN_CONFIG = ".dvc/config", ".dvc/config.local"
 # What S3 and botocore say of keys that are wrong, in whatever DVC makes of it: s3fs has often left the code out.
 REFUSED = (*s3_client.REFUSED, "AccessDenied", "Access Denied", "AllAccessDisabled", "(403)", "Forbidden",
@@ -103,15 +102,7 @@ class _Away(UserError):
 
 
 def _patiently(act: Callable[[], None], said: Said) -> None:
-    for delay in DELAYS:
-        try:
-            return act()
-        except UserError as error:
-            if child.received or not (isinstance(error, _Away) or _is_away(str(error.__cause__))):
-                raise
-            said(f"{error}; again in {delay:.0f} s")
-        time.sleep(delay)
-    return act()
+    patiently(act, lambda error: isinstance(error, _Away) or _is_away(str(error.__cause__)), said)
 
 
 def _dvc(root: Path, said: Said, *arguments: str) -> None:
