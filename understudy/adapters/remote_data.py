@@ -13,6 +13,7 @@ from typing import Any
 
 from understudy import child
 from understudy.adapters import s3_client
+from understudy.adapters.at_hand import AtHand
 from understudy.adapters.dvc import LINES, environment, is_code, repro
 from understudy.adapters.patience import patiently
 from understudy.errors import UNEXPECTED, UserError, in_one_line
@@ -44,15 +45,20 @@ def address(root: Path) -> str | None:
     return where
 
 
+def named(root: Path) -> str:
+    """As `address`. Raises UserError when there is none."""
+    if (where := address(root)) is None:
+        raise UserError(f"{root / CONFIG}: there is no DVC remote, so no stage could have what another one made; "
+                        "`dvc remote add -d NAME ADDRESS`, and commit it")  # fmt: skip
+    return where
+
+
 def check(root: Path) -> None:
     """Ask the remote, where it is on S3, whether these credentials may list it.
 
     Raises UserError of one line when there is no remote or it refuses; one that is only away is waited for.
     """
-    where = address(root)
-    if where is None:
-        raise UserError(f"{root / CONFIG}: there is no DVC remote, so no stage could have what another one made; "
-                        "`dvc remote add -d NAME ADDRESS`, and commit it")  # fmt: skip
+    where = named(root)
     if not where.startswith("s3://"):
         return
 
@@ -66,8 +72,11 @@ def check(root: Path) -> None:
 
 def pull(root: Path, stage: str, said: Said) -> None:
     """Bring what `stage` reads of other stages' outputs, and sources that DVC keeps, to the workspace at `root`."""
-    if wanted := _needed(root, stage):
+    here = AtHand(root)
+    if wanted := here.lacking(_needed(root, stage)):
+        here.forget(wanted)
         _patiently(lambda: _dvc(root, said, "pull", *wanted), said)
+        here.keep(wanted)
 
 
 def pull_files(root: Path, names: Iterable[str], said: Said) -> None:
@@ -79,7 +88,10 @@ def pull_files(root: Path, names: Iterable[str], said: Said) -> None:
 
 def reproduce(root: Path, stage: str, said: Said, unwanted: Callable[[], bool]) -> None:
     """Run this one stage, or have what it would make from the run cache; otherwise as understudy.adapters.dvc.repro."""
+    here, made = AtHand(root), _stored(read(root / "dvc.yaml")["stages"][stage])
+    here.forget(made)
     _patiently(lambda: _reproduce(root, stage, said, unwanted), said)
+    here.keep(made)
 
 
 def push(root: Path, stage: str, said: Said) -> None:

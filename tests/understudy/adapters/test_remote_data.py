@@ -76,6 +76,8 @@ def test_a_stage_gets_what_it_needs_and_no_more_and_what_was_made_once_is_not_ma
     done(place.root, "dvc", "push", "-q", "set.zip.dvc")
     place.reproduce("prepare")
     place.push("prepare")
+    place.pull("teacher")
+    assert not [line for line in place.said if "dvc pull" in line]  # what was made here need not be fetched
     place.reproduce("teacher")
     place.push("teacher")
     (place.root / "dvc.lock").rename(place.root / "kept.lock")
