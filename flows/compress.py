@@ -25,12 +25,12 @@ from prefect.states import Cancelled, Completed, Failed, State
 
 from flows.gpus import job_variables
 from flows.stage import stage as run_stage
-from understudy import child
+from understudy import child, memory
 from understudy.adapters.freshness import Staleness
 from understudy.adapters.prefect_artifacts import show
 from understudy.adapters.run_branch import join, open_run
-from understudy.adapters.workspace import Workspace
-from understudy.errors import GATE_FAILED, UserError
+from understudy.adapters.workspace import Workspace, workspaces
+from understudy.errors import GATE_FAILED, OUT_OF_MEMORY, UserError
 from understudy.params.loader import read
 from understudy.verdict import PATH, read_verdict
 
@@ -130,10 +130,13 @@ def _isolated(name: str, here: Workspace, variables: Mapping[str, int], wanted: 
             return Cancelled(message=wanted.reason)
         if not state.is_crashed():
             return state
+        time.sleep(RESTART_SECONDS)
+        if elsewhere.killed_for_memory(stage):
+            told = memory.killed(workspaces() / here.branch / ".understudy" / name)
+            return Failed(name=runs.FAILED[OUT_OF_MEMORY], message=f"stage {name} was {told}")
         if (crashes := crashes + 1) > RESTARTS:
             return state
         get_run_logger().warning("%s: %s; it goes on from its last checkpoint", name, state.message)
-        time.sleep(RESTART_SECONDS)
     raise AssertionError
 
 

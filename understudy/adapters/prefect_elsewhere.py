@@ -9,10 +9,12 @@ from understudy.adapters.prefect import Wanted, is_rescheduled, state_of
 
 # isort: split
 from prefect import get_client
+from prefect.events.filters import EventFilter, EventNameFilter, EventRelatedFilter
 from prefect.exceptions import TerminationSignal
 from prefect.states import Cancelling, Failed, State
 
 POLL_SECONDS = 1.0  # between two looks at them
+KILLED_FOR_MEMORY = "OOMKilled"  # Kubernetes' word, and that of Prefect's events
 
 
 def start(
@@ -64,3 +66,16 @@ def _cancel(runs: Iterable[UUID]) -> None:
     with get_client(sync_client=True) as client:
         for run in runs:
             client.set_flow_run_state(run, Cancelling())
+
+
+def killed_for_memory(run: UUID) -> bool:
+    """Whether a flow run's pod was killed for memory. Kubernetes kills it whole, so that nobody in it can say so: the
+    worker tells Prefect, as an event."""
+    pods = EventFilter(event=EventNameFilter(prefix=["prefect.kubernetes.pod."]),
+                       related=EventRelatedFilter(id=[f"prefect.flow-run.{run}"]))  # fmt: skip
+    try:
+        with get_client(sync_client=True) as client:
+            told = client.read_events(pods).events
+    except Exception:  # httpx's and Prefect's own share no base
+        return False
+    return any(event.resource.get("kubernetes.diagnosis") == KILLED_FOR_MEMORY for event in told)
