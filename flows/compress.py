@@ -9,11 +9,12 @@ import argparse
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import count
 from pathlib import Path
 
 from understudy.adapters import prefect as runs
+from understudy.adapters import prefect_elsewhere as elsewhere
 
 # isort: split
 from prefect import flow, task
@@ -22,19 +23,19 @@ from prefect.exceptions import TerminationSignal
 from prefect.logging import get_run_logger
 from prefect.states import Cancelled, Completed, Failed, State
 
+from flows.gpus import job_variables
 from flows.stage import stage as run_stage
-from understudy import child
-from understudy.adapters.freshness import stale
+from understudy import child, memory
+from understudy.adapters.freshness import Staleness
 from understudy.adapters.prefect_artifacts import show
 from understudy.adapters.run_branch import join, open_run
-from understudy.adapters.workspace import Workspace
-from understudy.errors import GATE_FAILED, UserError
+from understudy.adapters.workspace import Workspace, workspaces
+from understudy.errors import GATE_FAILED, OUT_OF_MEMORY, UserError
 from understudy.params.loader import read
 from understudy.verdict import PATH, read_verdict
 
 ON_GPU = ("judge", "teacher", "distill", "baseline", "evaluate")
 RESTARTS = 5  # of one stage, when it was preempted or something crashed
-POLL_SECONDS = 2.0  # between two looks at a stage that runs elsewhere
 RESTART_SECONDS = 5.0
 
 
@@ -71,13 +72,16 @@ def _stages(here: Workspace, isolated: bool, until: str | None) -> State | None:
     """Every stage in turn. The state in which the run ends because of one, or None."""
     wanted = runs.Wanted(runs.run_id())
     names = list(read(here.root / "dvc.yaml")["stages"])
-    for name in names[: names.index(until) + 1] if until else names:
-        fresh = look.with_options(task_run_name=f"is {name} fresh?")(name, here.root, return_state=True)
+    names = names[: names.index(until) + 1] if until else names
+    variables = {name: job_variables(here.root, name) for name in names if isolated}
+    staleness = Staleness(here.root)
+    for name in names:
+        fresh = look.with_options(task_run_name=f"is {name} fresh?")(name, staleness, return_state=True)
         if fresh.name == "Fresh":
             continue
         if not fresh.is_completed():
             return Failed(name="Failed", message=f"{name}: {fresh.message}")
-        state = _isolated(name, here, wanted) if isolated else _here(name, here)
+        state = _isolated(name, here, variables[name], wanted) if isolated else _here(name, here)
         if child.received and runs.is_rescheduled(wanted.run):
             raise TerminationSignal(child.received[-1])
         here.refresh()
@@ -90,9 +94,9 @@ def _stages(here: Workspace, isolated: bool, until: str | None) -> State | None:
 
 
 @task(persist_result=False, cache_policy=NO_CACHE)
-def look(name: str, root: Path) -> State:
+def look(name: str, staleness: Staleness) -> State:
     """Whether DVC would run a stage at the branch's tip, and why."""
-    reasons = stale(root).get(name)
+    reasons = staleness.reasons(name)
     if not reasons:
         get_run_logger().info("%s: fresh", name)
         return Completed(name="Fresh", message="DVC would run nothing")
@@ -111,37 +115,28 @@ def _here(name: str, here: Workspace) -> State:
     raise AssertionError
 
 
-def _isolated(name: str, here: Workspace, wanted: runs.Wanted) -> State:
-    """Run a stage by its deployment, and again when it crashed. One that an earlier process of this run started, and
-    that goes on, is taken over."""
+def _isolated(name: str, here: Workspace, variables: Mapping[str, int], wanted: runs.Wanted) -> State:
+    """Run a stage by its deployment, with these job variables, and again when it crashed. One that an earlier process
+    of this run started, and that goes on, is taken over."""
     deployment = f"stage/{'gpu' if name in ON_GPU else 'cpu'}"
-    crashes = 0
+    asked, called, crashes = {"stage": name, "branch": here.branch}, f"{name} of {here.branch}", 0
     for number in count(1):
         key = f"{wanted.run} {here.commit} {name} {number}"
-        stage, state = runs.start(deployment, {"stage": name, "branch": here.branch}, f"{name} of {here.branch}", key)
+        stage, state = elsewhere.start(deployment, asked, called, key, variables)
         if state.is_final():  # of an earlier process
             continue
-        try:
-            while not state.is_final():
-                time.sleep(POLL_SECONDS)
-                if wanted.no_more():
-                    runs.cancel(stage)
-                    return Cancelled(message=wanted.reason)
-                latest = runs.latest(stage, state)
-                if latest is None:
-                    return Failed(name="Failed", message="its flow run was deleted")
-                state = latest
-        except TerminationSignal:
-            # One that is rescheduled takes it over; in every other case nobody waits for the stage any more.
-            if not runs.is_rescheduled(wanted.run):
-                runs.cancel(stage)
-            raise
+        state = elsewhere.ends({stage: state}, wanted)[stage]
+        if wanted.reason:
+            return Cancelled(message=wanted.reason)
         if not state.is_crashed():
             return state
+        time.sleep(RESTART_SECONDS)
+        if elsewhere.killed_for_memory(stage):
+            told = memory.killed(workspaces() / here.branch / ".understudy" / name)
+            return Failed(name=runs.FAILED[OUT_OF_MEMORY], message=f"stage {name} was {told}")
         if (crashes := crashes + 1) > RESTARTS:
             return state
         get_run_logger().warning("%s: %s; it goes on from its last checkpoint", name, state.message)
-        time.sleep(RESTART_SECONDS)
     raise AssertionError
 
 

@@ -21,7 +21,7 @@ from prefect.states import Cancelled, Completed, Failed, State
 
 from flows.compress import compress
 from flows.promote import bring, judging, promote
-from understudy.adapters import new_data, verifying
+from understudy.adapters import new_data
 from understudy.adapters.night_branch import changed_by, open_night, where_made
 from understudy.adapters.prefect_artifacts import put
 from understudy.adapters.registry import CHAMPION, aliases, registry, version_of, versions
@@ -93,6 +93,8 @@ def _pipeline(state: State, changed: Sequence[str]) -> Step:
 
 def _champion(here: Workspace) -> Step:
     """Verify the champion with data, judge and parameters of the run that made it, where that can be had."""
+    from understudy.adapters import verifying  # and with it torch, which who deploys this flow has no room for
+
     logger = get_run_logger()
     try:
         lead_to_registry()

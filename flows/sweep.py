@@ -10,20 +10,18 @@ import argparse
 import base64
 import sys
 import tempfile
-import time
 from collections.abc import Sequence
 from pathlib import Path
-from uuid import UUID
 
 from understudy.adapters import prefect as runs
+from understudy.adapters import prefect_elsewhere as elsewhere
 
 # isort: split
 from prefect import flow
-from prefect.exceptions import TerminationSignal
 from prefect.logging import get_run_logger
 from prefect.states import Cancelled, Completed, Failed, State
 
-from flows.compress import POLL_SECONDS, compress
+from flows.compress import compress
 from understudy.adapters.prefect_artifacts import put
 from understudy.adapters.run_branch import join, open_run
 from understudy.adapters.sweep_branch import UNITS, gather, open_budget, shared, unit
@@ -89,32 +87,10 @@ def _in_turn(branches: Sequence[str], wanted: runs.Wanted) -> dict[str, State]:
 def _side_by_side(branches: Sequence[str], wanted: runs.Wanted) -> dict[str, State]:
     """Every branch by the deployment, each in a process or pod of its own. Those that an earlier process of this run
     started are taken over."""
-    started: dict[str, UUID] = {}
-    states: dict[str, State] = {}
-    for branch in branches:
-        asked = {"branch": branch, "isolated": True}
-        started[branch], states[branch] = runs.start(PIPELINE, asked, branch, f"{wanted.run} {branch}")
-    try:
-        while going := [branch for branch in branches if not states[branch].is_final()]:
-            time.sleep(POLL_SECONDS)
-            if wanted.no_more():
-                break
-            for branch in going:
-                latest = runs.latest(started[branch], states[branch])
-                states[branch] = latest or Failed(message="its flow run was deleted")
-    except TerminationSignal:
-        if not runs.is_rescheduled(wanted.run):
-            _cancel(started, states)
-        raise
-    if wanted.reason:
-        _cancel(started, states)
-    return states
-
-
-def _cancel(started: dict[str, UUID], states: dict[str, State]) -> None:
-    for branch, run in started.items():
-        if not states[branch].is_final():
-            runs.cancel(run)
+    started = {branch: elsewhere.start(PIPELINE, {"branch": branch, "isolated": True}, branch, f"{wanted.run} {branch}")
+               for branch in branches}  # fmt: skip
+    states = elsewhere.ends(dict(started.values()), wanted)
+    return {branch: states[run] for branch, (run, _) in started.items()}
 
 
 def _tell(here: Workspace, points: Sequence[Point], counted: str) -> None:

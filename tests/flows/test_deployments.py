@@ -2,6 +2,8 @@
 
 import importlib
 import inspect
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +52,14 @@ def test_nothing_of_a_flow_is_kept_by_prefect(path):
             assert found.persist_result is False, found
             policy = getattr(found, "cache_policy", None)
             assert policy is None or type(policy).__name__ == "_None", found
+
+
+def test_to_import_a_flow_takes_no_torch():
+    """`prefect deploy` imports every one, in the cluster beside a worker and in its memory; and so does each run."""
+    names = ", ".join(f"flows.{path.stem}" for path in FLOWS)
+    done = subprocess.run([sys.executable, "-c", f"import {names}, sys; print('torch' in sys.modules)"], cwd=REPO,
+                          capture_output=True, text=True, check=True, timeout=300)  # fmt: skip
+    assert done.stdout.strip() == "False"
 
 
 @pytest.mark.parametrize(("code", "kind", "name"), [

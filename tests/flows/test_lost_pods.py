@@ -29,6 +29,19 @@ def test_a_pod_that_is_killed_is_replaced_and_its_training_goes_on(disturbed):
     assert names == ["prepare", "teacher", "teacher", "gate"]
 
 
+def test_a_pod_that_is_killed_for_memory_is_not_replaced_and_the_run_says_what_fits(disturbed):
+    """Kubernetes kills the container whole; what the training had left a note of is still on the volume."""
+    run = disturbed.begin("short of memory")
+    branch, stage = disturbed.training(run)
+    note = disturbed.project.workspace(branch) / ".understudy/teacher/memory.json"
+    note.write_text('{"advice": "teacher.schedule.micro_batch: 4 should fit"}')
+    disturbed.stack.kubernetes.kill(disturbed.stack.namespace, disturbed.pod(stage), "OOMKilled")
+    state = disturbed.ended(run)
+    assert (state.type.value, state.name) == ("FAILED", "OutOfMemory"), state
+    assert "teacher.schedule.micro_batch: 4 should fit" in state.message
+    assert [one.name.split()[0] for one in children(disturbed.server, run)] == ["prepare", "teacher"]
+
+
 def test_a_cancelled_run_leaves_no_process(disturbed):
     from prefect.states import Cancelling
 

@@ -145,7 +145,7 @@ def test_a_worker_may_do_what_it_calls_and_no_more():
     assert granted == set(calls.values()) | watched
     for worker in ("worker-cpu", "worker-gpu"):
         environment = {entry["name"] for entry in containers(of("Deployment", "written")[worker])[1]["env"]}
-        assert "PREFECT_INTEGRATIONS_KUBERNETES_OBSERVER_NAMESPACES" in environment
+        assert {"PREFECT_INTEGRATIONS_KUBERNETES_OBSERVER_NAMESPACES", "PREFECT_WORKER_QUERY_SECONDS"} <= environment
 
 
 @pytest.mark.parametrize("where", OVERLAYS)
@@ -265,7 +265,7 @@ def test_stages_are_told_where_everything_is(where):
     environment = of("ConfigMap", where)["understudy-environment"]["data"]
     assert set(environment) == {
         "UNDERSTUDY_REPOSITORY", "UNDERSTUDY_WORKSPACES", "GIT_CONFIG_GLOBAL", "AWS_ENDPOINT_URL",
-        "AWS_DEFAULT_REGION", "AWS_MAX_ATTEMPTS", "AWS_RETRY_MODE", "MLFLOW_TRACKING_URI",
+        "AWS_DEFAULT_REGION", "AWS_MAX_ATTEMPTS", "AWS_RETRY_MODE", "MLFLOW_TRACKING_URI", "UNDERSTUDY_GPUS_PER_NODE",
     }  # fmt: skip
     service = of("Service", where)["mlflow"]["spec"]["ports"][0]["port"]
     assert environment["MLFLOW_TRACKING_URI"] == f"http://mlflow:{service}"

@@ -14,6 +14,7 @@ from typing import Any
 
 from understudy.adapters.dvc import is_code
 from understudy.errors import DATA_FAILED, UserError, in_one_line
+from understudy.git import git
 from understudy.graph import STAGES
 from understudy.params.leaves import differences
 from understudy.report.gather import Run
@@ -40,6 +41,26 @@ def stale(root: Path) -> dict[str, list[str]]:
             found[stage].append(reason)
     order = [*STAGES, *found]
     return {stage: found[stage] for stage in sorted(found, key=order.index) if found[stage]}
+
+
+class Staleness:
+    """Why stages of a branch that is worked on at `root` are stale, asked in the order of the graph and before each is
+    run; DVC, which takes seconds, is asked as seldom as that allows.
+
+    A stage that was stale is so until it is run: what it is compared with is written then. One that was fresh may be
+    stale at the next commit, when a stage before it has made something else. (Of two runs whose locks were merged, an
+    earlier stage may bring back what a stale one was run on; then DVC finds nothing to do once that one is started.)
+    """
+
+    def __init__(self, root: Path) -> None:
+        self._root, self._known, self._commit = root, dict[str, list[str]](), ""
+
+    def reasons(self, stage: str) -> list[str]:
+        """None when the stage is fresh. Raises UserError as `stale` does."""
+        commit = git(self._root, "rev-parse", "HEAD")
+        if stage not in self._known and commit != self._commit:
+            self._known, self._commit = stale(self._root), commit
+        return self._known.get(stage, [])
 
 
 def _reasons(entry: Any, locked: Lock, now: Mapping[str, Any]) -> Iterator[str]:

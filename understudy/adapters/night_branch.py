@@ -6,8 +6,8 @@ from contextlib import contextmanager
 from hashlib import sha256
 from pathlib import Path
 
-from understudy.adapters.run_branch import open_run
-from understudy.adapters.workspace import PREFIX, RESULTS, Workspace, clone, commit, lead_to_local_data
+from understudy.adapters.run_branch import open_run, run_branches
+from understudy.adapters.workspace import RESULTS, Workspace, clone, commit, lead_to_local_data
 from understudy.errors import UserError
 from understudy.git import git, git_or_none
 
@@ -63,9 +63,8 @@ def _lock_at(root: Path, commit: str) -> str:
 
 def _night_before(here: Workspace) -> str:
     """The branch of this recipe's night at another commit that was committed to last, or nothing."""
-    pattern = f"refs/remotes/origin/{PREFIX}{here.recipe}-*-{NIGHT}"
-    found = git(here.root, "for-each-ref", "--sort=-committerdate", "--format=%(refname:lstrip=3)", pattern)
-    own = [name for name in found.splitlines() if name != here.branch and _named(name) == here.recipe]
+    nights = run_branches(here.root, f"{here.recipe}-*-{NIGHT}")
+    own = [name for name in nights if name != here.branch and _named(name) == here.recipe]
     return own[0] if own else ""
 
 

@@ -1,6 +1,6 @@
 """Prefect: how a stage's end is told as a state, and who still wants a run to go on.
 
-The only library file, with prefect_artifacts.py, that knows Prefect.
+The only library files that know Prefect are this one and its neighbours prefect_*.py.
 """
 
 import os
@@ -11,7 +11,6 @@ os.environ.setdefault("DO_NOT_TRACK", "1")
 os.environ.setdefault("PREFECT_SERVER_ANALYTICS_ENABLED", "false")
 
 from collections.abc import Callable
-from typing import Any
 from uuid import UUID
 
 from prefect import get_client
@@ -101,14 +100,6 @@ def state_of(run: UUID) -> State | None:
             return None
 
 
-def latest(run: UUID, known: State) -> State | None:
-    """As state_of; what is known while the server does not answer."""
-    try:
-        return state_of(run)
-    except Exception:  # httpx's and Prefect's own share no base
-        return known
-
-
 def is_rescheduled(run: UUID) -> bool:
     """Whether a run that was told to end is to be started again by its worker."""
     state = state_of(run)
@@ -149,22 +140,6 @@ class Wanted:
         return Cancelled(message=f"{self.reason}; {error}")
 
 
-def cancel(run: UUID) -> None:
-    """Have another flow run end: its worker ends its process, and it sees it for itself."""
-    from prefect.states import Cancelling
-
-    with get_client(sync_client=True) as client:
-        client.set_flow_run_state(run, Cancelling())
-
-
 def rename(run: UUID, name: str) -> None:
     with get_client(sync_client=True) as client:
         client.set_flow_run_name(run, name)
-
-
-def start(deployment: str, parameters: dict[str, Any], name: str, key: str) -> tuple[UUID, State]:
-    """Have a worker run a deployment: the new flow run and its state, or those of the one that was made by this key."""
-    from prefect.deployments import run_deployment
-
-    run: Any = run_deployment(deployment, parameters=parameters, flow_run_name=name, idempotency_key=key, timeout=0)
-    return run.id, run.state

@@ -6,7 +6,6 @@ is repeated, for as long as a server takes to start again. What is refused stays
 
 import configparser
 import sys
-import time
 from collections import deque
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -14,11 +13,12 @@ from typing import Any
 
 from understudy import child
 from understudy.adapters import s3_client
+from understudy.adapters.at_hand import AtHand
 from understudy.adapters.dvc import LINES, environment, is_code, repro
+from understudy.adapters.patience import patiently
 from understudy.errors import UNEXPECTED, UserError, in_one_line
 from understudy.params.loader import read
 
-DELAYS = (2.0, 5.0, 10.0, 20.0, 40.0)  # seconds between two attempts
 CONFIG, OWN_CONFIG = ".dvc/config", ".dvc/config.local"
 # What S3 and botocore say of keys that are wrong, in whatever DVC makes of it: s3fs has often left the code out.
 REFUSED = (*s3_client.REFUSED, "AccessDenied", "Access Denied", "AllAccessDisabled", "(403)", "Forbidden",
@@ -45,15 +45,20 @@ def address(root: Path) -> str | None:
     return where
 
 
+def named(root: Path) -> str:
+    """As `address`. Raises UserError when there is none."""
+    if (where := address(root)) is None:
+        raise UserError(f"{root / CONFIG}: there is no DVC remote, so no stage could have what another one made; "
+                        "`dvc remote add -d NAME ADDRESS`, and commit it")  # fmt: skip
+    return where
+
+
 def check(root: Path) -> None:
     """Ask the remote, where it is on S3, whether these credentials may list it.
 
     Raises UserError of one line when there is no remote or it refuses; one that is only away is waited for.
     """
-    where = address(root)
-    if where is None:
-        raise UserError(f"{root / CONFIG}: there is no DVC remote, so no stage could have what another one made; "
-                        "`dvc remote add -d NAME ADDRESS`, and commit it")  # fmt: skip
+    where = named(root)
     if not where.startswith("s3://"):
         return
 
@@ -67,8 +72,11 @@ def check(root: Path) -> None:
 
 def pull(root: Path, stage: str, said: Said) -> None:
     """Bring what `stage` reads of other stages' outputs, and sources that DVC keeps, to the workspace at `root`."""
-    if wanted := _needed(root, stage):
+    here = AtHand(root)
+    if wanted := here.lacking(_needed(root, stage)):
+        here.forget(wanted)
         _patiently(lambda: _dvc(root, said, "pull", *wanted), said)
+        here.keep(wanted)
 
 
 def pull_files(root: Path, names: Iterable[str], said: Said) -> None:
@@ -80,7 +88,10 @@ def pull_files(root: Path, names: Iterable[str], said: Said) -> None:
 
 def reproduce(root: Path, stage: str, said: Said, unwanted: Callable[[], bool]) -> None:
     """Run this one stage, or have what it would make from the run cache; otherwise as understudy.adapters.dvc.repro."""
+    here, made = AtHand(root), _stored(read(root / "dvc.yaml")["stages"][stage])
+    here.forget(made)
     _patiently(lambda: _reproduce(root, stage, said, unwanted), said)
+    here.keep(made)
 
 
 def push(root: Path, stage: str, said: Said) -> None:
@@ -103,15 +114,7 @@ class _Away(UserError):
 
 
 def _patiently(act: Callable[[], None], said: Said) -> None:
-    for delay in DELAYS:
-        try:
-            return act()
-        except UserError as error:
-            if child.received or not (isinstance(error, _Away) or _is_away(str(error.__cause__))):
-                raise
-            said(f"{error}; again in {delay:.0f} s")
-        time.sleep(delay)
-    return act()
+    patiently(act, lambda error: isinstance(error, _Away) or _is_away(str(error.__cause__)), said)
 
 
 def _dvc(root: Path, said: Said, *arguments: str) -> None:

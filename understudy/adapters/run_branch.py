@@ -55,17 +55,19 @@ def join(folder: Path, branch: str) -> Workspace:
     return here
 
 
-def newest(folder: Path, pattern: str = "*") -> str:
-    """The run branch on git's remote that was committed to last, of those that match; `folder` becomes a clone.
-
-    Raises UserError when there is none.
-    """
+def newest(folder: Path) -> str:
+    """The run branch on git's remote that was committed to last; `folder` becomes a clone. Raises UserError when there
+    is none."""
     clone(folder)
-    found = git(folder, "for-each-ref", "--sort=-committerdate", "--count=1", "--format=%(refname:lstrip=3)",
-                f"refs/remotes/origin/{PREFIX}{pattern}")  # fmt: skip
-    if not found:
-        raise UserError(f"{repository()}: has no branch {PREFIX}{pattern}; `python -m flows.compress` makes one")
-    return found
+    if not (found := run_branches(folder)):
+        raise UserError(f"{repository()}: has no branch {PREFIX}*; `python -m flows.compress` makes one")
+    return found[0]
+
+
+def run_branches(root: Path, pattern: str = "*") -> list[str]:
+    """Those that git's remote had when it was last fetched, the one that was committed to last first."""
+    return git(root, "for-each-ref", "--sort=-committerdate", "--format=%(refname:lstrip=3)",
+               f"refs/remotes/origin/{PREFIX}{pattern}").splitlines()  # fmt: skip
 
 
 def check(root: Path) -> None:

@@ -16,13 +16,13 @@ from pathlib import Path
 
 from understudy import locks
 from understudy.adapters import remote_data
+from understudy.adapters.patience import patiently
 from understudy.errors import BAD_INPUT, UserError
 from understudy.files import read_json, write_json, write_text
 from understudy.git import git, git_or_none
 
 REPOSITORY, WORKSPACES = "UNDERSTUDY_REPOSITORY", "UNDERSTUDY_WORKSPACES"
 PREFIX = "runs/"  # of a run branch
-DELAYS = (2.0, 5.0, 10.0, 20.0, 40.0)  # seconds between two attempts at a git remote that is away
 PATIENCE = 60.0  # seconds that a run waits for an earlier process of its own, which may be saving its state
 RESULTS = ("dvc.lock", "artifacts")  # what a stage changes of git's
 LOCK, HOLDER = ".understudy/workspace.lock", ".understudy/workspace.json"
@@ -192,14 +192,16 @@ def _fetch(root: Path) -> None:
 
 def _ask_remote(root: Path, *arguments: str) -> None:
     """A git command that needs the remote, again and again while that is away."""
-    for delay in (*DELAYS, None):
-        try:
-            git(root, *arguments)
-            return
-        except UserError as error:
-            said = str(error)
-            if any(word in said for word in REFUSED):
-                raise UserError(f"{repository()}: git's remote refuses: {said}") from None
-            if delay is None or not any(word in said for word in AWAY):
-                raise
-        time.sleep(delay)
+
+    def refuses(error: UserError) -> bool:
+        return any(word in str(error) for word in REFUSED)
+
+    def is_away(error: UserError) -> bool:
+        return not refuses(error) and any(word in str(error) for word in AWAY)
+
+    try:
+        patiently(lambda: git(root, *arguments), is_away, print)
+    except UserError as error:
+        if refuses(error):
+            raise UserError(f"{repository()}: git's remote refuses: {error}") from None
+        raise

@@ -9,7 +9,7 @@ import s3_servers
 from own_repository import commit, done
 from s3_servers import BUCKET, Rclone
 
-from understudy.adapters import remote_data
+from understudy.adapters import patience, remote_data
 from understudy.errors import UserError
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
@@ -76,6 +76,8 @@ def test_a_stage_gets_what_it_needs_and_no_more_and_what_was_made_once_is_not_ma
     done(place.root, "dvc", "push", "-q", "set.zip.dvc")
     place.reproduce("prepare")
     place.push("prepare")
+    place.pull("teacher")
+    assert not [line for line in place.said if "dvc pull" in line]  # what was made here need not be fetched
     place.reproduce("teacher")
     place.push("teacher")
     (place.root / "dvc.lock").rename(place.root / "kept.lock")
@@ -125,7 +127,7 @@ def test_a_server_that_is_away_is_waited_for(place):
 
 
 def test_one_that_stays_away_is_given_up(place, monkeypatch):
-    monkeypatch.setattr(remote_data, "DELAYS", (0.1,))
+    monkeypatch.setattr(patience, "DELAYS", (0.1,))
     place.server.start()
     place.server.stop()
     place.forget()

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from own_repository import commit, done
 
-from understudy.adapters import remote_data, run_branch, workspace
+from understudy.adapters import patience, remote_data, run_branch, workspace
 from understudy.errors import UserError
 from understudy.git import git
 
@@ -47,8 +47,7 @@ def place(repo, tmp_path, monkeypatch) -> Place:
     monkeypatch.setenv("UNDERSTUDY_WORKSPACES", str(tmp_path / "workspaces"))
     monkeypatch.setenv("UNDERSTUDY_REPOSITORY", str(tmp_path / "origin.git"))
     monkeypatch.setenv("GIT_CONFIG_GLOBAL", os.devnull)
-    for module in (workspace, remote_data):
-        monkeypatch.setattr(module, "DELAYS", (0.5, 0.5, 0.5, 0.5))
+    monkeypatch.setattr(patience, "DELAYS", (0.5, 0.5, 0.5, 0.5))
     (tmp_path / "plan").mkdir()
     return Place(repo, tmp_path)
 

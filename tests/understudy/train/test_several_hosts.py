@@ -16,7 +16,7 @@ import tiny_players
 from several_hosts import Hosts, children
 from test_divided import assert_same
 from tiny_players import TRAININGS, trained
-from tiny_stage import command, write_inputs, write_params
+from tiny_stage import command, write_params
 
 from understudy.files import read_json
 
@@ -45,13 +45,6 @@ def test_torchrun_on_two_hosts_trains_like_one_process(each, tmp_path):
     for name in TRAININGS:
         found = {key.removeprefix(f"{name}: "): value for key, value in shared.items() if key.startswith(f"{name}: ")}
         assert_same(found, trained(name))
-
-
-@pytest.fixture(scope="module")
-def inputs(tmp_path_factory) -> Path:
-    root = tmp_path_factory.mktemp("inputs")
-    write_inputs(root, "instance_affine")
-    return root
 
 
 @pytest.fixture(scope="module")

@@ -26,13 +26,6 @@ def finished(root: Path, repo: Path, *before: str, **environment: str) -> subpro
     )
 
 
-@pytest.fixture(scope="module")
-def inputs(tmp_path_factory) -> Path:
-    root = tmp_path_factory.mktemp("inputs")
-    write_inputs(root, "instance_affine")
-    return root
-
-
 @pytest.fixture
 def root(inputs, tmp_path) -> Path:
     """One whose training two processes share."""
