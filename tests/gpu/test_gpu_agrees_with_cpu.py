@@ -58,7 +58,7 @@ def test_a_generator_gives_the_same_image_and_gradient(family):
     x = torch.randn(2, 5, 64, 64, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
     found = []
     for place in ("cpu", "cuda"):
-        given = x.to(place).requires_grad_()
+        given = x.to(place, copy=True).requires_grad_()  # a leaf of its own
         image = net.to(place)(given)
         image.square().sum().backward()
         found.append((image.detach().cpu(), given.grad.cpu()))
