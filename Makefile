@@ -47,7 +47,7 @@ test-fast: setup ## the default while working
 test-long: setup ## hours: the small recipes in full and their reports clicked through, promotions killed, a server under load
 	$(BIN)/pytest -m long -rs --timeout=14400
 
-test-gpu: ## on a machine with a GPU: needs torch and pytest alone
+test-gpu: ## on a machine with a GPU: needs what training needs, and pytest
 	$(PYTHON) -m pytest -m gpu tests/gpu
 
 browser: ## Debian's Chromium, for the tests that click through reports; without it those are skipped

@@ -18,9 +18,10 @@ from understudy.files import read_json, write_json
 
 NOTE = "memory.json"  # in a stage's scratch folder
 LOCK = "lock"  # beside it: taken when the stage began
-# What allocators say in a RuntimeError: torch's on the CPU, CUDA's libraries, C++'s, oneDNN.
-WORDS = ("can't allocate memory", "not enough memory", "out of memory", "ALLOC_FAILED", "std::bad_alloc",
-         "could not create a primitive")  # fmt: skip
+# What allocators say in a RuntimeError: torch's on the CPU, CUDA's libraries, cuDNN 9, torch of a convolution none of
+# whose kernels found room to work in (pytorch issue 108645), C++'s, oneDNN.
+WORDS = ("can't allocate memory", "not enough memory", "out of memory", "ALLOC_FAILED", "ALLOCATION_FAILED",
+         "unable to find an engine", "std::bad_alloc", "could not create a primitive")  # fmt: skip
 PROC, GROUPS = Path("/proc"), Path("/sys/fs/cgroup")
 
 

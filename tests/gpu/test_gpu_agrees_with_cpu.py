@@ -1,6 +1,7 @@
-"""On a GPU: the same numbers as on the CPU, and a training step in bf16. Needs torch and pytest alone."""
+"""On a GPU: the same numbers as on the CPU, and a training step in bf16. Needs what training needs, and pytest."""
 
 import functools
+from collections.abc import Callable
 
 import pytest
 import torch
@@ -8,6 +9,8 @@ from torch import nn
 
 from understudy.arch import families as architecture
 from understudy.arch.inception import inception
+from understudy.arch.resnet import resnet
+from understudy.arch.spade import spade
 from understudy.arch.unet import unet
 from understudy.losses.kernel_alignment import kernel_alignment
 from understudy.losses.semantic_relation import relation_loss
@@ -27,21 +30,42 @@ pytestmark = [
 ]
 
 
-def small_generator() -> nn.Module:
-    arch = inception(
-        ngf=12, blocks=3, reduction=6, norm="batch", padding="zero", encoding="onehot", input_channels=5, size=(32, 32)
-    )
-    net = architecture.build(arch)
+def drawn(net: nn.Module) -> nn.Module:
     init_normal(net, torch.Generator().manual_seed(0))
     return net
 
 
-@pytest.mark.parametrize("family", ["inception", "unet"])
-def test_a_generator_gives_the_same_image(family):
-    net = small_generator() if family == "inception" else architecture.build(unet(8, 4, "batch", "onehot", 5, (32, 32)))
-    net, x = net.eval(), torch.randn(2, 5, 32, 32)
-    expected = net(x)
-    assert torch.allclose(net.cuda()(x.cuda()).cpu(), expected, atol=1e-4)
+def small_generator() -> nn.Module:
+    arch = inception(
+        ngf=12, blocks=3, reduction=6, norm="batch", padding="zero", encoding="onehot", input_channels=5, size=(32, 32)
+    )
+    return drawn(architecture.build(arch))
+
+
+GENERATORS: dict[str, Callable[[], nn.Module]] = {
+    "inception": small_generator,
+    "resnet": lambda: drawn(architecture.build(resnet(8, 3, "instance", "reflect", "onehot", 5, (64, 64)))),
+    "unet": lambda: drawn(architecture.build(unet(8, 4, "batch", "onehot", 5, (64, 64)))),
+    "spade": lambda: drawn(architecture.build(spade(8, 6, "onehot", 5, (64, 64)))),
+}
+
+
+@pytest.mark.parametrize("family", GENERATORS)
+def test_a_generator_gives_the_same_image_and_gradient(family):
+    """In float64, since a convolution's TF32 errs by as much as a mistake may; by the batch's own statistics, since by
+    those that an untrained batch norm has kept every image is grey."""
+    net = GENERATORS[family]().double()
+    x = torch.randn(2, 5, 64, 64, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
+    found = []
+    for place in ("cpu", "cuda"):
+        given = x.to(place, copy=True).requires_grad_()  # a leaf of its own
+        image = net.to(place)(given)
+        image.square().sum().backward()
+        found.append((image.detach().cpu(), given.grad.cpu()))
+    (expected, slope), (image, other) = found
+    assert expected.std() > 0.01 and slope.abs().max() > 1e-3
+    torch.testing.assert_close(image, expected, rtol=1e-7, atol=1e-9)
+    torch.testing.assert_close(other, slope, rtol=1e-7, atol=1e-9)
 
 
 @pytest.mark.parametrize("form", ["global_centred", "release"])

@@ -62,8 +62,8 @@ def test_what_fits_is_found_after_a_step_that_did_not(small_gpu):
     assert limit < torch.cuda.mem_get_info()[1]
     try:
         attempt(trained, IMAGES)
-    except torch.OutOfMemoryError as error:
-        assert ran_out(error)
+    except RuntimeError as error:  # torch's own OutOfMemoryError, or what cuDNN makes of it
+        assert ran_out(error), error
     else:
         pytest.fail("the step fitted")
     halves = [IMAGES // 2, IMAGES // 4, IMAGES // 8, IMAGES // 16]

@@ -1,5 +1,6 @@
 """On a GPU: processes that share a batch train like one, synchronised batch norms included; parts of it save memory."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -19,11 +20,11 @@ pytestmark = [
 
 
 @pytest.mark.parametrize("norm", ["batch", "instance_affine"])
-def test_two_processes_train_like_one(norm, tmp_path):
-    path = tmp_path / "tensors.pt"
+def test_two_processes_train_like_one(norm, tmp_path, repo):
+    path, place = tmp_path / "tensors.pt", {**os.environ, "PYTHONPATH": str(repo)}  # where nothing is installed
     torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
     done = subprocess.run([*torchrun, str(Path(shared_step.__file__)), str(path), norm, "cuda"],
-                          capture_output=True, text=True, timeout=600)  # fmt: skip
+                          env=place, capture_output=True, text=True, timeout=600)  # fmt: skip
     assert done.returncode == 0, done.stderr
     shared, alone = torch.load(path, weights_only=True), shared_step.trained(norm, "cuda")
     assert shared.keys() == alone.keys()  # synchronised norms keep the names of weights

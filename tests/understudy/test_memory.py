@@ -32,8 +32,10 @@ def refused(ask) -> BaseException:
         lambda: torch.empty(TOO_MUCH, dtype=torch.uint8),
         lambda: exec("raise error", {"error": torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB.")}),
         lambda: exec("raise error", {"error": OSError(errno.ENOMEM, "Cannot allocate memory")}),
+        lambda: exec("raise error", {"error": RuntimeError("CUDNN_STATUS_INTERNAL_ERROR_DEVICE_ALLOCATION_FAILED")}),
+        lambda: exec("raise error", {"error": RuntimeError("GET was unable to find an engine to execute this")}),
     ],
-    ids=["python", "numpy", "torch", "cuda", "system"],
+    ids=["python", "numpy", "torch", "cuda", "system", "cudnn", "convolution"],
 )
 def test_a_want_of_memory_is_known(ask):
     error = refused(ask)

@@ -1,5 +1,6 @@
 """Recipes cost what their headers say; those with the settings of papers train as they say, on networks made tiny."""
 
+import hashlib
 import re
 from dataclasses import replace
 from pathlib import Path
@@ -7,7 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import save
 from small_recipes import SMALL
+from torchvision.models import vgg19
 
 from understudy.arch.teacher import teacher_arch
 from understudy.cost import cost
@@ -15,7 +18,7 @@ from understudy.data.layouts.cityscapes import LABELS
 from understudy.params.active import load_all
 from understudy.params.distill import Distill
 from understudy.params.gate import Gate
-from understudy.params.objective import Objective
+from understudy.params.objective import Objective, Perceptual
 from understudy.params.prepare import Prepare
 from understudy.params.prune import Prune
 from understudy.params.student import Student
@@ -115,17 +118,41 @@ def losses_of_a_step(setting: Setting, channels: int) -> set[str]:
     return set(losses)
 
 
+def test_gaugan_names_the_papers_perceptual_network():
+    """torchvision's file, whose name ends in how its SHA-256 begins, at the paper's weight."""
+    for name in ("gaugan-cityscapes-a", "gaugan-cityscapes-b"):
+        perceptual = load_all(REPO / f"recipes/{name}.yaml")[Objective].gaugan.perceptual
+        address, _, digits = perceptual.weights.removesuffix(".pth").rpartition("-")
+        assert address == "https://download.pytorch.org/models/vgg19" and perceptual.weight == 10.0
+        assert len(digits) == 8 and perceptual.sha256.startswith(digits)
+
+
+@pytest.fixture(scope="module")
+def drawn_vgg(tmp_path_factory) -> Perceptual:
+    """VGG-19 with weights drawn at random, which needs no network, at the paper's weight."""
+    with torch.device("meta"):  # its classifier, of which nothing is needed, has 124 million weights
+        shapes = {f"features.{name}": value.shape for name, value in vgg19(weights=None).features.state_dict().items()}
+    generator = torch.Generator().manual_seed(3)
+    content = save({name: 0.02 * torch.randn(shape, generator=generator) for name, shape in shapes.items()})
+    path = tmp_path_factory.mktemp("vgg") / "vgg.safetensors"
+    path.write_bytes(content)
+    return Perceptual(str(path), hashlib.sha256(content).hexdigest(), 10.0)
+
+
 @recipes(*OF_CAT, *OF_SRPKD)
-def test_its_teacher_and_its_student_learn_from_what_the_paper_says(path):
+def test_its_teacher_and_its_student_learn_from_what_the_paper_says(path, request):
     torch.manual_seed(0)
     params = load_all(path)
     objective, student, distill = params[Objective], params[Student], params[Distill]
+    if objective.gaugan.perceptual:
+        drawn = request.getfixturevalue("drawn_vgg")
+        objective = replace(objective, gaugan=replace(objective.gaugan, perceptual=drawn))
     teacher = replace(params[Teacher], ngf=8, ndf=8, unet=Unet(5))
     channels = 3 if teacher.encoding == "rgb" else 5
     arch = teacher_arch(teacher, channels, SIZE)
     recon = weights_of(objective, teacher.lambda_gan, teacher.lambda_recon, "teacher")
     whole = alone(objective, arch, lambda playing: playing.critic(arch, teacher.ndf), recon, teacher.schedule, 0)
-    own = {"pix2pix": {"d", "gan", "recon"}, "gaugan": {"d", "gan", "feature_matching"}}
+    own = {"pix2pix": {"d", "gan", "recon"}, "gaugan": {"d", "gan", "feature_matching", "perceptual"}}
     taught_alone = losses_of_a_step(whole, channels)
     assert objective.family == "cyclegan" or taught_alone == own[objective.family]
 

@@ -54,7 +54,7 @@ class Training:
     def __init__(self, split: Split, info: DatasetInfo, params: Judge, runtime: Runtime) -> None:
         """Seeds torch's global generators with `params.seed`."""
         machine.seed_everything(params.seed)
-        self.params, self.runtime = params, runtime
+        self.split, self.info, self.params, self.runtime = split, info, params, runtime
         self.device = machine.device(runtime)
         self.net = build_judge(info, params.width).to(self.device).train()
         self.average = copy.deepcopy(self.net).eval().requires_grad_(False)
@@ -62,7 +62,19 @@ class Training:
         self.lesson: Lesson = LESSONS[info.kind](split, info, params.batch_size, params.seed)
 
     def step(self, index: int) -> float:
-        """Take step `index` (from 0) and return its loss. Raises UserError when that is not finite."""
+        """Take step `index` (from 0) and return its loss.
+
+        Raises UserError when that is not finite, and, naming a batch that fits, when there is too little memory.
+        """
+        try:
+            return self._step(index)
+        except (RuntimeError, MemoryError) as error:
+            if not ran_out(error):
+                raise
+            said = wording(error)
+        raise self._too_much(said)  # out here, where the failed step's tensors are gone with its traceback
+
+    def _step(self, index: int) -> float:
         photos, targets = self.lesson.batch(index)
         for group in self.optimizer.param_groups:
             group["lr"] = self.params.learning_rate * one_cycle(index, self.params.steps)
@@ -77,6 +89,25 @@ class Training:
         trail(self.average, self.net, 1 - min(AVERAGING, (1 + index) / (10 + index)))
         return value
 
+    def _too_much(self, said: str) -> UserError:
+        """What to tell of a step that ran out of memory: a batch that fits, tried with judges that are thrown away.
+
+        said: by the allocator.
+        """
+        batch = self.params.batch_size
+
+        def attempt(count: int) -> None:
+            tried = Training(self.split, self.info, replace(self.params, batch_size=count), self.runtime)
+            for index in range(2):
+                tried._step(index)
+
+        halves = [batch >> halvings for halvings in range(1, batch.bit_length())]
+        count = largest_fitting(halves, attempt, self.device)
+        advice = "set a smaller judge.width or smaller images (prepare.size), or give it more memory"
+        if count is not None:
+            advice = f"judge.batch_size: {count} fits ({TRIED}) and trains another judge"
+        return UserError(f"out of memory with judge.batch_size: {batch} ({said}); {advice}", OUT_OF_MEMORY)
+
 
 def train(
     training: Split,
@@ -88,7 +119,8 @@ def train(
 ) -> tuple[JudgeNet, float]:
     """The judge that is best on `validation` by protocol.LEARNT, in eval mode on the CPU, and that score.
 
-    Deterministic for a seed, a machine and a number of threads. Raises UserError when training diverges.
+    Deterministic for a seed, a machine and a number of threads. Raises UserError when training diverges or runs out of
+    memory.
     """
     judge = Training(training, info, params, runtime)
     validate_at = {params.steps * (index + 1) // VALIDATIONS for index in range(VALIDATIONS)}
@@ -112,35 +144,13 @@ def train(
 
 
 def seconds_per_step(split: Split, info: DatasetInfo, params: Judge, runtime: Runtime) -> float:
-    """What a step of training takes here, by a few steps of a judge that is thrown away.
-
-    Raises UserError, naming a batch that fits, when there is too little memory.
-    """
-    judge: Training | None
-    try:
-        judge = Training(split, info, params, runtime)
-        judge.step(0)  # the first step pays for set-up
-        started = time.perf_counter()
-        for index in range(TIMED_STEPS):
-            judge.step(index)
-        return (time.perf_counter() - started) / TIMED_STEPS
-    except (RuntimeError, MemoryError) as error:
-        if not ran_out(error):
-            raise
-        said = wording(error)
-    judge = None  # what it held must be free for the others
-
-    def attempt(count: int) -> None:
-        tried = Training(split, info, replace(params, batch_size=count), runtime)
-        for index in range(2):
-            tried.step(index)
-
-    halves = [params.batch_size >> halvings for halvings in range(1, params.batch_size.bit_length())]
-    count = largest_fitting(halves, attempt, machine.device(runtime))
-    advice = "set a smaller judge.width or smaller images (prepare.size), or give it more memory"
-    if count is not None:
-        advice = f"judge.batch_size: {count} fits ({TRIED}) and trains another judge"
-    raise UserError(f"out of memory with judge.batch_size: {params.batch_size} ({said}); {advice}", OUT_OF_MEMORY)
+    """What a step of training takes here, by a few steps of a judge that is thrown away."""
+    judge = Training(split, info, params, runtime)
+    judge.step(0)  # the first step pays for set-up
+    started = time.perf_counter()
+    for index in range(TIMED_STEPS):
+        judge.step(index)
+    return (time.perf_counter() - started) / TIMED_STEPS
 
 
 def one_cycle(step: int, steps: int) -> float:

@@ -114,6 +114,10 @@ SETS = {
     "photos": laid(Wanted("photos", "AtoB"), ("{split}A", PHOTO), ("{split}B", JPEG)),
     "unpaired": laid(Wanted("unpaired", "AtoB"), ("{split}A", PHOTO), ("{split}B", JPEG)),
     "unpaired-sides": laid(Wanted("unpaired", "BtoA"), ("A/{split}", PHOTO), ("B/{split}", JPEG)),
+    "sides-alone": Set(
+        [(f"{side}/{n}.png", data) for n in range(4) for side, data in (("A", PHOTO), ("B", JPEG))],
+        Wanted("unpaired", "AtoB"),
+    ),
     "aligned-labels": laid(Wanted("labels", "AtoB"), ("{split}", LABELLED)),
     "aligned-photos": laid(Wanted("photos", "BtoA"), ("{split}", PHOTOS)),
     "pix2pixhd": laid(WITH_INSTANCES, ("{split}_img", PHOTO), ("{split}_label", LABEL), ("{split}_inst", INSTANCES)),

@@ -13,7 +13,7 @@ from understudy.data.ingest import FileSet
 from understudy.data.manifest import read_manifest
 from understudy.data.prepared import load_info, load_split
 from understudy.data.source import Item, Wanted
-from understudy.data.terms import SPLITS
+from understudy.data.terms import SIDES, SPLITS
 
 TEMPLATES = ["{split}{side}", "{side}/{split}"]
 A_TO_B, B_TO_A = Wanted("unpaired", "AtoB"), Wanted("unpaired", "BtoA")
@@ -199,3 +199,36 @@ def test_both_sides_of_a_pair_are_of_one_size(tmp_path: Path) -> None:
     save(photo(1, (30, 30)), folder / "trainA" / "0.png")
     message = refused(folder, Wanted("photos", "AtoB"))
     assert "trainA/0.png: is 30 x 30 pixels and its photo 32 x 24 (width x height, upright)" in message
+
+
+def piles(folder: Path, a: int, b: int, same: bool = False) -> Path:
+    """So many photos A and B without splits; with `same` of the same names, else a1.png ... and b1.png ..."""
+    for side, count, seed in (("A", a, 0), ("B", b, 500)):
+        for number in range(1, count + 1):
+            save(photo(seed + number), folder / side / f"{'' if same else side.lower()}{number}.png")
+    return folder
+
+
+def test_two_folders_without_splits_give_the_last_tenths_away(tmp_path: Path) -> None:
+    source = FileSet(piles(tmp_path / "set", 21, 5), A_TO_B)
+    found = {side: [set(names(source, split, side)) for split in SPLITS] for side in SIDES}
+    assert found["input"] == [{f"a{n}" for n in range(1, 18)}, {"a18", "a19"}, {"a20", "a21"}]
+    assert found["photo"] == [{"b1", "b2", "b3"}, {"b4"}, {"b5"}]
+    assert not source.problems and source.layout == (
+        "{A,B}/, AtoB, without pairs; inputs: val: a tenth, from a18 on; test: the last tenth, from a20 on"
+        "; photos: val: a tenth, from b4 on; test: the last tenth, from b5 on"
+    )
+    zipped_too = FileSet(zipped(tmp_path / "set", tmp_path / "set.zip", "mine/"), A_TO_B)
+    assert zipped_too.layout == source.layout
+
+
+def test_pairs_without_splits_stay_pairs(tmp_path: Path) -> None:
+    source = FileSet(piles(tmp_path / "set", 10, 10, same=True), Wanted("photos", "BtoA"))
+    assert [names(source, split) for split in SPLITS] == [tuple(map(str, range(1, 9))), ("9",), ("10",)]
+
+
+def test_too_few_for_three_splits_and_a_split_beside_them_are_refused(tmp_path: Path) -> None:
+    message = refused(piles(tmp_path / "few", 3, 2), A_TO_B)
+    assert "1 problem" in message and "B/: fewer than 3 images, and each split needs one" in message
+    save(photo(0), piles(tmp_path / "mixed", 3, 3) / "A" / "train" / "0.png")
+    assert "A/val/: no file there; each split needs images" in refused(tmp_path / "mixed", A_TO_B)

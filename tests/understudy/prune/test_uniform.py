@@ -49,6 +49,16 @@ def test_srpkd_s_pairs_are_the_plain_networks(family, ngf, true_g, legacy_g, cou
     assert selection.cost.macs_legacy / 1e9 == pytest.approx(legacy_g, abs=0.005)
 
 
+@pytest.mark.parametrize("family", ["resnet", "six", "unet"])
+@pytest.mark.parametrize("budget", [2.6e9, 4.6e9, 5.6e9])
+def test_a_width_only_network_meets_the_budgets_of_cat_s_students(family, budget):
+    """Equal cost, whatever the scores: the plain network that a pruned student is set against."""
+    whole = FAMILIES.get(family) or resnet(64, 6, "instance", "reflect", "rgb", 3, (256, 256))
+    found = UNIFORM.select(whole, generic_scores(whole), budget, "macs_legacy", 8)
+    assert 0.97 * budget <= found.cost.macs_legacy <= budget
+    assert found.arch == UNIFORM.select(whole, generic_scores(whole, seed=1), budget, "macs_legacy", 8).arch
+
+
 @every_family
 @pytest.mark.parametrize("counted", ["macs_true", "macs_legacy"])
 def test_every_width_is_the_same_share_rounded_down(whole, counted):

@@ -5,11 +5,11 @@ from pathlib import Path
 from understudy.data.container import Container, is_litter
 from understudy.data.layouts.aligned import ALIGNED
 from understudy.data.layouts.cityscapes import CITYSCAPES
-from understudy.data.layouts.folders import LABEL_FOLDERS, OWN, PIX2PIXHD, SIDE_SPLIT, SPLIT_SIDE
+from understudy.data.layouts.folders import LABEL_FOLDERS, OWN, PIX2PIXHD, SIDE_ALONE, SIDE_SPLIT, SPLIT_SIDE
 from understudy.data.layouts.tree import Layout, Tree
 from understudy.errors import UserError
 
-LAYOUTS = (OWN, CITYSCAPES, ALIGNED, SPLIT_SIDE, SIDE_SPLIT, LABEL_FOLDERS, PIX2PIXHD)
+LAYOUTS = (OWN, CITYSCAPES, ALIGNED, SPLIT_SIDE, SIDE_SPLIT, SIDE_ALONE, LABEL_FOLDERS, PIX2PIXHD)
 
 
 def detect(source: Path, files: Container) -> tuple[Layout, Tree]:

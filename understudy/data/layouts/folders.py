@@ -34,18 +34,27 @@ def beside(photo: str, label: str, two_splits: bool, instance: str = "") -> Layo
 
 
 def by_side(folder: str) -> Layout:
-    """A layout by its folder, in which {split} and {side} stand for a split and for A or B.
+    """A layout by its folder, in which {split} and {side} stand for a split and for A or B; without {split} all images
+    of a side lie in one.
 
     Label maps in a lossy format are told by their colours.
     """
     a, b = (folder.replace("{side}", side) for side in "AB")
     shape = folder.replace("{side}", "{A,B}")
+    if "{split}" not in folder:
+        return Layout(f"{shape} without splits", partial(_fits_whole, a, b), partial(_sides, shape, folder))
     return Layout(shape, partial(_fits, (a, b)), partial(_sides, shape, folder))
 
 
 def _fits(folders: Iterable[str], paths: Iterable[str]) -> bool:
     starts = tuple(folder.format(split=split) for folder in folders for split in SPLITS)
     return any(path.startswith(starts) for path in paths)
+
+
+def _fits_whole(a: str, b: str, paths: Iterable[str]) -> bool:
+    """Whether both folders are there, and no folder in either: that would be a split."""
+    inside = [path for path in paths if path.startswith((a, b))]
+    return len({path.split("/")[0] for path in inside}) == 2 and all(path.count("/") == 1 for path in inside)
 
 
 def _labels(shape: str, photo: str, label: str, instance: str, two_splits: bool, tree: Tree, wanted: Wanted) -> Listing:
@@ -71,19 +80,19 @@ def _sides(shape: str, folder: str, tree: Tree, wanted: Wanted) -> Listing:
     for side, letter in halves.items():
         own = folder.replace("{side}", letter)
         coloured = LOSSY if wanted.kind == "labels" and side == "input" else ()
-        named = _named(tree, own, problems)
+        named = _named(tree, own, problems, SPLITS if "{split}" in folder else ("train",))
         if wanted.kind != "unpaired":
             named = {split: _without(f"_{letter}", names) for split, names in named.items()}
-        files[side] = {split: _files(names, coloured) for split, names in named.items()}
+        files[side] = {split: _files(named.get(split, {}), coloured) for split in SPLITS}
         places[side] = {split: tree.root + own.format(split=split) for split in SPLITS}
-    return listing(tree, wanted, shape, files, places, problems)
+    return listing(tree, wanted, shape, files, places, problems, whole="{split}" not in folder)
 
 
-def _named(tree: Tree, folder: str, problems: list[str]) -> dict[str, dict[str, str]]:
+def _named(tree: Tree, folder: str, problems: list[str], splits: Iterable[str] = SPLITS) -> dict[str, dict[str, str]]:
     """Paths in a folder, in which {split} stands for a split, by split and name."""
     return {
         split: by_name(_directly_in(tree.root + folder.format(split=split), tree.paths, problems), problems)
-        for split in SPLITS
+        for split in splits
     }
 
 
@@ -112,3 +121,4 @@ LABEL_FOLDERS = beside("images/{split}/", "labels/{split}/", two_splits=True)
 PIX2PIXHD = beside("{split}_img/", "{split}_label/", two_splits=True, instance="{split}_inst/")
 SPLIT_SIDE = by_side("{split}{side}/")
 SIDE_SPLIT = by_side("{side}/{split}/")
+SIDE_ALONE = by_side("{side}/")

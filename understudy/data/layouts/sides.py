@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from understudy.data.classes import UNKNOWN_LICENCE
-from understudy.data.layouts.splits import completed, short
+from understudy.data.layouts.splits import completed, divided, short
 from understudy.data.layouts.tree import Files, ImageFile, Listing, Tree, match, pairs_of
 from understudy.data.pictures import Half
 from understudy.data.source import Classes, Item, Wanted
@@ -43,20 +43,21 @@ def listing(
     files: Mapping[Side, Mapping[str, Named]],
     places: Mapping[Side, Mapping[str, str]],
     problems: list[str],
+    whole: bool = False,
 ) -> Listing:
     """The set, with three splits where it came with two.
 
     files: by side, split and name. places: by side and split, where they were looked for. problems: found so far.
+    whole: it came without splits, and all files stand in `train`.
     """
     classes = classes_of(tree, wanted)
     layout = f"{shape}, {wanted.direction}"
     if wanted.kind == "unpaired":
-        return _unpaired(layout, classes, files, places, problems)
+        return _unpaired(layout, classes, files, places, problems, whole)
     word = "label map" if wanted.kind == "labels" else "input"
     _refuse_strangers(tree, wanted, files)
-    pairs, done = completed(
-        {split: match(files["input"][split], files["photo"][split], word, problems) for split in SPLITS}
-    )
+    named = {split: match(files["input"][split], files["photo"][split], word, problems) for split in SPLITS}
+    pairs, done = divided(named["train"]) if whole else completed(named)
     problems += short(pairs, {split: ", ".join(dict.fromkeys(places[side][split] for side in SIDES))
                               for split in SPLITS})  # fmt: skip
     return Listing(layout + done, classes, pairs_of(pairs), problems)
@@ -80,11 +81,12 @@ def _unpaired(
     files: Mapping[Side, Mapping[str, Named]],
     places: Mapping[Side, Mapping[str, str]],
     problems: list[str],
+    whole: bool,
 ) -> Listing:
     items: dict[str, dict[Item, Files]] = {split: {} for split in SPLITS}
     done: dict[Side, str] = {}
     for side in SIDES:
-        splits, done[side] = completed({split: files[side][split] for split in SPLITS})
+        splits, done[side] = divided(files[side]["train"]) if whole else completed(files[side])
         problems += short(splits, places[side])
         for split in SPLITS:
             items[split] |= {Item(name, (side,)): {side: file} for name, file in splits[split].items()}

@@ -1,4 +1,4 @@
-"""Three splits out of two, for the sets of the papers that have only training and test images."""
+"""Three splits out of two, for the sets of the papers that have only training and test images, and out of one."""
 
 import re
 from collections.abc import Mapping
@@ -6,7 +6,7 @@ from typing import TypeVar
 
 from understudy.data.terms import SPLITS
 
-HELD_OUT = 10  # one in ten training images
+HELD_OUT = 10  # one in ten training images, or in ten of all
 Files = TypeVar("Files")
 
 
@@ -34,8 +34,31 @@ def completed(files: Mapping[str, Mapping[str, Files]]) -> tuple[dict[str, dict[
     return split, f"; val: the last tenth of train, from {training[-count]} on{renamed}"
 
 
+def divided(files: Mapping[str, Files]) -> tuple[dict[str, dict[str, Files]], str]:
+    """The pairs, or the images of one side, that came without splits, and what was done, for people.
+
+    The last tenth by name is `test`, the tenth before it `val`, at least one each: blocks, as in `completed`. With
+    fewer than three all are `train`.
+    """
+    ordered = sorted(files, key=_natural)
+    count = max(len(ordered) // HELD_OUT, 1)
+    if len(ordered) < len(SPLITS):
+        return {split: dict(files) if split == "train" else {} for split in SPLITS}, ""
+    val, test = ordered[-2 * count : -count], ordered[-count:]
+    place = dict.fromkeys(val, "val") | dict.fromkeys(test, "test")
+    splits: dict[str, dict[str, Files]] = {split: {} for split in SPLITS}
+    for name, file in files.items():
+        splits[place.get(name, "train")][name] = file
+    return splits, f"; val: a tenth, from {val[0]} on; test: the last tenth, from {test[0]} on"
+
+
 def short(files: Mapping[str, Mapping[str, Files]], place: Mapping[str, str]) -> list[str]:
-    """One problem for each split without a file. place: where the files of a split were looked for."""
+    """One problem for each split without a file. place: where the files of a split were looked for.
+
+    One for all where they came without splits, and so from one place.
+    """
+    if len(set(place.values())) == 1 and not all(files.values()):
+        return [f"{place[SPLITS[0]]}: fewer than {len(SPLITS)} images, and each split needs one"]
     return [f"{place[split]}: no file there; each split needs images" for split in SPLITS if not files[split]]
 
 
