@@ -39,3 +39,19 @@ def test_dvc_is_asked_once_where_everything_is_stale_and_anew_once_something_was
     project.share()
     assert len(asked) == 3 and any("artifacts/prepare/data.txt" in said for said in staleness.reasons("teacher"))
     assert len(asked) == 4
+
+
+def test_data_that_was_imported_anew_and_is_not_here_makes_its_reader_stale(repo, tmp_path):
+    project, feed = Project(repo, tmp_path), tmp_path / "feed.txt"
+    feed.write_text("first")
+    (project.root / "data").mkdir()
+    done(project.root, "dvc", "import-url", str(feed), "data/feed.txt")
+    graph = project.root / "dvc.yaml"
+    graph.write_text(graph.read_text().replace("${prepare.source}", "data/feed.txt"))
+    done(project.root, "dvc", "repro", "-q", "prepare")
+    assert "prepare" not in freshness.stale(project.root)
+
+    feed.write_text("second")
+    done(project.root, "dvc", "update", "data/feed.txt.dvc")
+    (project.root / "data/feed.txt").unlink()  # as in a clone
+    assert freshness.stale(project.root)["prepare"] == ["data/feed.txt: not the one that data/feed.txt.dvc names"]

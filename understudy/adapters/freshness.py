@@ -36,7 +36,7 @@ def stale(root: Path) -> dict[str, list[str]]:
     for stage, entries in json.loads(_dvc(root, "status", "--json")).items():
         for entry in entries:
             found.setdefault(stage, []).extend(_reasons(entry, lock.get(stage, {}), now))
-    for stage, reason in _mixed(lock):
+    for stage, reason in _other_files(lock, _kept(root)):
         if reason not in found.setdefault(stage, []):
             found[stage].append(reason)
     order = [*STAGES, *found]
@@ -91,14 +91,26 @@ def _parameters(path: str, sections: Mapping[str, str], locked: Lock, now: Mappi
             yield f"{path}: {section} is {state}"
 
 
-def _mixed(lock: Lock) -> Iterator[tuple[str, str]]:
-    """Stages that were run on another file than the lock says was made: two runs, merged line by line."""
-    made = {out["path"]: (out.get("md5"), stage) for stage, entry in lock.items() for out in entry.get("outs", ())}
+def _other_files(lock: Lock, kept: Mapping[str, tuple[str, str]]) -> Iterator[tuple[str, str]]:
+    """Stages that were run on another file than the project has now: of two runs that were merged line by line, or of
+    data that `dvc add`, `dvc import` or `dvc update` has made anew since. kept: by path, its MD5 and what keeps it."""
+    made = {out["path"]: (out.get("md5"), f"in {LOCK} not the one that {stage} made")
+            for stage, entry in lock.items() for out in entry.get("outs", ())}  # fmt: skip
+    has = made | {path: (digest, f"not the one that {pointer} names") for path, (digest, pointer) in kept.items()}
     for stage, entry in lock.items():
         for dependency in entry.get("deps", ()):
-            digest, maker = made.get(dependency["path"], (None, ""))
+            digest, what = has.get(dependency["path"], (None, ""))
             if digest is not None and digest != dependency.get("md5"):
-                yield stage, f"{dependency['path']}: in {LOCK} not the one that {maker} made"
+                yield stage, f"{dependency['path']}: {what}"
+
+
+def _kept(root: Path) -> dict[str, tuple[str, str]]:
+    """What the .dvc files that git has name, by path from `root`: its MD5 and the .dvc file."""
+    found = {}
+    for pointer in git(root, "ls-files", "--", "*.dvc").splitlines():
+        for out in read_yaml(Run(root), pointer).get("outs", ()):
+            found[(Path(pointer).parent / out["path"]).as_posix()] = (out.get("md5", ""), pointer)
+    return found
 
 
 def not_on_remote(root: Path) -> list[str]:
