@@ -110,17 +110,10 @@ def download(root: Path, address: str, folder: Path) -> Registered:
     """Bring `models:/NAME@ALIAS` or `models:/NAME/VERSION` into `folder`. Raises UserError when there is none."""
     parse_address(address)
     with registry(root) as store:
-        return fetch(store, version_of(store, *_meant(store, address)), folder)
+        return fetch(store, version_of(store, *meant(store, address)), folder)
 
 
-def resolve(root: Path, address: str) -> str:
-    """The number of the version that an address means now. Raises UserError when there is none."""
-    parse_address(address)
-    with registry(root) as store:
-        return str(version_of(store, *_meant(store, address)).version)
-
-
-def _meant(store: Store, address: str) -> tuple[str, str]:
+def meant(store: Store, address: str) -> tuple[str, str]:
     """The model, and the number of the version that an address means now."""
     name, alias, version = parse_address(address)
     number = aliases(store, name).get(alias) if alias else version
