@@ -1,11 +1,14 @@
-"""What a server that follows an address is to serve: of a champion what the ledger says, whatever the alias says.
+"""What is to be used by an address of the registry: of a champion what the ledger says, whatever the alias says.
 
 The alias only shows who is champion, and anybody who may write to the registry can move it. A server that believed it
 would put into production what never met its gate.
 """
 
+import sys
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from understudy.adapters.ledger_store import LedgerStore
 from understudy.adapters.mlflow import Store
@@ -24,6 +27,9 @@ from understudy.adapters.registry import (
 from understudy.errors import DATA_FAILED, GATE_FAILED, UserError
 from understudy.files import sha256
 from understudy.ledger import Ledger
+
+if TYPE_CHECKING:
+    from understudy.translator import Translator
 
 SHA256_TAG = "{}_sha256"  # of a version, by the name of a file
 
@@ -66,6 +72,18 @@ def fetch_followed(root: Path, address: str, version: str, folder: Path) -> Regi
             raise UserError(f"{name} version {version}: its files are not those that were promoted: {listed}",
                             GATE_FAILED)  # fmt: skip
         return got
+
+
+def load_translator(root: Path, address: str) -> "Translator":
+    """The network that an address is now; what is wrong with it is told on stderr. Raises as `followed` does."""
+    from understudy.translator import Translator
+
+    found = followed(root, address)
+    if found.doubt:
+        print(f"{address}: {found.doubt}", file=sys.stderr)
+    with tempfile.TemporaryDirectory() as folder:
+        files = fetch_followed(root, address, found.version, Path(folder)).files
+        return Translator.load(files["arch"], files["weights"], files["dataset"])
 
 
 def _wrong(store: Store, got: Registered, is_champion: bool) -> list[str]:

@@ -2,7 +2,6 @@
 
 import os
 import re
-import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -20,8 +19,6 @@ from understudy.gate import DATASET, EVALUATION, STUDENT
 
 if TYPE_CHECKING:
     from mlflow.entities.model_registry import ModelVersion
-
-    from understudy.translator import Translator
 
 # By name inside the model: what the student is, and what was found of it. An export record is there if exports are.
 NETWORK = dict(zip(("arch", "weights", "dataset"), (*STUDENT, DATASET), strict=True))
@@ -155,12 +152,3 @@ def changed_files(got: Registered, manifest_sha256: str | None) -> list[str]:
     wrong = checksums.wrong_sums(got.folder)
     missing = [f"{name}: missing" for name in (*NETWORK, "verdict", "evaluation") if name not in got.files]
     return wrong or missing
-
-
-def load_translator(root: Path, address: str) -> "Translator":
-    """The network registered as `models:/NAME@ALIAS` or `models:/NAME/VERSION`. Raises UserError when there is none."""
-    from understudy.translator import Translator
-
-    with tempfile.TemporaryDirectory() as folder:
-        files = download(root, address, Path(folder)).files
-        return Translator.load(files["arch"], files["weights"], files["dataset"])

@@ -4,9 +4,11 @@ import logging
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
-from served_champion import ADDRESS, MODEL, promote_student
+from served_champion import ADDRESS, MODEL, label_map, promote_student, student
 
+from understudy.adapters.followed import load_translator
 from understudy.adapters.ledger_store import TAG, LedgerStore
 from understudy.adapters.mlflow import connect
 from understudy.checksums import write_sums
@@ -43,9 +45,10 @@ def serving(root):
     started = []
 
     def serve(address: str = ADDRESS) -> Champion:
-        started.append(Champion(source(root, address), root, "torch", 1))
-        started[-1].start()
-        return started[-1]
+        champion = Champion(source(root, address), root, "torch", 1)
+        champion.start()
+        started.append(champion)
+        return champion
 
     yield serve
     for champion in started:
@@ -59,7 +62,7 @@ def told(champion: Champion) -> tuple[str, str]:
     return champion.served.found.version, champion.looked.problem
 
 
-def test_an_alias_that_was_moved_by_hand_changes_nothing_and_is_said(client, serving, caplog):
+def test_an_alias_that_was_moved_by_hand_changes_nothing_and_is_said(root, client, serving, caplog, capsys):
     caplog.set_level(logging.WARNING, "understudy.serve")
     before = serving()
     assert told(before) == ("2", "")
@@ -71,6 +74,9 @@ def test_an_alias_that_was_moved_by_hand_changes_nothing_and_is_said(client, ser
 
     after = serving()  # as after a restart
     assert after.served.found.version == "2" and wrong in after.looked.problem
+    used = load_translator(root, ADDRESS)(label_map()[None])
+    np.testing.assert_array_equal(used, student(root)(label_map()[None]))
+    assert f"{ADDRESS}: {wrong}" in capsys.readouterr().err
     client.delete_registered_model_alias(MODEL, "champion")
     assert "the alias points to nothing" in told(after)[1]
     client.set_registered_model_alias(MODEL, "champion", "2")
