@@ -120,7 +120,8 @@ class Champion:
     @property
     def failed(self) -> int:
         """Attempts to take up the version that the address means, so far without success."""
-        return self._coming.failed if self._coming else 0
+        coming = self._coming  # another thread may forget it
+        return coming.failed if coming else 0
 
     def look(self) -> None:
         """Take up another version if the address means one now. Never raises: what goes wrong is told."""
