@@ -155,7 +155,9 @@ class Forks:
 
 @pytest.fixture(scope="module")
 def forks(servers) -> Iterator[Forks]:
-    environment = os.environ | {"MLFLOW_TRACKING_URI": servers.mlflow.uri, "PYTHONPATH": str(REPO)}
+    # Twenty at once have one server of one process to themselves: on a busy machine an answer may take its time.
+    environment = os.environ | {"MLFLOW_TRACKING_URI": servers.mlflow.uri, "PYTHONPATH": str(REPO),
+                                "MLFLOW_HTTP_REQUEST_TIMEOUT": "300"}  # fmt: skip
     forks = Forks(environment)
     yield forks
     forks.process.kill()
