@@ -138,8 +138,8 @@ def fetch(store: Store, version: "ModelVersion", folder: Path) -> Registered:
         got = Path(download_artifacts(artifact_uri=version.source, dst_path=str(folder), tracking_uri=store.uri))
         stored = sorted((got / "artifacts").iterdir())
     except (MlflowException, OSError) as error:
-        raise UserError(f"{subject}: its files at {version.source} cannot be read: {in_one_line(error)}; where the store "
-                        "was busy or down, run it again") from error  # fmt: skip
+        raise UserError(f"{subject}: its files at {version.source} cannot be read: {in_one_line(error)}; where the "
+                        "store was busy or down, run it again") from error  # fmt: skip
     named = {Path(path).name: name for name, path in {**NETWORK, **FOUND, **EXPORTED}.items()}
     files = {named.get(path.name, path.stem): path for path in stored}
     return Registered(version.name, str(version.version), dict(version.tags), got, files)
