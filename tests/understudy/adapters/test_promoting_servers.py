@@ -194,6 +194,7 @@ def test_many_promotions_at_once(times, made, servers, model, forks, tmp_path):
 
 
 @pytest.mark.long
+@pytest.mark.timeout(3600)
 def test_twenty_first_promotions_at_once(made, servers, model, forks, tmp_path):
     """Nothing is there yet: registered model and ledger are made, and one of two students is first."""
     all_at_once(("first", "better") * 10, made, model, forks, tmp_path)
