@@ -12,7 +12,7 @@ def shrunk_project(repo: Path, folder: Path, remote: str) -> tuple[Path, Path]:
     root, origin = folder / "work", folder / "origin.git"
     copy_files(repo, root)
     shipped = yaml.safe_load((repo / "params.yaml").read_text())
-    text = yaml.safe_dump(shrink(shipped))
+    text = "# The shipped parameters, shrunk.\n" + yaml.safe_dump(shrink(shipped))
     for name in ("params.yaml", "recipes/street-scenes.yaml"):
         (root / name).write_text(text)
     description = root / shipped["prepare"]["source"]
