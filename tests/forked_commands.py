@@ -1,14 +1,17 @@
 """Runs commands of `understudy` in forks of one warm process: importing MLflow and torch takes longer than they do.
 
-Reads a line of JSON per batch: a list of {"words": [...], "killed_at": N}; the batch runs at once. A command ends, with
-no goodbye, after its Nth request to a server has been answered (0: never). Answers with a line of JSON: of each command
-the exit code, what it printed, and the requests that it made.
+Reads a line of JSON per batch: a list of {"words": [...], "at": N, "paused": FILE}; the batch runs at once. A command
+is stopped once the Nth of its requests that change something has been answered (0: never): without FILE it ends there,
+with no goodbye; otherwise it makes FILE and goes on when that is gone. What only reads is not counted: a command that
+ends after it leaves what it would have left before it. Answers with a line of JSON: of each command the exit code, what
+it printed, and the requests by which it changed something.
 """
 
 import json
 import os
 import sys
 import tempfile
+import time
 import traceback
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,8 +19,8 @@ from pathlib import Path
 KILLED = 9
 
 
-def run(words: Sequence[str], killed_at: int, output: Path) -> int:
-    """In the fork: the command's exit code. Its output and the number of its requests go into files."""
+def run(words: Sequence[str], at: int, paused: str, output: Path) -> int:
+    """In the fork: the command's exit code. Its output and its requests go into files."""
     import requests
 
     from understudy.cli import main
@@ -30,9 +33,12 @@ def run(words: Sequence[str], killed_at: int, output: Path) -> int:
 
     def counted(session: requests.Session, request: requests.PreparedRequest, **options: object) -> requests.Response:
         answer = send(session, request, **options)
-        said.append(f"{request.method} {request.path_url.partition('?')[0]}")
-        if len(said) == killed_at:
-            os._exit(KILLED)
+        path = request.path_url.partition("?")[0]
+        if request.method == "GET" or path.endswith("/search"):
+            return answer
+        said.append(f"{request.method} {path}")
+        if len(said) == at:
+            stop(paused)
         return answer
 
     requests.Session.send = counted  # type: ignore[method-assign]
@@ -44,6 +50,15 @@ def run(words: Sequence[str], killed_at: int, output: Path) -> int:
     sys.stdout.flush()
     output.with_suffix(".json").write_text(json.dumps(said))
     return code
+
+
+def stop(paused: str) -> None:
+    if not paused:
+        os._exit(KILLED)
+    file = Path(paused)
+    file.touch()
+    while file.exists():
+        time.sleep(0.1)
 
 
 def serve() -> None:
@@ -63,7 +78,7 @@ def serve() -> None:
                 output.with_suffix(".json").unlink(missing_ok=True)
                 process = os.fork()
                 if process == 0:
-                    os._exit(run(command["words"], command["killed_at"], output))
+                    os._exit(run(command["words"], command["at"], command["paused"], output))
                 running.append((process, output))
             said = []
             for process, output in running:

@@ -121,6 +121,14 @@ class Ledger:
             champion = champion if entry.action == "refused" else entry.version
         return found
 
+    def displaced(self, shown: str | None) -> str:
+        """What is wrong with the registry's alias of the champion, in a sentence, or empty. shown: its version."""
+        if shown == self.champion:
+            return ""
+        points, said = (f"version {version}" if version else "nothing" for version in (shown, self.champion))
+        return (f"the alias points to {points}, the ledger says {said}: it was moved by hand, or a promotion was "
+                "killed; the next promotion or rollback sets it right")  # fmt: skip
+
     def _made(self, version: str) -> int:
         """The number of the entry that first made a version champion."""
         return next(entry.number for entry in self._champions() if entry.version == version)

@@ -123,6 +123,8 @@ def test_nights_of_every_kind(nights, repo):
 
 
 def test_a_promotion_by_hand(nights):
+    from prefect.client.schemas.filters import FlowRunFilter
+
     code, last, _ = nights.run("promote")
     assert code == 2 and "has no branch runs/*" in last
     assert nights.run("compress")[0] == 0
@@ -143,4 +145,12 @@ def test_a_promotion_by_hand(nights):
     assert nights.run("compress")[0] == 0
     code, last, said = nights.run("promote")
     assert code == 3 and last.startswith("promote: Refused: tiny version 2 stays challenger"), said
-    assert "worse than the champion's" in said and nights.champion() == "1"
+    assert "worse than the champion's" in last and nights.champion() == "1"
+    with nights.server.client() as client:
+        (worse,) = set(nights.project.branches()) - {branch}
+        (refused,) = client.read_flow_runs(flow_run_filter=FlowRunFilter(name={"any_": [f"promote {worse}"]}))
+        assert (refused.state.type.value, refused.state.name) == ("FAILED", "Refused")
+        assert "worse than the champion's" in refused.state.message
+        (told,) = client.read_artifacts(flow_run_filter=FlowRunFilter(id={"any_": [refused.id]}))
+        assert told.key == "promotion-tiny" and told.description.startswith("Refusal of the student")
+        assert "worse than the champion's" in told.data

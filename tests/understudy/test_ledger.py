@@ -4,7 +4,7 @@ import json
 from dataclasses import replace
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from understudy.errors import DATA_FAILED, UserError
@@ -40,11 +40,20 @@ def test_who_is_champion_and_who_was_before():
     assert ledger.problems() == [] and again.problems() == []
 
 
+def test_an_alias_that_is_not_the_champion_s_is_told():
+    ledger = story(("promoted", "1"), ("promoted", "2"), ("refused", "3"))
+    assert ledger.displaced("2") == "" and Ledger(()).displaced(None) == ""
+    assert ledger.displaced("3").startswith("the alias points to version 3, the ledger says version 2: it was moved")
+    assert ledger.displaced(None).startswith("the alias points to nothing, the ledger says version 2")
+    assert Ledger(()).displaced("1").startswith("the alias points to version 1, the ledger says nothing")
+
+
 STEPS = st.lists(st.tuples(st.sampled_from(["promoted", "refused", "rolled back"]), st.sampled_from("1234")),
                  min_size=2, max_size=8)  # fmt: skip
 
 
 @given(STEPS, st.data())
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 def test_no_entry_but_the_last_can_be_changed_taken_out_or_moved(steps, data):
     ledger = story(*steps)
     kept = {entry.number: entry.text() for entry in ledger.entries}

@@ -38,15 +38,21 @@ class LedgerStore:
     @classmethod
     def open(cls, store: Store, model: str) -> "LedgerStore":
         """The ledger of `model`. Raises UserError when there is no such model, or it was not registered by us."""
-        registered = store.client.search_registered_models(f"name = '{model}'")
-        if not registered:
-            raise UserError(f"{model}: no such model in the registry at {store.uri}; `understudy registry promote` "
-                            "registers")  # fmt: skip
-        run = registered[0].tags.get(TAG)
-        if run is None:
+        found = cls.find(store, model)
+        if found is not None:
+            return found
+        if store.client.search_registered_models(f"name = '{model}'"):
             raise UserError(f"{model}: the registry at {store.uri} has a model of this name that was not registered by "
                             "understudy; choose another in registry.model")  # fmt: skip
-        return cls(store, model, run)
+        raise UserError(f"{model}: no such model in the registry at {store.uri}; `understudy registry promote` "
+                        "registers")  # fmt: skip
+
+    @classmethod
+    def find(cls, store: Store, model: str) -> "LedgerStore | None":
+        """The ledger of `model`; None when there is no such model, or it was not registered by us."""
+        registered = store.client.search_registered_models(f"name = '{model}'")
+        run = registered[0].tags.get(TAG) if registered else None
+        return None if run is None else cls(store, model, run)
 
     @classmethod
     def create(cls, store: Store, model: str) -> "LedgerStore":

@@ -2,7 +2,6 @@
 
 import os
 import re
-import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -20,8 +19,6 @@ from understudy.gate import DATASET, EVALUATION, STUDENT
 
 if TYPE_CHECKING:
     from mlflow.entities.model_registry import ModelVersion
-
-    from understudy.translator import Translator
 
 # By name inside the model: what the student is, and what was found of it. An export record is there if exports are.
 NETWORK = dict(zip(("arch", "weights", "dataset"), (*STUDENT, DATASET), strict=True))
@@ -110,17 +107,10 @@ def download(root: Path, address: str, folder: Path) -> Registered:
     """Bring `models:/NAME@ALIAS` or `models:/NAME/VERSION` into `folder`. Raises UserError when there is none."""
     parse_address(address)
     with registry(root) as store:
-        return fetch(store, version_of(store, *_meant(store, address)), folder)
+        return fetch(store, version_of(store, *meant(store, address)), folder)
 
 
-def resolve(root: Path, address: str) -> str:
-    """The number of the version that an address means now. Raises UserError when there is none."""
-    parse_address(address)
-    with registry(root) as store:
-        return str(version_of(store, *_meant(store, address)).version)
-
-
-def _meant(store: Store, address: str) -> tuple[str, str]:
+def meant(store: Store, address: str) -> tuple[str, str]:
     """The model, and the number of the version that an address means now."""
     name, alias, version = parse_address(address)
     number = aliases(store, name).get(alias) if alias else version
@@ -148,7 +138,8 @@ def fetch(store: Store, version: "ModelVersion", folder: Path) -> Registered:
         got = Path(download_artifacts(artifact_uri=version.source, dst_path=str(folder), tracking_uri=store.uri))
         stored = sorted((got / "artifacts").iterdir())
     except (MlflowException, OSError) as error:
-        raise UserError(f"{subject}: its files at {version.source} cannot be read: {in_one_line(error)}") from error
+        raise UserError(f"{subject}: its files at {version.source} cannot be read: {in_one_line(error)}; where the "
+                        "store was busy or down, run it again") from error  # fmt: skip
     named = {Path(path).name: name for name, path in {**NETWORK, **FOUND, **EXPORTED}.items()}
     files = {named.get(path.name, path.stem): path for path in stored}
     return Registered(version.name, str(version.version), dict(version.tags), got, files)
@@ -162,12 +153,3 @@ def changed_files(got: Registered, manifest_sha256: str | None) -> list[str]:
     wrong = checksums.wrong_sums(got.folder)
     missing = [f"{name}: missing" for name in (*NETWORK, "verdict", "evaluation") if name not in got.files]
     return wrong or missing
-
-
-def load_translator(root: Path, address: str) -> "Translator":
-    """The network registered as `models:/NAME@ALIAS` or `models:/NAME/VERSION`. Raises UserError when there is none."""
-    from understudy.translator import Translator
-
-    with tempfile.TemporaryDirectory() as folder:
-        files = download(root, address, Path(folder)).files
-        return Translator.load(files["arch"], files["weights"], files["dataset"])

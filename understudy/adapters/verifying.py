@@ -73,7 +73,8 @@ def verify(root: Path, asked: Registry, gate: Gate, scoring: Scoring, version: s
             raise UserError(f"{asked.model} has no champion; name a version")
         checks = [Check("the ledger is whole", damaged)]
         if version is None or number in (alias, ledger.champion):
-            checks.append(Check("the alias champion is the ledger's champion", tuple(_alias(alias, ledger))))
+            said = ledger.displaced(alias)
+            checks.append(Check("the alias champion is the ledger's champion", (said,) if said else ()))
         with tempfile.TemporaryDirectory() as folder:
             got = fetch(store, version_of(store, asked.model, number), Path(folder))
             checks.append(Check("its files are those that were registered", tuple(_files(got, ledger))))
@@ -115,13 +116,6 @@ def _unfounded(entry: Entry, decision: Mapping[str, Any]) -> list[str]:
     findings = judge_against_champion(Gate(decision["policy"], "policy"), measured) if measured else ()
     against = [*decision["reasons"], *(finding.message for finding in findings if finding.outcome == "failed")]
     return [f"entry {entry.number} promoted version {entry.version} although: {said}" for said in against]
-
-
-def _alias(shown: str | None, ledger: Ledger) -> Iterator[str]:
-    if ledger.champion != shown:
-        points, said = (f"version {version}" if version else "nothing" for version in (shown, ledger.champion))
-        yield (f"the alias points to {points}, the ledger says {said}: it was moved by hand, or a promotion was "
-               "killed; the next promotion or rollback sets it right")  # fmt: skip
 
 
 def _files(got: Registered, ledger: Ledger) -> Iterator[str]:

@@ -1,9 +1,10 @@
 """Serve the champion over HTTP: images in, images out, and a page to try it on.
 
 MODEL is models:/NAME@ALIAS, models:/NAME/VERSION, or teacher, student or baseline of ROOT's artifacts;
-by default the champion of the model that ROOT/params.yaml names. Behind an alias the server takes up
-each new version beside the old one, without losing a request, and goes on with the old one when the
-registry is down or the new one does not work. The exported ONNX file runs on the CPU by ONNX Runtime;
+by default the champion of the model that ROOT/params.yaml names; who is champion the registry's ledger
+says, not an alias that was moved by hand. Behind an alias the server takes up each new version beside
+the old one, without losing a request, and goes on with the old one when the registry is down, was
+meddled with, or the new one does not work. The exported ONNX file runs on the CPU by ONNX Runtime;
 a version without one runs by torch. SIGTERM ends it once the requests in progress are answered.
 Addresses: /translate /tensors /health /ready /version /metrics and the page at /.
 """

@@ -49,7 +49,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _translator(model: str, root: Path) -> "Translator":
     if model.startswith(REGISTERED):
-        from understudy.adapters.registry import load_translator
+        from understudy.adapters.followed import load_translator
 
         return load_translator(root, model)
 

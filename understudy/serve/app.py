@@ -100,8 +100,10 @@ def _add_addresses(app: FastAPI, server: Server) -> None:
     @app.get("/metrics")
     async def metrics() -> Response:
         """Counters and times for Prometheus."""
-        served = champion.served
-        text = server.numbers.text(served.found.model, served.found.version, served.network.runtime, champion.takeovers)
+        served, problem = champion.served, champion.looked.problem
+        text = server.numbers.text(
+            served.found.model, served.found.version, served.network.runtime, champion.takeovers, problem
+        )
         return Response(text, media_type=CONTENT_TYPE)
 
     @app.get("/")
@@ -113,7 +115,7 @@ def _add_addresses(app: FastAPI, server: Server) -> None:
     @app.post("/compare")
     async def compare(request: Request, sample: str | None = None) -> dict[str, Any]:
         """For the page: an upload, or a built-in sample by its name, through teacher and student, with their times."""
-        with server.admitted() as served:
+        with server.comparison() as served:
             if sample is None:
                 content = await server.body(request)
                 network, kind = served.network, _content_type(request)

@@ -2,14 +2,13 @@
 
 A thread asks now and then which version the address means. Another one is brought, checked, opened and tried beside the
 old one, and only then takes over; requests that have begun end with the one they began with. Whatever fails on the way
-leaves the old one where it is, and is told by /version and in the log.
+leaves the old one where it is, is told by /version, /metrics and in the log, and is tried again ever less often.
 """
 
 import logging
-import tempfile
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -20,7 +19,8 @@ from understudy.files import sha256
 from understudy.serve.batches import Batcher
 from understudy.serve.comparison import Comparison, comparison
 from understudy.serve.network import Network, Runtime, open_network
-from understudy.serve.sources import Found, Source
+from understudy.serve.newcomer import Newcomer
+from understudy.serve.sources import Found, Meaning, Source
 
 LOG = logging.getLogger("understudy.serve")
 NEEDED = ("arch", "weights", "dataset")
@@ -52,7 +52,9 @@ class Served:
 
 @dataclass(frozen=True)
 class Looked:
-    """The last time that the registry was asked. problem: why no new version was taken up, or empty."""
+    """The last time that the registry was asked. problem: what is not as it should be there, why no new version was
+    taken up, or empty.
+    """
 
     at: datetime
     problem: str = ""
@@ -76,9 +78,13 @@ class Champion:
 
     def start(self) -> None:
         """Load what is to be served first. Raises UserError when it cannot be."""
-        self._served = self._load(None)
         self._stopped = threading.Event()
         self._lock = threading.Lock()  # of `users` and `retired`, and of which one is served
+        self._coming: Newcomer | None = None
+        meaning = self.source.meaning()
+        with closing(Newcomer(meaning.version)) as coming:
+            self._served = self._load(coming, None)
+        self._tell(meaning.doubt)
 
     @property
     def served(self) -> Served:
@@ -105,22 +111,63 @@ class Champion:
 
     def stop(self) -> None:
         self._stopped.set()
+        self._forget()
 
     def _follow(self, seconds: float) -> None:
         while not self._stopped.wait(seconds):
             self.look()
 
+    @property
+    def failed(self) -> int:
+        """Attempts to take up the version that the address means, so far without success."""
+        coming = self._coming  # another thread may forget it
+        return coming.failed if coming else 0
+
     def look(self) -> None:
         """Take up another version if the address means one now. Never raises: what goes wrong is told."""
-        problem = ""
         try:
-            if self.source.version() != self._served.found.version:
-                self._take_up(self._load(self._served))
-        except UserError as error:
-            problem = in_one_line(error)
-        except Exception as error:  # a bug, or a store that fails in a way of its own: the old one serves on
-            LOG.exception("%s: looking for another version failed", self.source.address)
-            problem = f"{type(error).__name__}: {in_one_line(error)}"
+            problem = self._come_to(self.source.meaning())
+        except Exception as error:  # of whatever kind: the old one serves on
+            problem = self._explained(error)
+        self._tell(problem)
+
+    def _come_to(self, meaning: Meaning) -> str:
+        """Serve what the address means, if it is time to try; what is to be told."""
+        coming = self._newcomer(meaning.version)
+        if coming is None:
+            return meaning.doubt
+        if not coming.due():
+            return coming.problem
+        try:
+            self._take_up(self._load(coming, self._served))
+        except Exception as error:
+            coming.fail(self._explained(error))
+            return coming.problem
+        self._forget()
+        return meaning.doubt
+
+    def _newcomer(self, version: str) -> Newcomer | None:
+        """The version that the address means, unless it is served. What was brought of any other is removed."""
+        served = version == self._served.found.version
+        if self._coming is not None and (served or self._coming.version != version):
+            self._forget()
+        if self._coming is None and not served:
+            self._coming = Newcomer(version)
+        return self._coming
+
+    def _forget(self) -> None:
+        if self._coming is not None:
+            self._coming.close()
+        self._coming = None
+
+    def _explained(self, error: Exception) -> str:
+        if isinstance(error, UserError):
+            return in_one_line(error)
+        # A bug, or a store that fails in a way of its own.
+        LOG.error("%s: taking up another version failed", self.source.address, exc_info=error)
+        return f"{type(error).__name__}: {in_one_line(error)}"
+
+    def _tell(self, problem: str) -> None:
         if problem and problem != self.looked.problem:
             LOG.warning("%s goes on being served: %s", self._served.name, problem)
         self.looked = Looked(now(), problem)
@@ -135,13 +182,12 @@ class Champion:
         if unused:
             old.batcher.close()
 
-    def _load(self, before: Served | None) -> Served:
-        with tempfile.TemporaryDirectory() as folder:
-            found = self.source.fetch(Path(folder))
-            if missing := [name for name in NEEDED if name not in found.files]:
-                raise UserError(f"{self.source.address}: version {found.version} has no file for {', '.join(missing)}")
-            network = open_network(found.files, self.runtime, self.threads)
-            beside = comparison(self.root, found, network, before.comparison if before else None)
-            used = {*NEEDED, *({network.runtime} - {"torch"})}
-            digests = {name: sha256(path) for name, path in found.files.items() if name in used}
+    def _load(self, coming: Newcomer, before: Served | None) -> Served:
+        found = coming.bring(self.source)
+        if missing := [name for name in NEEDED if name not in found.files]:
+            raise UserError(f"{self.source.address}: version {found.version} has no file for {', '.join(missing)}")
+        network = open_network(found.files, self.runtime, self.threads)
+        beside = comparison(self.root, found, network, before.comparison if before else None)
+        used = {*NEEDED, *({network.runtime} - {"torch"})}
+        digests = {name: sha256(path) for name, path in found.files.items() if name in used}
         return Served(found, network, Batcher(network.translate, network.fitting, self.batched), beside, digests, now())

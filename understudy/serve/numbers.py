@@ -21,12 +21,15 @@ class Numbers:
                                  registry=registry)  # fmt: skip
         self.busy = Gauge("understudy_requests_in_progress", "Requests worked on", registry=registry)
         self.takeovers = Gauge("understudy_takeovers", "New versions taken up since the start", registry=registry)
+        self.problem = Gauge("understudy_registry_problem", "1 while something is wrong; /version says what",
+                             registry=registry)  # fmt: skip
         self.model = Gauge("understudy_model", "1 for what is served", ["model", "version", "runtime"],
                            registry=registry)  # fmt: skip
 
-    def text(self, model: str, version: str, runtime: str, takeovers: int) -> bytes:
+    def text(self, model: str, version: str, runtime: str, takeovers: int, problem: str) -> bytes:
         """Everything, in Prometheus' text format."""
         self.takeovers.set(takeovers)
+        self.problem.set(bool(problem))
         self.model.clear()
         self.model.labels(model, version, runtime).set(1)
         return generate_latest(self.registry)

@@ -16,6 +16,7 @@ from understudy.serve.limits import Limits, Refused
 from understudy.serve.numbers import Numbers
 
 CODERS = 4  # threads that decode and encode images
+COMPARISONS = 8  # for the page, going on or waiting: each takes up to a second or so, one after the other
 
 
 @dataclass
@@ -27,6 +28,7 @@ class Server:
     numbers: Numbers
     poll_seconds: float | None
     busy: int = 0
+    comparisons: int = 0  # beside those that are busy: a page that many look at takes no room from /translate
 
     def __post_init__(self) -> None:
         self.coders = ThreadPoolExecutor(CODERS, thread_name_prefix="code")
@@ -49,6 +51,18 @@ class Server:
         finally:
             self.busy -= 1
             self.numbers.busy.set(self.busy)
+
+    @contextmanager
+    def comparison(self) -> Iterator[Served]:
+        """One of the comparisons that are made or wait. Raises Refused when there are enough of them."""
+        if self.comparisons >= COMPARISONS:
+            raise Refused(503, f"{self.comparisons} comparisons are being made; come again in a moment")
+        self.comparisons += 1
+        try:
+            with self.champion.lease() as served:
+                yield served
+        finally:
+            self.comparisons -= 1
 
     async def body(self, request: Request) -> bytes:
         """Raises Refused when it is too large or too slow."""

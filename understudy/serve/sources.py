@@ -12,7 +12,6 @@ from understudy.gate import DATASET
 from understudy.graph import NETWORKS
 
 REGISTERED = "models:/"
-SHA256_TAG = "{}_sha256"  # of a registered version, by the name of a file
 
 
 @dataclass(frozen=True)
@@ -25,41 +24,49 @@ class Found:
     tags: Mapping[str, str] = field(default_factory=dict)
 
 
+@dataclass(frozen=True)
+class Meaning:
+    """What an address means now. doubt: what is not as it should be though that version is to be served, or empty."""
+
+    version: str
+    doubt: str = ""
+
+
 class Source(Protocol):
     """address: as the user named it. moves: whether it may come to mean another version."""
 
     address: str
     moves: bool
 
-    def version(self) -> str:
-        """What the address means now. Raises UserError when it means nothing, or cannot be asked."""
+    def meaning(self) -> Meaning:
+        """Raises UserError when the address means nothing, nothing that may be served, or cannot be asked."""
 
-    def fetch(self, folder: Path) -> Found:
-        """Its files, in `folder` or where they lie. Raises UserError when they cannot be had."""
+    def fetch(self, version: str, folder: Path) -> Found:
+        """The files of a version, in `folder` or where they lie. Raises UserError when they cannot be had."""
 
 
 class RegisteredSource:
-    """`models:/NAME@ALIAS` or `models:/NAME/VERSION`, in the store of `root`."""
+    """`models:/NAME@ALIAS` or `models:/NAME/VERSION`, in the store of `root`. Who is champion, the ledger says."""
 
     def __init__(self, root: Path, address: str) -> None:
         self.root, self.address = root, address
         self.moves = "@" in address
+        self._by_ledger = False  # whether a ledger has ever said what it means
 
-    def version(self) -> str:
-        from understudy.adapters.registry import resolve
+    def meaning(self) -> Meaning:
+        from understudy.adapters.followed import followed
 
-        return resolve(self.root, self.address)
+        found = followed(self.root, self.address)
+        if self._by_ledger and not found.by_ledger:
+            raise UserError(f"{self.address}: the ledger that said who is champion is gone from the registry")
+        self._by_ledger = found.by_ledger
+        return Meaning(found.version, found.doubt)
 
-    def fetch(self, folder: Path) -> Found:
-        from understudy.adapters.registry import download
+    def fetch(self, version: str, folder: Path) -> Found:
+        from understudy.adapters.followed import fetch_followed
 
-        registered = download(self.root, self.address, folder)
-        for name, path in registered.files.items():
-            promised = registered.tags.get(SHA256_TAG.format(name))
-            if promised and sha256(path) != promised:
-                raise UserError(f"{self.address}: its file {path.name} is not the one that was promoted "
-                                f"(SHA-256 {sha256(path)[:12]}…, its tag says {promised[:12]}…)")  # fmt: skip
-        return Found(registered.model, registered.version, registered.files, registered.tags)
+        got = fetch_followed(self.root, self.address, version, folder)
+        return Found(got.model, got.version, got.files, got.tags)
 
 
 class FolderSource:
@@ -78,11 +85,11 @@ class FolderSource:
         if name == "student":
             self.files |= {form: root / file for form, file in EXPORTED.items() if (root / file).is_file()}
 
-    def version(self) -> str:
-        return sha256(self.files["weights"])[:12]
+    def meaning(self) -> Meaning:
+        return Meaning(sha256(self.files["weights"])[:12])
 
-    def fetch(self, folder: Path) -> Found:
-        return Found(self.address, self.version(), self.files)
+    def fetch(self, version: str, folder: Path) -> Found:
+        return Found(self.address, version, self.files)
 
 
 def source(root: Path, address: str) -> Source:

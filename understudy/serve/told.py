@@ -55,6 +55,7 @@ def described(server: Server) -> dict[str, Any]:
             "every_seconds": server.poll_seconds,
             "last_looked": champion.looked.at.isoformat(),
             "problem": champion.looked.problem or None,
+            "failed_attempts": champion.failed,
             "takeovers": champion.takeovers,
         },
         "limits": asdict(server.limits),

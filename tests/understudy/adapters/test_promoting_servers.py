@@ -9,22 +9,28 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import TypeVar
 
 import pytest
 import yaml
-from mlflow_server import MlflowServer, Postgres
+from mlflow.entities.model_registry import ModelVersion
+from mlflow.exceptions import MlflowException
+from mlflow_server import MlflowServer, Postgres, wait_until
 from s3_servers import BUCKET, Server, serving
 from tiny_students import POLICY, SCORING, write_run, write_student, write_verdict
 
 from understudy.adapters.ledger_store import LedgerStore
 from understudy.adapters.mlflow import connect
-from understudy.adapters.promoting import Promotion, promote
+from understudy.adapters.promoting import promote
 from understudy.adapters.rolling_back import rollback
 from understudy.adapters.run_marks import COMMAND_TAG
 from understudy.adapters.verifying import verify
-from understudy.errors import GATE_FAILED, OK, UserError
+from understudy.errors import BAD_INPUT, GATE_FAILED, OK, UserError
+from understudy.gate import STUDENT
+from understudy.ledger import FIRST
 from understudy.metrics.protocol import MIOU
 from understudy.params.gate import Gate
 from understudy.params.registry import Registry
@@ -34,6 +40,7 @@ GATE = Gate(POLICY, "params.yaml: gate")
 STEPS = {"first": 20, "better": 40, "worse": 10, "same": 41}  # that the student of each run learns for
 TESTS = Path(__file__).parents[2]
 REPO = TESTS.parent
+Done = TypeVar("Done")
 
 
 class Servers:
@@ -111,8 +118,23 @@ def test_the_story_on_real_servers(made, servers, model, tmp_path):
     )  # fmt: skip
     client = connect(tmp_path).client
     client.set_registered_model_alias(model.model, "champion", "3")
-    found = verify(made / "first", model, GATE, SCORING, None)
-    assert [check.what for check in found.checks if check.wrong] == ["the alias champion is the ledger's champion"]
+    assert wrong(made / "first", model) == ["the alias champion is the ledger's champion"]
+    client.set_registered_model_alias(model.model, "champion", "2")
+    # The worse student's weights in place of the champion's.
+    s3, (champion, worse) = servers.s3.client(), (weights(client.get_model_version(model.model, one)) for one in "23")
+    s3.put_object(Bucket=BUCKET, Key=champion, Body=s3.get_object(Bucket=BUCKET, Key=worse)["Body"].read())
+    said = wrong(made / "first", model)
+    assert {"its files are those that were registered", "its evaluation comes out again"} < set(said), said
+
+
+def wrong(root: Path, model: Registry) -> list[str]:
+    """What is not as it should be with the champion."""
+    return [check.what for check in verify(root, model, GATE, SCORING, None).checks if check.wrong]
+
+
+def weights(version: ModelVersion) -> str:
+    """The key of a version's weights on S3."""
+    return f"mlflow/{version.source.partition(':/')[2]}/artifacts/{Path(STUDENT[1]).name}"
 
 
 class Forks:
@@ -123,17 +145,19 @@ class Forks:
         self.process = subprocess.Popen(command, cwd=REPO, env=environment, stdin=subprocess.PIPE,
                                         stdout=subprocess.PIPE, text=True)  # fmt: skip
 
-    def run(self, *commands: list[str], killed_at: int = 0) -> list[dict]:
-        """All at once; for each its exit code, output and requests."""
+    def run(self, *commands: list[str], killed_at: int = 0, paused: str = "") -> list[dict]:
+        """All at once; for each its exit code, output and the requests by which it changed something."""
         assert self.process.stdin and self.process.stdout
-        asked = [{"words": words, "killed_at": killed_at} for words in commands]
+        asked = [{"words": words, "at": killed_at, "paused": paused} for words in commands]
         print(json.dumps(asked), file=self.process.stdin, flush=True)
         return json.loads(self.process.stdout.readline())
 
 
 @pytest.fixture(scope="module")
 def forks(servers) -> Iterator[Forks]:
-    environment = os.environ | {"MLFLOW_TRACKING_URI": servers.mlflow.uri, "PYTHONPATH": str(REPO)}
+    # Twenty at once have one server of one process to themselves: on a busy machine an answer may take its time.
+    environment = os.environ | {"MLFLOW_TRACKING_URI": servers.mlflow.uri, "PYTHONPATH": str(REPO),
+                                "MLFLOW_HTTP_REQUEST_TIMEOUT": "300"}  # fmt: skip
     forks = Forks(environment)
     yield forks
     forks.process.kill()
@@ -144,22 +168,36 @@ def promoting(root: Path, model: Registry) -> list[str]:
     return ["registry", "promote", "--root", str(root), "--model", model.model]
 
 
-@pytest.mark.parametrize("times", [1, pytest.param(5, marks=pytest.mark.long)])
-def test_many_promotions_at_once(times, made, servers, model, forks, tmp_path):
-    """Four students, each registered once; whoever won was compared with the very champion that it replaced."""
-    promote(made / "first", model, GATE, SCORING)
-    ended = forks.run(*(promoting(made / name, model) for name in ("first", "better", "worse", "same") * times))
+def all_at_once(names: Sequence[str], made: Path, model: Registry, forks: Forks, folder: Path) -> None:
+    """Each student is registered once, and whoever won was compared with the very champion that it replaced."""
+    ended = forks.run(*(promoting(made / name, model) for name in names))
     assert [one["output"] for one in ended if one["code"] not in (OK, GATE_FAILED)] == []
-    ledgers = LedgerStore.open(connect(tmp_path), model.model)
+    ledgers = LedgerStore.open(connect(folder), model.model)
     ledger = ledgers.read()
     assert ledger.problems() == []
+    assert [entry.replaces == FIRST for entry in ledger.entries] == [True] + [False] * (len(ledger.entries) - 1)
     for entry in ledger.entries[1:]:
         decided = ledgers.decision(entry)
         assert decided["champion"] == entry.replaces and decided["measured"]["differences"]
     promote(made / "better", model, GATE, SCORING)
-    aliases, status, left = state(tmp_path, model)
-    assert left == [] and len(status) == 4 and aliases["champion"] == ledgers.read().champion
+    aliases, status, left = state(folder, model)
+    champion = ledgers.read().champion
+    assert left == [] and len(status) == len({*names, "better"}) and aliases["champion"] == champion
+    assert [version for version, said in status.items() if said == "champion"] == [champion]
     assert verify(made / "first", model, GATE, SCORING, None).clean
+
+
+@pytest.mark.parametrize("times", [1, pytest.param(5, marks=pytest.mark.long)])
+def test_many_promotions_at_once(times, made, servers, model, forks, tmp_path):
+    promote(made / "first", model, GATE, SCORING)
+    all_at_once(("first", "better", "worse", "same") * times, made, model, forks, tmp_path)
+
+
+@pytest.mark.long
+@pytest.mark.timeout(3600)
+def test_twenty_first_promotions_at_once(made, servers, model, forks, tmp_path):
+    """Nothing is there yet: registered model and ledger are made, and one of two students is first."""
+    all_at_once(("first", "better") * 10, made, model, forks, tmp_path)
 
 
 def fresh(made: Path, folder: Path, index: int) -> Path:
@@ -204,25 +242,38 @@ def point_of_rollback(forks: Forks, made: Path, model: Registry) -> int:
     return next(number for number, one in enumerate(whole["requests"], 1) if "log-parameter" in one)
 
 
+def finished(root: Path, model: Registry, forks: Forks, folder: Path) -> str:
+    """Repeat a promotion that was cut off; the version that it made, which is champion, with nothing left beside it."""
+    (repeated,) = forks.run(promoting(root, model))
+    assert repeated["code"] == OK, repeated["output"]
+    aliases, status, left = state(folder, model)
+    new = max(status, key=int)
+    assert (aliases, left) == ({"champion": new}, [])
+    assert [version for version, said in status.items() if said == "champion"] == [new]
+    return new
+
+
 def killed_and_repeated(points: Iterable[int], made: Path, forks: Forks, model: Registry, folder: Path) -> None:
-    """Kill a promotion after each of those requests, and repeat it."""
+    """Kill a promotion after each of those requests, as far as there are any, and repeat it."""
     champion = state(folder, model)[0]["champion"]
     for point in points:
         root = fresh(made, folder, point)
         (killed,) = forks.run(promoting(root, model), killed_at=point)
+        print(f"after request {point}: exit code {killed['code']}", flush=True)
         if killed["code"] == OK:
-            return  # there is no request so late
+            break  # there is no request so late
         assert killed["code"] == 9, killed["output"]
         aliases, status, _ = state(folder, model)
-        new = max(status, key=int)
-        assert aliases["champion"] in (champion, new), point
-        (repeated,) = forks.run(promoting(root, model))
-        assert repeated["code"] == OK, repeated["output"]
-        aliases, status, left = state(folder, model)
-        champion = max(status, key=int)
-        assert (aliases, status[champion], left) == ({"champion": champion}, "champion", []), point
+        assert aliases["champion"] in (champion, max(status, key=int)), point
+        champion = finished(root, model, forks, folder)
+    require_whole(model, folder)
+
+
+def require_whole(model: Registry, folder: Path) -> None:
+    """One entry for each version, in a ledger that nothing is wrong with."""
     ledger = LedgerStore.open(connect(folder), model.model).read()
-    assert ledger.problems() == [] and len(status) == 1 + len(ledger.entries) - 1
+    assert ledger.problems() == []
+    assert sorted(entry.version for entry in ledger.entries) == sorted(state(folder, model)[1])
 
 
 def test_a_promotion_killed_here_and_there(made, servers, model, forks, tmp_path):
@@ -237,9 +288,57 @@ def test_a_promotion_killed_here_and_there(made, servers, model, forks, tmp_path
 
 
 @pytest.mark.long
+@pytest.mark.timeout(7200)
 def test_a_promotion_killed_after_each_of_its_requests(made, servers, model, forks, tmp_path):
+    """Some seventy, two promotions for each: a quarter of an hour."""
     promote(made / "first", model, GATE, SCORING)
     killed_and_repeated(range(1, 1000), made, forks, model, tmp_path)
+
+
+def meanwhile(change: Callable[[], None], forks: Forks, command: list[str], point: int, file: Path) -> dict:
+    """How a command ends that waits after that request until something has changed."""
+    with ThreadPoolExecutor(1) as threads:
+        running = threads.submit(forks.run, command, killed_at=point, paused=str(file))
+        wait_until(lambda: file.exists() or running.done(), "the command to get there")
+        assert file.exists(), running.result()
+        try:
+            change()
+        finally:
+            file.unlink()
+        return running.result()[0]
+
+
+@pytest.mark.long
+@pytest.mark.timeout(3600)
+def test_a_server_that_ends_between_two_requests_of_a_promotion(made, servers, model, forks, tmp_path):
+    """The promotion waits there, goes on without MLflow or with a database that has been started anew, and is repeated.
+
+    What the servers hold then is what they hold when the promotion is killed at the same place.
+    """
+    promote(made / "first", model, GATE, SCORING)
+    (whole,) = forks.run(promoting(fresh(made, tmp_path, 0), model))
+    champion = state(tmp_path, model)[0]["champion"]
+
+    def restart_database() -> None:
+        servers.postgres.stop()
+        servers.postgres.start()
+
+    places = ("runs/create", "PUT", "model-versions/create", "log-parameter", "registered-models/alias")
+    cases = [(place, end) for place in places for end in (servers.mlflow.kill, restart_database)]
+    for number, (place, end) in enumerate(cases, 1):
+        root = fresh(made, tmp_path, number)
+        point = max(index for index, one in enumerate(whole["requests"], 1) if place in one)
+        ended = meanwhile(end, forks, promoting(root, model), point, tmp_path / "paused")
+        print(f"{end.__name__} after {place}: exit code {ended['code']}", flush=True)
+        if end == servers.mlflow.kill:
+            assert ended["code"] == BAD_INPUT and "run it again" in ended["output"], ended["output"]
+            servers.mlflow.be_up()
+        assert ended["code"] in (OK, BAD_INPUT), ended["output"]
+        settled(lambda: state(tmp_path, model))
+        aliases, status, _ = state(tmp_path, model)
+        assert aliases["champion"] in (champion, max(status, key=int)), place
+        champion = finished(root, model, forks, tmp_path)
+    require_whole(model, tmp_path)
 
 
 def test_servers_that_fail_meanwhile(made, servers, model, tmp_path, monkeypatch):
@@ -279,12 +378,12 @@ def test_servers_that_fail_meanwhile(made, servers, model, tmp_path, monkeypatch
     assert settled(lambda: rollback(root, model, None, "")).version == "2"
 
 
-def settled(command: Callable[[], Promotion]) -> Promotion:
+def settled(command: Callable[[], Done]) -> Done:
     """The same command until the servers answer again."""
     for _ in range(20):
         try:
             return command()
-        except UserError as error:
+        except (UserError, MlflowException) as error:
             said = error
             time.sleep(1)
     raise said

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 import torch
 
+from understudy.adapters.followed import load_translator
 from understudy.adapters.mlflow import connect
 from understudy.adapters.promoting import promote
-from understudy.adapters.registry import load_translator
 from understudy.arch import families as architecture
 from understudy.arch.resnet import resnet
 from understudy.errors import DATA_FAILED, GATE_FAILED, UserError

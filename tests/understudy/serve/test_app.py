@@ -6,7 +6,7 @@ import json
 import shutil
 import threading
 import time
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -21,7 +21,8 @@ from understudy.errors import UserError
 from understudy.serve.app import make_app
 from understudy.serve.champion import Champion
 from understudy.serve.limits import Limits
-from understudy.serve.sources import FolderSource, Found, source
+from understudy.serve.server import COMPARISONS
+from understudy.serve.sources import FolderSource, Found, Meaning, source
 from understudy.translator import Translator
 
 LABELS = np.random.default_rng(3).integers(0, len(CLASSES), (21, 30), np.uint8)
@@ -29,20 +30,28 @@ STUDENT = "artifacts/distill/weights.safetensors"
 
 
 class Moving:
-    """An address that comes to mean another folder, as an alias of the registry does; or nothing, while `down`."""
+    """An address that comes to mean another folder, as an alias of the registry does; or nothing, while `down`.
+
+    fetched: the versions whose files were asked for. lost: whether they cannot be had.
+    """
 
     address, moves = "models:/toys@champion", True
 
     def __init__(self, *roots: Path) -> None:
         self.roots, self.at, self.down = roots, 0, False
+        self.fetched, self.lost = [], False
 
-    def version(self) -> str:
+    def meaning(self) -> Meaning:
         if self.down:
             raise UserError("the registry cannot be reached")
-        return str(self.at + 1)
+        return Meaning(str(self.at + 1))
 
-    def fetch(self, folder: Path) -> Found:
-        return replace(FolderSource(self.roots[self.at], "student").fetch(folder), model="toys", version=self.version())
+    def fetch(self, version: str, folder: Path) -> Found:
+        self.fetched.append(version)
+        (folder / "some").write_text("files")  # into an empty folder, whatever was there before
+        if self.lost:
+            raise UserError("the store broke off")
+        return replace(FolderSource(self.roots[int(version) - 1], "student").fetch(version, folder), model="toys")
 
 
 @contextmanager
@@ -244,6 +253,56 @@ def test_the_old_version_goes_on_when_the_registry_or_the_new_one_fails(run, tmp
         moving.at = 0
         client.champion.look()
         assert client.get("/version").json()["registry"]["problem"] is None
+
+
+def test_a_version_that_fails_is_brought_once_and_tried_ever_less_often(run, other_run, tmp_path):
+    broken = shutil.copytree(run, tmp_path / "broken")
+    (broken / STUDENT).write_bytes(b"no weights")
+    moving = Moving(run, broken, other_run)
+
+    def looks(client, count: int) -> int:
+        """How often it has failed after so many more looks."""
+        for _ in range(count):
+            client.champion.look()
+        told = client.get("/version").json()["registry"]
+        assert told["problem"] and "understudy_registry_problem 1.0" in client.get("/metrics").text
+        return told["failed_attempts"]
+
+    with serving(moving, run) as client:
+        moving.at, moving.fetched = 1, []
+        assert [looks(client, count) for count in (1, 1, 1, 1, 3, 1, 7, 1)] == [1, 2, 2, 3, 3, 4, 4, 5]
+        assert moving.fetched == ["2"], "its files were all there, and are not fetched again"
+        assert looks(client, 1000) == 14, "and never less often than every 128 looks"
+        moving.down = True
+        assert looks(client, 1) == 14
+        moving.down = False
+        # Another version is tried at once; of one that came in parts nothing is kept.
+        moving.at, moving.lost = 2, True
+        assert looks(client, 2) == 2 and moving.fetched == ["2", "3", "3"]
+        moving.lost = False
+        for _ in range(2):
+            client.champion.look()
+        told = client.get("/version").json()
+        assert (told["version"], told["registry"]["problem"], told["registry"]["failed_attempts"]) == ("3", None, 0)
+        assert "understudy_registry_problem 0.0" in client.get("/metrics").text
+        moving.at, moving.fetched = 1, []
+        assert looks(client, 1) == 1 and moving.fetched == ["2"], "what was kept of it has gone meanwhile"
+
+
+def test_comparisons_take_no_room_from_other_requests(run):
+    with serving(source(run, "student"), run, Limits(requests=1)) as client, ThreadPoolExecutor(16) as threads:
+        served = client.champion.served
+        gate = Gate(served.network.translate)
+        served.network = replace(served.network, translate=gate)
+        asked = [threads.submit(client.post, "/compare?sample=test-1") for _ in range(COMPARISONS + 1)]
+        (refused,), held = wait(asked, timeout=60, return_when=FIRST_COMPLETED)
+        assert refused.result().status_code == 503 and refused.result().headers["retry-after"] == "1"
+        assert f"{COMPARISONS} comparisons are being made" in refused.result().json()["error"]
+        assert gate.begun.wait(30) and client.get("/ready").status_code == 200
+        assert client.post("/translate", content=png(LABELS)).status_code == 200
+        gate.open.set()
+        assert [one.result().status_code for one in held] == [200] * COMPARISONS
+        assert client.post("/compare?sample=test-1").status_code == 200
 
 
 def test_the_page_runs_its_own_script_and_nothing_else(client):

@@ -133,7 +133,7 @@ def test_a_new_champion_takes_over_under_load_and_an_outage_changes_nothing(serv
     assert versions["1"] > 0 and set(versions) <= {"1", "2"} and set(after.versions) == {"2"}
     said = server.get("/version")
     assert said["registry"] | {"last_looked": ""} == {
-        "every_seconds": 1, "last_looked": "", "problem": None, "takeovers": 1
+        "every_seconds": 1, "last_looked": "", "problem": None, "failed_attempts": 0, "takeovers": 1
     }  # fmt: skip
     assert said["runtime"]["name"] == "torch" and "without an ONNX file" in said["runtime"]["note"]
 

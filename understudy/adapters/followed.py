@@ -1,0 +1,108 @@
+"""What is to be used by an address of the registry: of a champion what the ledger says, whatever the alias says.
+
+The alias only shows who is champion, and anybody who may write to the registry can move it. A server that believed it
+would put into production what never met its gate.
+"""
+
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from understudy.adapters.ledger_store import LedgerStore
+from understudy.adapters.mlflow import Store
+from understudy.adapters.registry import (
+    CHAMPION,
+    MANIFEST_TAG,
+    Registered,
+    aliases,
+    changed_files,
+    fetch,
+    meant,
+    parse_address,
+    registry,
+    version_of,
+)
+from understudy.errors import DATA_FAILED, GATE_FAILED, UserError
+from understudy.files import sha256
+from understudy.ledger import Ledger
+
+if TYPE_CHECKING:
+    from understudy.translator import Translator
+
+SHA256_TAG = "{}_sha256"  # of a version, by the name of a file
+
+
+@dataclass(frozen=True)
+class Followed:
+    """version: its number. by_ledger: whether a ledger says that it is champion. doubt: what is wrong all the same."""
+
+    version: str
+    by_ledger: bool
+    doubt: str
+
+
+def followed(root: Path, address: str) -> Followed:
+    """What `models:/NAME@ALIAS` or `models:/NAME/VERSION` is now. Raises UserError when it is nothing to be served."""
+    name, alias, _ = parse_address(address)
+    with registry(root) as store:
+        ledgers = LedgerStore.find(store, name) if alias == CHAMPION else None
+        if ledgers is None:
+            number = str(version_of(store, *meant(store, address)).version)
+            foreign = f"{name} was not registered by understudy: no ledger says that version {number} met a gate"
+            return Followed(number, False, foreign if alias == CHAMPION else "")
+        ledger = _whole(ledgers.read(), name)
+        said = ledger.displaced(aliases(store, name).get(CHAMPION))
+        if ledger.champion is None:
+            raise UserError(f"{address}: no version has met its gate{f'; {said}' if said else ''}", GATE_FAILED)
+        return Followed(ledger.champion, True, said)
+
+
+def fetch_followed(root: Path, address: str, version: str, folder: Path) -> Registered:
+    """Bring that version of an address into `folder`.
+
+    Raises UserError when its files are not those that were registered, or, of a champion, when nobody decided so.
+    """
+    name, alias, _ = parse_address(address)
+    with registry(root) as store:
+        got = fetch(store, version_of(store, name, version), folder)
+        if wrong := _wrong(store, got, alias == CHAMPION):
+            listed = "; ".join(wrong)
+            raise UserError(f"{name} version {version}: its files are not those that were promoted: {listed}",
+                            GATE_FAILED)  # fmt: skip
+        return got
+
+
+def load_translator(root: Path, address: str) -> "Translator":
+    """The network that an address is now; what is wrong with it is told on stderr. Raises as `followed` does."""
+    from understudy.translator import Translator
+
+    found = followed(root, address)
+    if found.doubt:
+        print(f"{address}: {found.doubt}", file=sys.stderr)
+    with tempfile.TemporaryDirectory() as folder:
+        files = fetch_followed(root, address, found.version, Path(folder)).files
+        return Translator.load(files["arch"], files["weights"], files["dataset"])
+
+
+def _wrong(store: Store, got: Registered, is_champion: bool) -> list[str]:
+    """What tells its files from those of then: by the ledger, or by its tags where no ledger speaks of it."""
+    ledgers = LedgerStore.find(store, got.model)
+    ledger = _whole(ledgers.read(), got.model) if ledgers else Ledger(())
+    entry = ledger.last(got.version)
+    if ledgers is not None and is_champion and (made := ledger.made_champion()):
+        ledgers.decision(made)  # an entry that nobody decided makes no champion
+    manifest = entry.manifest_sha256 if entry else got.tags.get(MANIFEST_TAG)
+    if manifest is not None:
+        return changed_files(got, manifest)
+    promised = {path: got.tags.get(SHA256_TAG.format(name)) for name, path in got.files.items()}
+    other = [path.name for path, tag in promised.items() if tag not in (None, sha256(path))]
+    return [f"{name}: is not what its tag says" for name in other]
+
+
+def _whole(ledger: Ledger, model: str) -> Ledger:
+    if wrong := ledger.problems():
+        raise UserError(f"{model}: its ledger cannot be trusted: {'; '.join(wrong)}; `understudy registry verify` says "
+                        "more", DATA_FAILED)  # fmt: skip
+    return ledger
