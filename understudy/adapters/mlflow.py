@@ -13,7 +13,8 @@ if TYPE_CHECKING:
 
 EXPERIMENT = "understudy"
 DATABASE = "mlflow.db"  # under ROOT, unless MLFLOW_TRACKING_URI names another store
-ARTIFACTS = "mlruns"  # under ROOT
+ARTIFACTS = "mlruns"  # beside it
+SQLITE = "sqlite:///"
 
 
 @dataclass(frozen=True)
@@ -42,7 +43,7 @@ def connect(root: Path) -> Store:
 
     for name in ("alembic", "mlflow"):
         logging.getLogger(name).setLevel(logging.ERROR)
-    uri = os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{(root / DATABASE).resolve()}"
+    uri = os.environ.get("MLFLOW_TRACKING_URI") or f"{SQLITE}{(root / DATABASE).resolve()}"
     # Two processes that meet an empty database would both try to create its tables (the client does, as soon as it is
     # made), and then the experiment.
     with held(root / ".understudy" / "mlflow.lock"):
@@ -51,7 +52,9 @@ def connect(root: Path) -> Store:
         if experiment is not None:
             return Store(client, uri, experiment.experiment_id)
         # A server knows where its artifacts go; without one MLflow would put them into the current folder.
-        location = None if uri.startswith("http") else (root / ARTIFACTS).resolve().as_uri()
+        # `root` may be a workspace, which is removed some day; the files of a database that stays, stay with it.
+        folder = Path(uri.removeprefix(SQLITE)).parent if uri.startswith(SQLITE) else root
+        location = None if uri.startswith("http") else (folder / ARTIFACTS).resolve().as_uri()
         try:
             return Store(client, uri, client.create_experiment(EXPERIMENT, artifact_location=location))
         except MlflowException as error:
