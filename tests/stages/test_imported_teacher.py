@@ -104,6 +104,7 @@ def test_no_student_starts_from_a_discriminator_that_was_never_trained(root):
     assert ended.returncode == 2 and "set it to fresh" in ended.stderr
 
 
+@pytest.mark.long
 def test_a_unet_is_compressed_to_a_tenth_and_gated_too(repo, tmp_path):
     """pix2pix's own generator: batch norms, whose scales rank the channels, and dropout."""
     torch.manual_seed(0)
