@@ -11,7 +11,10 @@ from understudy.adapters.prefect import Wanted, is_rescheduled, state_of
 from prefect import get_client
 from prefect.events.filters import EventFilter, EventNameFilter, EventRelatedFilter
 from prefect.exceptions import TerminationSignal
+from prefect.logging import get_run_logger
 from prefect.states import Cancelling, Failed, State
+
+from understudy.errors import in_one_line
 
 POLL_SECONDS = 1.0  # between two looks at them
 KILLED_FOR_MEMORY = "OOMKilled"  # Kubernetes' word, and that of Prefect's events
@@ -75,7 +78,8 @@ def killed_for_memory(run: UUID) -> bool:
                        related=EventRelatedFilter(id=[f"prefect.flow-run.{run}"]))  # fmt: skip
     try:
         with get_client(sync_client=True) as client:
-            told = client.read_events(pods).events
-    except Exception:  # httpx's and Prefect's own share no base
+            told = client.read_events(pods, limit=50).events  # its own default is more than the server allows
+    except Exception as error:  # httpx's and Prefect's own share no base
+        get_run_logger().warning("Prefect does not say what became of the pod: %s", in_one_line(error))
         return False
     return any(event.resource.get("kubernetes.diagnosis") == KILLED_FOR_MEMORY for event in told)
