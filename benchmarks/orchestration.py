@@ -79,8 +79,10 @@ def report(branch: str, parent: FlowRun, stages: list[FlowRun]) -> Table:
 
 
 def work(root: Path, stage: str) -> float:
-    """Seconds for which the stage's last process worked."""
+    """Seconds for which the stage's last process worked; none where DVC had its results in the run cache."""
     lock, status = root / ".understudy" / stage / "lock", root / STATUS / f"{stage}.json"
+    if not status.exists():
+        return 0.0
     return max(0.0, status.stat().st_mtime - lock.stat().st_mtime)
 
 
