@@ -30,7 +30,8 @@ import signal, sys, time
 from pathlib import Path
 from understudy.orphans import end_with_parent
 def ended(number, frame):
-    Path(sys.argv[1] + "/ended").write_text(signal.Signals(number).name)
+    Path(sys.argv[1] + "/half").write_text(signal.Signals(number).name)
+    Path(sys.argv[1] + "/half").rename(sys.argv[1] + "/ended")
     sys.exit(0)
 signal.signal(signal.SIGTERM, ended)
 end_with_parent()

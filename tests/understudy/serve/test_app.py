@@ -3,6 +3,7 @@
 import base64
 import io
 import json
+import logging
 import shutil
 import threading
 import time
@@ -235,7 +236,10 @@ def test_another_version_takes_over_while_a_request_ends_with_the_old_one(run, o
         assert client.get("/ready").json()["version"] == "1"
 
 
-def test_the_old_version_goes_on_when_the_registry_or_the_new_one_fails(run, tmp_path, caplog):
+def test_the_old_version_goes_on_when_the_registry_or_the_new_one_fails(run, tmp_path, caplog, monkeypatch):
+    # Whatever another test's library has done to logging.
+    monkeypatch.setattr(logging.getLogger("understudy.serve"), "disabled", False)
+    caplog.set_level(logging.WARNING, "understudy.serve")
     broken = shutil.copytree(run, tmp_path / "broken")
     (broken / STUDENT).write_bytes(b"no weights")
     moving = Moving(run, broken)
