@@ -104,7 +104,7 @@ def kill_at_random(project: Path, stage: str, way: str, moment: random.Random) -
 WAYS = ("stage by SIGKILL", "stage by SIGTERM", "DVC by SIGKILL", "DVC by SIGTERM", "stage by SIGKILL")
 
 
-@pytest.mark.parametrize(("stage", "kills"), [("teacher", 4), ("distill", 3)])
+@pytest.mark.parametrize(("stage", "kills"), [("teacher", 4), pytest.param("distill", 3, marks=pytest.mark.long)])
 def test_kills_change_nothing(stage, kills, project, undisturbed):
     from mlflow import MlflowClient
 

@@ -71,6 +71,7 @@ def test_a_second_repro_runs_nothing(clone, first):
     assert json.loads(done(clone, "dvc", "status", "--json")) == {}
 
 
+@pytest.mark.long
 def test_a_run_from_the_start_elsewhere_ends_in_the_same_bytes(clone, first, repo, tmp_path):
     make(repo, tmp_path)
     done(tmp_path, "dvc", "repro")

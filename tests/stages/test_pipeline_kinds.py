@@ -32,7 +32,9 @@ def write_set(folder: Path, paired: bool) -> None:
     ("kind", "directions", "norm", "precision", "judged"),
     [
         ("photos", "one", "instance_affine", "bf16", "l1_to_input_inverter_noresize_test"),
-        ("unpaired", "one", "batch", "fp32", "target_share_classifier_noresize_test"),
+        pytest.param(
+            "unpaired", "one", "batch", "fp32", "target_share_classifier_noresize_test", marks=pytest.mark.long
+        ),
         ("unpaired", "both", "instance", "fp32", "target_share_classifier_noresize_test"),
     ],
     ids=["photos", "one-direction", "both-directions"],
