@@ -14,13 +14,13 @@ from understudy.adapters.ledger_store import LedgerStore
 from understudy.adapters.mlflow import Store
 from understudy.adapters.registry import (
     CHAMPION,
-    MANIFEST_TAG,
     Registered,
     aliases,
     changed_files,
     fetch,
     meant,
     parse_address,
+    registered_sums,
     registry,
     version_of,
 )
@@ -90,10 +90,9 @@ def _wrong(store: Store, got: Registered, is_champion: bool) -> list[str]:
     """What tells its files from those of then: by the ledger, or by its tags where no ledger speaks of it."""
     ledgers = LedgerStore.find(store, got.model)
     ledger = _whole(ledgers.read(), got.model) if ledgers else Ledger(())
-    entry = ledger.last(got.version)
     if ledgers is not None and is_champion and (made := ledger.made_champion()):
         ledgers.decision(made)  # an entry that nobody decided makes no champion
-    manifest = entry.manifest_sha256 if entry else got.tags.get(MANIFEST_TAG)
+    manifest = registered_sums(ledger, got.version, got.tags)
     if manifest is not None:
         return changed_files(got, manifest)
     promised = {path: got.tags.get(SHA256_TAG.format(name)) for name, path in got.files.items()}

@@ -56,7 +56,7 @@ class Staleness:
         self._root, self._known, self._commit = root, dict[str, list[str]](), ""
 
     def reasons(self, stage: str) -> list[str]:
-        """None when the stage is fresh. Raises UserError as `stale` does."""
+        """Empty when the stage is fresh. Raises UserError as `stale` does."""
         commit = git(self._root, "rev-parse", "HEAD")
         if stage not in self._known and commit != self._commit:
             self._known, self._commit = stale(self._root), commit

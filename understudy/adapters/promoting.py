@@ -35,6 +35,7 @@ from understudy.adapters.registry import (
     Registered,
     changed_files,
     fetch,
+    registered_sums,
     registry,
     version_of,
     versions,
@@ -190,8 +191,7 @@ class _Work:
         A version may lie there for long before it is promoted, and a tag that says what it is can be set by anybody.
         """
         number = str(version.version)
-        before = ledger.last(number)
-        manifest: str = before.manifest_sha256 if before else version.tags.get(MANIFEST_TAG, "none")
+        manifest = registered_sums(ledger, number, version.tags) or "none"
         with tempfile.TemporaryDirectory() as folder:
             got = fetch(self.store, version, Path(folder))
             wrong = changed_files(got, manifest) or self._other_files(got)

@@ -16,6 +16,7 @@ from understudy.export.record import FILES as EXPORTED
 from understudy.export.record import RECORD
 from understudy.files import sha256
 from understudy.gate import DATASET, EVALUATION, STUDENT
+from understudy.ledger import Ledger
 
 if TYPE_CHECKING:
     from mlflow.entities.model_registry import ModelVersion
@@ -143,6 +144,12 @@ def fetch(store: Store, version: "ModelVersion", folder: Path) -> Registered:
     named = {Path(path).name: name for name, path in {**NETWORK, **FOUND, **EXPORTED}.items()}
     files = {named.get(path.name, path.stem): path for path in stored}
     return Registered(version.name, str(version.version), dict(version.tags), got, files)
+
+
+def registered_sums(ledger: Ledger, version: str, tags: Mapping[str, str]) -> str | None:
+    """The SHA-256 of a version's SHA256SUMS: by the ledger's last entry of it or, where there is none, by its tag."""
+    entry = ledger.last(version)
+    return entry.manifest_sha256 if entry else tags.get(MANIFEST_TAG)
 
 
 def changed_files(got: Registered, manifest_sha256: str | None) -> list[str]:

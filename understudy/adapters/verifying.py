@@ -11,13 +11,13 @@ from understudy.adapters.ledger_store import LedgerStore
 from understudy.adapters.origin import origin
 from understudy.adapters.registry import (
     CHAMPION,
-    MANIFEST_TAG,
     METRIC_TAG,
     NETWORK,
     Registered,
     aliases,
     changed_files,
     fetch,
+    registered_sums,
     registry,
     version_of,
 )
@@ -119,8 +119,7 @@ def _unfounded(entry: Entry, decision: Mapping[str, Any]) -> list[str]:
 
 
 def _files(got: Registered, ledger: Ledger) -> Iterator[str]:
-    last = ledger.last(got.version)
-    yield from changed_files(got, last.manifest_sha256 if last else got.tags.get(MANIFEST_TAG))
+    yield from changed_files(got, registered_sums(ledger, got.version, got.tags))
     for name, path in got.files.items():
         tag = got.tags.get(f"{name}_sha256")
         if tag is not None and tag != sha256(path):
