@@ -38,7 +38,7 @@ from understudy.params.runtime import Runtime
 from understudy.params.teacher import Teacher
 from understudy.prune.scores import read_scores
 from understudy.prune.threshold import THRESHOLD
-from understudy.runtime import autocast, device, seed_everything, threads
+from understudy.runtime import autocast, device, precision, seed_everything, threads
 from understudy.train.distill import Distillation, adapters
 from understudy.train.forward import Forward
 from understudy.train.games import PIX2PIX
@@ -64,7 +64,8 @@ def main() -> None:
     ours = Forward(functools.partial(autocast, runtime, place))
     distillation = functools.partial(terms_of, arch, student, params[Distill], place)
     rate = matrix_rate(runtime)
-    print(f"{place}, {threads()} threads, batch {batch_size} of {arch.size[0]}x{arch.size[1]}, {runtime.precision}")
+    print(f"{place}, {threads()} threads, batch {batch_size} of {arch.size[0]}x{arch.size[1]}, "
+          f"{precision(runtime, place)}")  # fmt: skip
     print(f"matrix products: {rate / 1e9:.0f} GMAC/s\n")
     print("| step | ours, images/s | plain loop, images/s | ratio | of the matrix rate | data, of a step |")
     print("| --- | --- | --- | --- | --- | --- |")
@@ -202,7 +203,7 @@ def matrix_rate(runtime: Runtime) -> float:
     """Multiply-accumulates a second of a large matrix product in the precision of training, the best of several."""
     side = 2048
     place = device(runtime)
-    dtype = torch.bfloat16 if runtime.precision == "bf16" else torch.float32
+    dtype = torch.bfloat16 if precision(runtime, place) == "bf16" else torch.float32
     a, b = (torch.randn(side, side, device=place).to(dtype) for _ in range(2))
     best = float("inf")
     for _ in range(8):

@@ -21,7 +21,7 @@ from understudy.metrics.lessons import LESSONS
 from understudy.metrics.protocol import JUDGES, LEARNT, on_validation
 from understudy.params.judge import Judge
 from understudy.params.runtime import Runtime
-from understudy.runtime import device, threads
+from understudy.runtime import device, precision, threads
 from understudy.stage import Job, Plan, main
 from understudy.train.checkpoint import fingerprint
 from understudy.train.log import NAME, Log, start_tracker
@@ -37,7 +37,7 @@ def plan(job: Job) -> Plan:
     params, runtime = job.params(Judge), job.params(Runtime)
     net = build_judge(info, params.width)
     training = load_split(job.input("prepare/train.zip"), info)
-    seconds = seconds_per_step(training, info, params, runtime)
+    seconds, place = seconds_per_step(training, info, params, runtime), device(runtime)
     return {
         "judge": JUDGES[info.kind],
         "training images": info.count_text("train"),
@@ -47,7 +47,7 @@ def plan(job: Job) -> Plan:
         "parameters": sum(parameter.numel() for parameter in net.parameters()),
         "features": net.dims,
         "images seen": params.steps * params.batch_size,
-        "device": f"{device(runtime)}, {threads()} threads",
+        "device": f"{place}, {threads()} threads, {precision(runtime, place)}",
         "expected time": f"{seconds * params.steps:.0f} s ({seconds:.3f} s a step, just timed)",
     }
 

@@ -29,7 +29,7 @@ from understudy.train.log import read
 CLASSES = ["road", "sky", "void"]
 PARAMS = """
 judge: {seed: 7, width: 4, steps: 12, batch_size: 4, learning_rate: 0.004}
-runtime: {device: cpu, precision: bf16}
+runtime: {device: cpu, precision: auto}
 """
 
 

@@ -31,7 +31,7 @@ def write_set(folder: Path, paired: bool) -> None:
 @pytest.mark.parametrize(
     ("kind", "directions", "norm", "precision", "judged"),
     [
-        ("photos", "one", "instance_affine", "bf16", "l1_to_input_inverter_noresize_test"),
+        ("photos", "one", "instance_affine", "auto", "l1_to_input_inverter_noresize_test"),
         pytest.param(
             "unpaired", "one", "batch", "fp32", "target_share_classifier_noresize_test", marks=pytest.mark.long
         ),

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from understudy.params.runtime import Runtime
-from understudy.runtime import autocast, device, seed_everything
+from understudy.runtime import autocast, device, precision, seed_everything
 
 CPU = torch.device("cpu")
 
@@ -38,6 +38,27 @@ def test_precision_is_that_of_products_and_weights_stay_float32():
     with autocast(Runtime("cpu", "fp32"), CPU):
         assert net(x).dtype == torch.float32
     assert net.weight.dtype == torch.float32
+
+
+@pytest.mark.parametrize(
+    ("machine", "avx512_bf16", "onednn", "found"),
+    [
+        ("x86_64", True, True, "bf16"),
+        ("x86_64", False, True, "fp32"),  # plain AVX-512, where oneDNN emulates it
+        ("AMD64", False, False, "fp32"),
+        ("aarch64", False, True, "bf16"),
+        ("arm64", False, False, "fp32"),
+    ],
+)
+def test_a_cpu_computes_in_bf16_where_it_has_instructions_for_it(machine, avx512_bf16, onednn, found, monkeypatch):
+    monkeypatch.setattr("platform.machine", lambda: machine)
+    monkeypatch.setattr("torch.cpu._is_avx512_bf16_supported", lambda: avx512_bf16)
+    monkeypatch.setattr("torch.ops.mkldnn._is_mkldnn_bf16_supported", lambda: onednn, raising=False)
+    assert precision(Runtime("cpu", "auto"), CPU) == found
+    assert [precision(Runtime("cpu", asked), CPU) for asked in ("bf16", "fp32")] == ["bf16", "fp32"]
+    net, x = torch.nn.Linear(3, 3), torch.rand(2, 3)
+    with autocast(Runtime("cpu", "auto"), CPU):
+        assert net(x).dtype == {"bf16": torch.bfloat16, "fp32": torch.float32}[found]
 
 
 @pytest.mark.slow  # torch imports its compiler to be made deterministic

@@ -1,4 +1,4 @@
-"""Where a run came from, and how to run it again: commit, lock, data, parameters, hashes, determinism."""
+"""Where a run came from, and how to run it again: commit, lock, data, parameters, hashes, determinism, precision."""
 
 import platform
 from collections.abc import Mapping
@@ -31,7 +31,9 @@ def origin(run: Run) -> Mapping[str, Any]:
     evaluation, files = _evaluation(run)
     facts["data"] = str(evaluation.get("dataset", "not evaluated yet"))
     facts["seed"] = str(evaluation.get("seed", "not evaluated yet"))
-    facts["determinism"] = ", ".join(f"{name} {level}" for name, level in _determinism(run, evaluation).items())
+    evaluated = {"evaluate": str(evaluation["determinism"])} if "determinism" in evaluation else {}
+    facts["determinism"] = _by_stage(evaluated | _recorded(run, "determinism"))
+    facts["precision of training"] = _by_stage(_recorded(run, "precision"))
     now = datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")
     facts["this page"] = f"{now}, {platform.system()} {platform.machine()}, Python {platform.python_version()}"
     facts["packages"] = ", ".join(f"{name} {number}" for name in PACKAGES if (number := _version(name)))
@@ -52,15 +54,19 @@ def _evaluation(run: Run) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
         return {}, {}
 
 
-def _determinism(run: Run, evaluation: Mapping[str, Any]) -> dict[str, str]:
-    """The level that each stage recorded with its metrics."""
-    levels = {"evaluate": str(evaluation["determinism"])} if "determinism" in evaluation else {}
+def _recorded(run: Run, what: str) -> dict[str, str]:
+    """What each network's stage recorded of itself with its metrics."""
+    found = {}
     for stage in NETWORKS.values():
         try:
-            levels[stage] = str(run.json(f"artifacts/{stage}/metrics.json")["determinism"])
+            found[stage] = str(run.json(f"artifacts/{stage}/metrics.json")[what])
         except (UserError, KeyError, TypeError):
             continue
-    return levels or {"not": "recorded"}
+    return found
+
+
+def _by_stage(said: Mapping[str, str]) -> str:
+    return ", ".join(f"{stage} {word}" for stage, word in said.items()) or "not recorded"
 
 
 def _now(run: Run, name: str, recorded: object) -> str:

@@ -34,6 +34,7 @@ from understudy.runtime import (
     autocast,
     determinism,
     device,
+    precision,
     random_state,
     restore_random_state,
     seed_everything,
@@ -77,6 +78,7 @@ class Session:
         seed_everything(self.seed)
         runtime = job.params(Runtime)
         self.device = device(runtime)
+        self.precision = precision(runtime, self.device)
         self.autocast: Autocast = functools.partial(autocast, runtime, self.device)
         self.forward = Forward(self.autocast, setting.schedule.micro_batch)
         require_divisible(setting, self.device)
@@ -85,7 +87,8 @@ class Session:
         require_checked(job)
         sections = {section.__name__: asdict(values) for section, values in job.sections.items()}
         # A network of the user's own can change while no parameter does.
-        chosen = {**sections, "device": self.device.type, "arch": asdict(setting.arch)}
+        machine = {"device": self.device.type, "precision": self.precision}
+        chosen = {**sections, **machine, "arch": asdict(setting.arch)}
         self.fingerprint = fingerprint(chosen, inputs)
         require_same(self.fingerprint)
         setting.arch.require_batch(setting.schedule.batch_size)
@@ -149,7 +152,7 @@ class Session:
             "MACs": f"{counted.macs_true / 1e9:.4f} G true, {counted.macs_legacy / 1e9:.4f} G legacy",
             "parameters": f"{counted.params:,}",
             "steps": setting.schedule.steps,
-            "device": f"{self.device}, {threads()} threads{_company()}",
+            "device": f"{self.device}, {threads()} threads{_company()}, {self.precision}",
             "expected time": f"{seconds * setting.schedule.steps / 60:.1f} min ({seconds:.3f} s a step, just timed)",
             **({"expected memory": f"{memory} (just measured)"} if memory else {}),
         }
@@ -226,8 +229,8 @@ class Session:
         validated = job.output(f"{job.stage}/validation.csv")
         write_curve(folder / log.NAME, "validation", "metrics", validated, self.validation.columns)
         self.validation.draw(self.shipped, job.output(f"{job.stage}/samples.png"))
-        metrics = {"best_step": best.step, "determinism": determinism(self.device), **best.metrics}
-        write_json(job.output(f"{job.stage}/metrics.json"), metrics)
+        machine = {"determinism": determinism(self.device), "precision": self.precision}
+        write_json(job.output(f"{job.stage}/metrics.json"), {"best_step": best.step, **machine, **best.metrics})
         Log(folder / log.NAME, setting.schedule.steps).write("end", metrics=best.metrics)
         # What the outputs were made of stays until `understudy clean`: DVC has not recorded them yet.
         checkpoint.tidy(folder)

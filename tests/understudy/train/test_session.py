@@ -77,6 +77,7 @@ def test_two_runs_are_the_same_and_leave_what_the_stage_promises(root):
     assert contents[0] == contents[1]
     metrics = read_json(root / "artifacts/baseline/metrics.json")
     assert metrics["best_step"] == 10 and "kid_segmenter_noresize_val" in metrics
+    assert (metrics["determinism"], metrics["precision"]) == ("bitwise", "fp32")
     arch, kept = load_generator(*(root / "artifacts/baseline" / name for name in outputs[:2]))
     # The averaged weights are what was validated, and what is kept.
     assert arch == ARCH
