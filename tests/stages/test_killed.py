@@ -42,13 +42,18 @@ def project(repo, tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="module")
 def undisturbed(project, tmp_path_factory) -> Path:
-    """A root beside it, in which teacher, pruning and student ran without any disturbance."""
+    """A root beside it, in which the teacher was trained without any disturbance."""
     root = tmp_path_factory.mktemp("undisturbed")
     shutil.copytree(project / "artifacts", root / "artifacts")
     shutil.copy(project / "params.yaml", root)
-    for stage in ("teacher", "prune", "distill"):
-        done(project, sys.executable, "-m", f"stages.{stage}", "--root", str(root))
+    alone(project, root, "teacher")
     return root
+
+
+def alone(project: Path, root: Path, *stages: str) -> None:
+    """Run stages without DVC, by the project's code, on a root beside it."""
+    for stage in stages:
+        done(project, sys.executable, "-m", f"stages.{stage}", "--root", str(root))
 
 
 def log_of(root: Path, stage: str) -> Path | None:
@@ -109,6 +114,7 @@ def test_kills_change_nothing(stage, kills, project, undisturbed):
     from mlflow import MlflowClient
 
     if stage == "distill":
+        alone(project, undisturbed, "prune", "distill")
         done(project, "dvc", "repro", "prune")
     moment = random.Random(f"{SEED} {stage}")
     for way in itertools.islice(itertools.cycle(WAYS), kills):
