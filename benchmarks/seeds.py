@@ -36,6 +36,7 @@ from understudy.lineage import lineage
 from understudy.metrics.protocol import FRECHET, KID, READINGS
 from understudy.params.active import load_all
 from understudy.params.loader import read
+from understudy.params.runtime import Runtime
 from understudy.report.tables import reading
 
 SHARED = ("prepare", "check", "judge")
@@ -43,6 +44,7 @@ OWN = ("teacher", "prune", "distill", "baseline", "evaluate")
 READ = (  # by what is measured
     "runtime", "prepare", "judge", "objective", "teacher", "prune", "student", "distill", "evaluate",
 )  # fmt: skip
+PRECISIONS = ("bf16", "fp32")  # one of which runtime.precision: auto is, by the machine
 # Sub-sections that belong to one family each; only that of the section's own `family` is looked at.
 FAMILIES = {"objective": ("cyclegan", "gaugan"), "teacher": ("inception", "resnet", "unet", "spade", "custom")}
 MODELS = ("teacher", "student", "baseline")
@@ -97,16 +99,29 @@ def results_of(recipe: Path, folder: Path) -> list[dict[str, Any]]:
 
 
 def _done(path: Path, recipe: Path) -> bool:
-    return path.exists() and read_json(path)["settings"] == settings(recipe)
+    return path.exists() and read_json(path)["settings"] in {settings(recipe, one) for one in PRECISIONS}
 
 
-def settings(recipe: Path, sections: Sequence[str] = READ) -> str:
+def _computed_in(recipe: Path) -> str:
+    """The precision that this machine's networks compute in, by the recipe."""
+    from understudy.runtime import device, precision  # torch, which a table does without
+
+    runtime = load_all(recipe)[Runtime]
+    return precision(runtime, device(runtime))
+
+
+def settings(recipe: Path, precision: str, sections: Sequence[str] = READ) -> str:
     """12 hexadecimal digits that stand for everything in a recipe that its results depend on: not the gate's bounds.
+
+    precision: what `runtime.precision: auto` means; a recipe that names one has that. Results in either are results of
+    a recipe with `auto`; their digits are those of the same recipe with the precision that they were made in.
 
     What is null is off, as if it were not there, and so are instances that are not looked at and what another family
     uses: a new parameter that a recipe does not use leaves its results valid.
     """
     values = _given({key: value for key, value in read(recipe).items() if key in sections})
+    if values.get("runtime", {}).get("precision") == "auto":
+        values["runtime"]["precision"] = precision
     for section, families in FAMILIES.items():
         for family in families:
             if values.get(section, {}).get("family", family) != family:
@@ -127,7 +142,7 @@ def _given(value: Any) -> Any:
 
 def _prepare_shared(recipe: Path, scratch: Path) -> Path:
     """Data, checks and judge, made once for the sections that they read. They do not read base.seed."""
-    root = scratch / f"shared-{settings(recipe, ('runtime', 'prepare', 'judge'))}"
+    root = scratch / f"shared-{settings(recipe, _computed_in(recipe), ('runtime', 'prepare', 'judge'))}"
     for stage in SHARED:
         made = root / f"{stage}.made"
         if not made.exists():
@@ -146,6 +161,7 @@ def _run_seed(recipe: Path, seed: int, scratch: Path, shared: Path, results: Pat
         _run_stage(stage, params, root)
     evaluation = read_json(root / "artifacts/evaluate/evaluation.json")
     latency = read_json(root / ".understudy/evaluate/latency.json")
+    computed_in = _computed_in(recipe)
     kept = {
         key: evaluation[key] for key in ("dataset", "kind", "split", "determinism", "models", "differences", "collapse")
     }
@@ -153,10 +169,10 @@ def _run_seed(recipe: Path, seed: int, scratch: Path, shared: Path, results: Pat
         results / f"seed-{seed}.json",
         {
             "recipe": str(recipe),
-            "settings": settings(recipe),
+            "settings": settings(recipe, computed_in),
             "seed": seed,
             "date": datetime.date.today().isoformat(),
-            "hardware": f"{_processor()}, {latency['threads']} thread of it, on {latency['device']}",
+            "hardware": f"{_processor()}, {latency['threads']} thread of it, on {latency['device']} in {computed_in}",
             "minutes": read_json(root / "minutes.json"),
             **lineage(root),
             **kept,

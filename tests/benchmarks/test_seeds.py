@@ -1,16 +1,19 @@
-"""The table of seeds, from results as the benchmark leaves them."""
+"""The table of seeds, from results as the benchmark leaves them; and those of this repository, with their tables."""
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from benchmarks.seeds import OWN, SHARED, metrics_of, over_seeds, results_of, settings, table
+from benchmarks.seeds import OWN, PRECISIONS, SHARED, metrics_of, over_seeds, results_of, settings, table
 from understudy.errors import UserError
 
 MIOU, FRECHET, KID = metrics_of({"kind": "labels"})
-STREET_SCENES = Path(__file__).parents[2] / "recipes/street-scenes.yaml"
+REPO = Path(__file__).parents[2]
+STREET_SCENES = REPO / "recipes/street-scenes.yaml"
+RESULTS = sorted(folder.name for folder in (REPO / "docs/results").iterdir())
 
 
 def result(seed: int, miou: float) -> dict[str, Any]:
@@ -84,7 +87,7 @@ def test_only_results_of_the_recipe_as_it_stands_enter_the_table(tmp_path):
     folder.mkdir()
     with pytest.raises(UserError, match=r"results: holds no result of .*recipe\.yaml.*without --table-only"):
         results_of(recipe, folder)
-    for seed, digest in ((0, settings(recipe)), (1, "of an older recipe")):
+    for seed, digest in ((0, settings(recipe, "fp32")), (1, "of an older recipe")):
         (folder / f"seed-{seed}.json").write_text(json.dumps({**result(seed, 0.5), "settings": digest}))
     assert [found["seed"] for found in results_of(recipe, folder)] == [0]
 
@@ -102,9 +105,9 @@ def test_a_parameter_that_is_null_is_none_for_the_results(tmp_path):
     recipe, more = tmp_path / "a.yaml", tmp_path / "b.yaml"
     recipe.write_text("teacher: {ngf: 8}\n")
     more.write_text("teacher: {ngf: 8, source: null}\n")
-    assert settings(recipe) == settings(more)
+    assert settings(recipe, "fp32") == settings(more, "fp32")
     more.write_text("teacher: {ngf: 8, source: {path: G.pth}}\n")
-    assert settings(recipe) != settings(more)
+    assert settings(recipe, "fp32") != settings(more, "fp32")
 
 
 def test_what_another_family_uses_leaves_results_valid(tmp_path):
@@ -115,9 +118,9 @@ def test_what_another_family_uses_leaves_results_valid(tmp_path):
     def digest(old: str, new: str) -> str:
         assert old in shipped
         recipe.write_text(shipped.replace(old, new))
-        return settings(recipe)
+        return settings(recipe, "fp32")
 
-    same = settings(STREET_SCENES)
+    same = settings(STREET_SCENES, "fp32")
     assert digest("levels: 5", "levels: 6") == digest("lambda_cycle: 10.0", "lambda_cycle: 9.0") == same
     assert digest("directions: one", "directions: both") == digest("  instances: false\n", "") == same
     assert digest("instances: false", "instances: true") != same
@@ -134,3 +137,34 @@ def test_every_kind_of_data_has_its_own_metrics():
     head, _, first, *_ = rows(text)
     assert head[2] == "taken for the target, student" and first[2] == "0.500"
     assert "The judge reads real test photos at taken for the target 0.830" in text
+
+
+def test_results_in_either_precision_are_of_a_recipe_that_leaves_it_open(tmp_path):
+    """Recipes named bf16 once, and say auto now: what was made in it stays theirs, with the digits that it has."""
+    text = STREET_SCENES.read_text()
+    assert "precision: auto" in text
+    digests = {}
+    for named in PRECISIONS:
+        (tmp_path / f"{named}.yaml").write_text(text.replace("precision: auto", f"precision: {named}"))
+        digests[named] = {settings(tmp_path / f"{named}.yaml", one) for one in PRECISIONS}
+        assert digests[named] == {settings(STREET_SCENES, named)}
+    assert digests["bf16"].isdisjoint(digests["fp32"])
+
+
+@pytest.mark.parametrize("name", RESULTS)
+def test_every_result_is_of_its_recipe_as_it_stands_and_its_table_is_in_a_document(name, monkeypatch):
+    monkeypatch.chdir(REPO)  # by which the table names the recipe
+    recipe, folder = Path(f"recipes/{name}.yaml"), Path(f"docs/results/{name}")
+    found = results_of(recipe, folder)
+    assert len(found) == len(list(folder.iterdir())) and all(result["recipe"] == str(recipe) for result in found)
+    pattern = re.compile(rf"<!-- table: {name} -->\n(.*?)<!-- end of table -->", re.DOTALL)
+    shown = [
+        text for path in (Path("README.md"), *Path("docs").glob("*.md")) for text in pattern.findall(path.read_text())
+    ]
+    assert shown == [table(recipe, found)]
+
+
+def test_every_table_of_a_document_has_its_results():
+    documents = (REPO / "README.md", *(REPO / "docs").glob("*.md"))
+    asked = [name for path in documents for name in re.findall(r"<!-- table: (\S+) -->", path.read_text())]
+    assert sorted(asked) == RESULTS

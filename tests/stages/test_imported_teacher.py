@@ -2,21 +2,27 @@
 
 import csv
 import sys
+from typing import Any
 
 import pytest
 import torch
 import yaml
-from own_repository import done, run
+from chained import job_of, run_all, shrunk
+from own_repository import run
 from public_layout import Resnet, Unet
-from shrunk import SIZE, legacy_macs, make, ran
+from shrunk import SIZE, legacy_macs
 
+from stages import distill
+from stages import teacher as stage
 from understudy.arch.families import load
 from understudy.arch.resnet import resnet
 from understudy.arch.unet import unet
+from understudy.cli import main as understudy
 from understudy.cost import cost
+from understudy.errors import UserError
 from understudy.files import read_json, sha256
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 NGF, BLOCKS = 16, 9
 RESNET = resnet(NGF, BLOCKS, "instance", "reflect", "rgb", 3, SIZE)
@@ -32,11 +38,10 @@ def write_checkpoint(path, net):
     torch.save(net.state_dict(), path)
 
 
-def with_imported(repo, root, net, arch):
-    """A repository whose teacher is `net`, of which `arch` is what is to be recognised, and whose budget is a tenth."""
-    make(repo, root)
+def with_imported(repo, root, net, arch) -> dict[str, Any]:
+    """Parameters of which the teacher is `net`, `arch` is what is to be recognised of it, and the budget is a tenth."""
+    params = shrunk(repo, root)
     write_checkpoint(root / "latest_net_G.pth", net)
-    params = yaml.safe_load((root / "params.yaml").read_text())
     params["teacher"] |= {
         "source": {"weights": "latest_net_G.pth", "sha256": sha256(root / "latest_net_G.pth")},
         "encoding": "rgb",
@@ -45,18 +50,35 @@ def with_imported(repo, root, net, arch):
     macs = cost(arch).macs_legacy
     params["prune"]["budget"] = legacy_macs(macs / 10)
     params["gate"]["macs_legacy_g"] = {"max": macs / 10 / 1e9}
-    (root / "params.yaml").write_text(yaml.safe_dump(params, sort_keys=False))
+    return params
 
 
 @pytest.fixture(scope="module")
 def root(repo, tmp_path_factory):
     root = tmp_path_factory.mktemp("imported")
-    with_imported(repo, root, Resnet(NGF, BLOCKS, "instance"), RESNET)
+    (root / "params.yaml").write_text(
+        yaml.safe_dump(with_imported(repo, root, Resnet(NGF, BLOCKS, "instance"), RESNET))
+    )
     return root
 
 
-def test_it_is_compressed_to_a_tenth_and_gated(root):
-    output = done(root, "dvc", "repro")
+@pytest.fixture
+def other(root, monkeypatch):
+    """`other(section, key, value)`: the parameters with that changed, as a file beside them."""
+    monkeypatch.chdir(root)  # from where the stages are run
+
+    def write(section, key, value):
+        values = yaml.safe_load((root / "params.yaml").read_text())
+        values[section][key] = value
+        (root / "other.yaml").write_text(yaml.safe_dump(values))
+        return "other.yaml"
+
+    return write
+
+
+def test_it_is_compressed_to_a_tenth_and_gated(root, capsys):
+    run_all(root, yaml.safe_load((root / "params.yaml").read_text()))
+    output = capsys.readouterr().out
     assert "constant output" in output or "mode collapse" in output  # random weights ignore their input
     assert "teacher: imported 9 resnet blocks, instance norm, from latest_net_G.pth" in output
     teacher, student = load(root / "artifacts/teacher/arch.json"), load(root / "artifacts/distill/arch.json")
@@ -69,8 +91,7 @@ def test_it_is_compressed_to_a_tenth_and_gated(root):
     with (root / "artifacts/teacher/validation.csv").open() as stream:
         (row,) = csv.DictReader(stream)
     assert row["step"] == "0" and 0 <= float(row["miou_segmenter_noresize_val"]) <= 1
-    assert ran(done(root, "dvc", "repro")) == set()
-    done(root, "understudy", "report")
+    assert understudy(["report", "--root", str(root)]) == 0
     assert "resnet" in (root / "report.html").read_text()
 
 
@@ -80,7 +101,7 @@ def test_another_file_than_was_meant_is_refused_and_nothing_is_lost(root):
     content = path.read_bytes()
     path.write_bytes(content[:-1])
     try:
-        ended = run(root, sys.executable, "-m", "stages.teacher")
+        ended = run(root, sys.executable, "-m", "stages.teacher")  # the command: what it wrote before stays
         assert ended.returncode == 2 and "teacher: teacher.source.sha256: latest_net_G.pth has SHA-256" in ended.stderr
         assert ended.stderr.count("\n") == 1
     finally:
@@ -88,28 +109,23 @@ def test_another_file_than_was_meant_is_refused_and_nothing_is_lost(root):
     assert sha256(root / "artifacts/teacher/weights.safetensors") == before
 
 
-def test_the_wrong_encoding_is_said_with_what_to_set(root):
-    values = yaml.safe_load((root / "params.yaml").read_text())
-    values["teacher"]["encoding"] = "onehot"
-    (root / "onehot.yaml").write_text(yaml.safe_dump(values))
-    ended = run(root, sys.executable, "-m", "stages.teacher", "--params", "onehot.yaml", "--dry-run")
-    assert ended.returncode == 2 and "takes 3 input channels" in ended.stderr and "set teacher.encoding" in ended.stderr
+def test_the_wrong_encoding_is_said_with_what_to_set(root, other):
+    with pytest.raises(UserError, match=r"takes 3 input channels.*set teacher\.encoding") as refused:
+        stage.plan(job_of(stage, root, other("teacher", "encoding", "onehot")))
+    assert refused.value.code == 2
 
 
-def test_no_student_starts_from_a_discriminator_that_was_never_trained(root):
-    values = yaml.safe_load((root / "params.yaml").read_text())
-    values["distill"]["discriminator"] = "teacher"
-    (root / "warm.yaml").write_text(yaml.safe_dump(values))
-    ended = run(root, sys.executable, "-m", "stages.distill", "--params", "warm.yaml")
-    assert ended.returncode == 2 and "set it to fresh" in ended.stderr
+def test_no_student_starts_from_a_discriminator_that_was_never_trained(root, other):
+    with pytest.raises(UserError, match="set it to fresh") as refused:
+        distill.plan(job_of(distill, root, other("distill", "discriminator", "teacher")))
+    assert refused.value.code == 2
 
 
-@pytest.mark.long
-def test_a_unet_is_compressed_to_a_tenth_and_gated_too(repo, tmp_path):
+def test_a_unet_is_compressed_to_a_tenth_and_gated_too(repo, tmp_path, capsys):
     """pix2pix's own generator: batch norms, whose scales rank the channels, and dropout."""
     torch.manual_seed(0)
-    with_imported(repo, tmp_path, Unet(16, 5, "batch", dropout=True), UNET)
-    output = done(tmp_path, "dvc", "repro")
+    run_all(tmp_path, with_imported(repo, tmp_path, Unet(16, 5, "batch", dropout=True), UNET))
+    output = capsys.readouterr().out
     assert f"teacher: imported {UNET.depth}, batch norm, from latest_net_G.pth" in output
     teacher, student = (load(tmp_path / f"artifacts/{stage}/arch.json") for stage in ("teacher", "distill"))
     assert teacher == UNET and student.family == "unet"

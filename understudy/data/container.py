@@ -28,6 +28,7 @@ DAMAGE = (
     tarfile.TarError,
 )  # fmt: skip
 ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")
+IMAGES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".ppm", ".gif")
 
 
 class Unreadable(Exception):
@@ -48,7 +49,7 @@ def open_container(path: Path) -> Container:
     """A folder, or a zip or tar archive told by its content. Raises UserError when it is neither, or damaged.
 
     A folder that holds archives and no folder is what they hold together, beside its other files: sets are handed out
-    as several archives, and what describes one may lie beside it.
+    as several archives, and what describes one may lie beside it. One of images without a folder is a folder itself.
     """
     if path.is_dir():
         folder = _Folder(path)
@@ -120,18 +121,33 @@ class _Packed:
     listed as a problem where it matters: a licence that comes with each of them does not."""
 
     def __init__(self, path: Path, folder: _Folder, packed: list[str]) -> None:
-        self._holders: dict[str, Container] = {file: folder for file in folder.paths if file not in packed}
+        self._holders: dict[str, tuple[Container, str]] = {
+            file: (folder, file) for file in folder.paths if file not in packed
+        }
         self.problems = []
         for file in packed:
             archive = open_container(path / file)
             self.problems += [f"{file}: {problem}" for problem in archive.problems]
+            above = _folder_of(file, archive)
             for entry in archive.paths:
-                if self._holders.setdefault(entry, archive) is not archive and entry.count("/"):
+                held = (archive, entry)
+                if self._holders.setdefault(above + entry, held) is not held and "/" in above + entry:
                     self.problems.append(f"{file}: {entry}: is also in another archive of this folder")
         self.paths = sorted(self._holders)
 
     def read(self, path: str) -> bytes:
-        return self._holders[path].read(path)
+        holder, entry = self._holders[path]
+        return holder.read(entry)
+
+
+def _folder_of(file: str, archive: Container) -> str:
+    """What stands before the paths of an archive's files: its name as a folder where it holds images and no folder, as
+    of trainA.zip, and nothing else. Several such archives would be one heap of images otherwise."""
+    paths = [path for path in archive.paths if not is_litter(path)]
+    if any("/" in path for path in paths) or not any(path.lower().endswith(IMAGES) for path in paths):
+        return ""
+    ending = next(ending for ending in ARCHIVES if file.lower().endswith(ending))
+    return file[: -len(ending)] + "/"
 
 
 class Chosen:

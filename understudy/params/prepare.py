@@ -17,6 +17,7 @@ class Prepare:
     size: height and width in pixels that networks see; each a multiple of 4, as the generators down-sample twice, and
     at least 24, below which nothing is left of an image in the discriminator.
     load_size: height and width of the training images, of which each step sees a random window of `size`; null: `size`.
+    Whatever is set here, each step mirrors about half of its training images left to right.
     """
 
     source: str

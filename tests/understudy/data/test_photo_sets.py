@@ -68,6 +68,62 @@ def test_unpaired_sets_read_the_same_from_folder_zip_and_tar(template: str, tmp_
         assert len({(out / file).read_bytes() for out in made}) == 1, file
 
 
+def packed(folder: Path, into: Path, ending: str = ".zip") -> Path:
+    """Each folder of a set as an archive of its name, in which its images lie at the top."""
+    into.mkdir()
+    for one in sorted(folder.iterdir()):
+        (zipped if ending.lower() == ".zip" else tarred)(one, into / f"{one.name}{ending}")
+    return into
+
+
+@pytest.mark.parametrize("ending", [".zip", ".ZIP", ".tar"])
+def test_an_archive_of_images_alone_is_read_as_a_folder_of_its_name(ending: str, tmp_path: Path) -> None:
+    folder = domains(tmp_path / "set")
+    made = [prepared(folder, tmp_path / "first", A_TO_B)]
+    archives = packed(folder, tmp_path / "archives", ending)
+    assert sorted(file.name for file in archives.iterdir())[:2] == [f"testA{ending}", f"testB{ending}"]
+    made += [prepared(archives, tmp_path / "again", A_TO_B)]
+    for file in ("train.zip", "val.zip", "test.zip", "manifest.csv"):
+        assert len({(out / file).read_bytes() for out in made}) == 1, file
+
+
+def test_two_archives_are_two_domains_even_of_equal_names(tmp_path: Path) -> None:
+    folder = tmp_path / "set"
+    for number in range(6):
+        for side, seed in (("A", 0), ("B", 50)):
+            save(photo(seed + number), folder / side / f"{number}.png")
+    archives = packed(folder, tmp_path / "archives")
+    source = FileSet(archives, A_TO_B)
+    assert (names(source, "train", "input"), names(source, "test")) == (("0", "1", "2", "3"), ("5",))
+    assert source.problems == [] and source.layout == FileSet(folder, A_TO_B).layout
+    read = source.read("test", Item("5", ("photo",)), SIZE)["photo"]
+    assert np.array_equal(read.pixels, np.asarray(photo(55))) and read.path == "B/5.png"
+    zipped(folder / "B", archives / "B.tar.zip")  # another name, and another folder
+    assert len(FileSet(archives, A_TO_B).problems) == 0
+    (archives / "B.tar.zip").unlink()
+    tarred(folder / "B", archives / "B.tar")
+    message = refused(archives, A_TO_B)
+    assert "6 problems" in message and "B.zip: 5.png: is also in another archive of this folder" in message
+
+
+def test_archives_whose_names_tell_no_domain_are_told_what_to_be_called(tmp_path: Path) -> None:
+    for name, seed in (("horses", 0), ("zebras", 50)):
+        save(photo(seed), tmp_path / "set" / name / "0.png")
+    message = refused(packed(tmp_path / "set", tmp_path / "archives"), A_TO_B)
+    assert "no known layout" in message and "{A,B}/ without splits" in message
+
+
+def test_an_archive_with_a_folder_is_read_by_its_folders_whatever_lies_beside_them(tmp_path: Path) -> None:
+    """A picture of the set, a licence and what operating systems leave are none of its folders."""
+    folder = domains(tmp_path / "set")
+    (tmp_path / "beside").mkdir()
+    zipped(folder, tmp_path / "beside" / "all.zip", extra={"preview.jpg": b"x", "LICENCE": b"x"})
+    assert names(FileSet(tmp_path / "beside", A_TO_B), "train") == ("b0", "b1")
+    archives = packed(domains(tmp_path / "other"), tmp_path / "archives")
+    zipped(tmp_path / "other/trainA", archives / "trainA.zip", extra={"__MACOSX/._a0.png": b"x"})
+    assert names(FileSet(archives, A_TO_B), "train", "input") == ("a0", "a1", "a2")
+
+
 @pytest.mark.parametrize("wanted", [A_TO_B, B_TO_A])
 def test_direction_says_which_domain_is_translated(wanted: Wanted, tmp_path: Path) -> None:
     out = prepared(domains(tmp_path / "set"), tmp_path / "out", wanted, SIZE)

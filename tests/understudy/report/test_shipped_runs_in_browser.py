@@ -1,11 +1,8 @@
-"""The small recipes in full, and their reports clicked through in a real Chromium at desktop and phone width.
+"""Reports of the small recipes in full, clicked through in a real Chromium at desktop and phone width.
 
-Each recipe runs in a repository of its own, .understudy/long/RECIPE, which is kept: the next time DVC runs only what
-has changed. Its report.html is there afterwards, with pictures of the whole page under screenshots/. A run that is
-under way is seen by `understudy watch --root .understudy/long/RECIPE`.
+Each run's report.html is in its root, .understudy/long/RECIPE, with pictures of the whole page under screenshots/.
 """
 
-import shutil
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -13,11 +10,9 @@ import numpy as np
 import pytest
 import yaml
 from in_browser import DESKTOP, PHONE, check_heat, click_cell, compare_by_slider, everywhere, pixels, width_of
-from own_repository import commit, copy_files, done, run
-from small_recipes import SMALL
+from small_recipes import SMALL, finished
 
 from understudy.data.terms import INPUT_TITLES, PHOTO_TITLES
-from understudy.errors import GATE_FAILED, OK
 from understudy.files import read_json
 from understudy.report.gather import Run
 from understudy.report.samples import draw_samples
@@ -30,22 +25,8 @@ both_sizes = pytest.mark.parametrize("size", NAMES, ids=NAMES.get)
 
 @pytest.fixture(scope="module", params=SMALL)
 def shipped(request, repo, browser) -> Path:
-    """The root of a finished run of a shipped recipe. (It asks for the browser so that without one nothing is run.)"""
-    recipe = request.param
-    root = repo / ".understudy/long" / recipe
-    data = Path(yaml.safe_load((repo / f"recipes/{recipe}.yaml").read_text())["prepare"]["source"])
-    if not (repo / data).exists():
-        pytest.skip(f"{data} is not there: `make data FROM=FOLDER` copies it from a folder that has it")
-    copy_files(repo, root)
-    (root / ".git/info/exclude").write_text("/screenshots/\n")
-    (root / data).parent.mkdir(exist_ok=True)
-    shutil.copy(repo / data, root / data)  # git ignores archives
-    done(root, "understudy", "recipe", "use", recipe, "--force")
-    commit(root, "this repository as it stands")
-    (root / "report.html").unlink(missing_ok=True)
-    ended = run(root, "understudy", "run")
-    assert ended.returncode in (OK, GATE_FAILED), ended.stdout + ended.stderr
-    return root
+    """The root of a finished run of a shipped recipe. (Asks for the browser first: without one these are skipped.)"""
+    return finished(repo, request.param)
 
 
 @pytest.fixture(scope="module")

@@ -3,13 +3,13 @@
 from collections.abc import Iterable
 from pathlib import PurePosixPath
 
+from understudy.data.container import IMAGES
 from understudy.data.layouts.sides import directed, listing
 from understudy.data.layouts.tree import ImageFile, Layout, Listing, Tree, by_name
 from understudy.data.source import Wanted
 from understudy.data.terms import SPLITS, Side
 
 SHAPE = "{split}/NAME.jpg with A left and B right"
-IMAGES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".ppm", ".gif")
 
 
 def _is_image(path: str) -> bool:
