@@ -10,8 +10,10 @@ from understudy.params.gate import Gate, Policy
 from understudy.verdict import Finding, Verdict
 
 # A value that was measured anew may differ from the first by rounding, on another processor too. That moves a metric by
-# far less than another choice of test images would: a share of its 95 % interval.
+# far less than another choice of test images would: a share of its 95 % interval, as it is measured anew, since whoever
+# invents a value invents an interval too. The interval's ends rest on resamples, of which there may be more by now.
 REPRODUCED_WITHIN = 0.1
+ENDS_WITHIN = 0.25
 
 
 @dataclass(frozen=True)
@@ -77,11 +79,42 @@ def not_reproduced(then: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]
     """
     said = []
     for name in then.keys() & now.keys():
-        old, new = then[name]["value"], now[name]["value"]
-        spread = then[name].get("high", old) - then[name].get("low", old)
-        if not math.isclose(old, new, rel_tol=1e-6, abs_tol=max(1e-9, REPRODUCED_WITHIN * spread)):
-            said.append(f"{name} was {old:.6g} and is {new:.6g}")
+        spread = now[name].get("high", 0.0) - now[name].get("low", 0.0)
+        for key, share in (("value", REPRODUCED_WITHIN), ("low", ENDS_WITHIN), ("high", ENDS_WITHIN)):
+            if key not in then[name] or key not in now[name]:
+                continue
+            old, new = then[name][key], now[name][key]
+            if not _is_close(old, new, share * spread):
+                end = "" if key == "value" else f", the {key} end of its interval,"
+                said.append(f"{name}{end} was {_told(old)} and is {new:.6g}")
+                break
     return sorted(said)
+
+
+def evaluation_not_reproduced(then: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+    """As `not_reproduced`, of all models that were measured anew, of the differences between them, and of collapses.
+
+    then: an evaluation. now: as `understudy.remeasure.measure` returns it, with the models under the same names.
+    """
+    said = []
+    for name, metrics in now["models"].items():
+        about = "" if name == STUDENT_MODEL else f"the {name}'s "
+        said += [f"{about}{one}" for one in not_reproduced(then["models"].get(name, {}), metrics)]
+    for name, metrics in now["differences"].items():
+        old = then.get("differences", {}).get(name, {})
+        said += [f"the difference {name} of {one}" for one in not_reproduced(old, metrics)]
+    collapses = then.get("collapse", {})
+    said += [f"the {name} has collapsed: {failure}" for name, failure in now["collapse"].items()
+             if failure is not None and collapses.get(name) is None]  # fmt: skip
+    return said
+
+
+def _is_close(old: Any, new: float, within: float) -> bool:
+    return isinstance(old, int | float) and math.isclose(old, new, rel_tol=1e-6, abs_tol=max(1e-9, within))
+
+
+def _told(value: Any) -> str:
+    return f"{value:.6g}" if isinstance(value, int | float) else repr(value)
 
 
 def shippable(verdict: Verdict, files: Mapping[str, str]) -> tuple[dict[str, str], tuple[str, ...]]:

@@ -8,6 +8,7 @@ from typing import Any
 
 from understudy import verdict as verdicts
 from understudy.adapters.ledger_store import LedgerStore
+from understudy.adapters.measured_again import measured_again
 from understudy.adapters.origin import origin
 from understudy.adapters.registry import (
     CHAMPION,
@@ -24,14 +25,13 @@ from understudy.adapters.registry import (
 from understudy.errors import UserError
 from understudy.export.record import FILES as EXPORTED
 from understudy.files import read_json, sha256
-from understudy.gate import EVALUATION, STUDENT_MODEL, judge, judge_against_champion
+from understudy.gate import EVALUATION, judge, judge_against_champion
 from understudy.ledger import Entry, Ledger
 from understudy.params.gate import Gate
 from understudy.params.registry import Registry
 from understudy.params.scoring import Scoring
-from understudy.promotion import changed_rules, not_reproduced
+from understudy.promotion import changed_rules
 from understudy.rejudging import judge_again
-from understudy.remeasure import Files, measure, require_data
 
 
 @dataclass(frozen=True)
@@ -83,11 +83,14 @@ def verify(root: Path, asked: Registry, gate: Gate, scoring: Scoring, version: s
                                     tuple(_verdict(got))))  # fmt: skip
                 misled, unseen = origin(root, got)
                 checks.append(Check("its data, its judge and its dvc.lock are those that its tags name", misled))
-                again, unmeasured = _again(root, scoring, got)
+                again = measured_again(root, scoring, got)
+                unmeasured = again.unmeasured
                 if unmeasured is None:
-                    checks.append(Check("its evaluation comes out again", again))
-                notes = (*unseen, *_notes(got, gate))
-            except (UserError, KeyError, TypeError, AttributeError) as error:
+                    checks.append(Check("its evaluation comes out again", again.evaluation))
+                if again.exports is not None:
+                    checks.append(Check("its exported files give the student's photos", again.exports))
+                notes = (*unseen, *again.notes, *_notes(got, gate))
+            except (UserError, KeyError, TypeError, ValueError, AttributeError) as error:
                 checks.append(Check("it can be judged again", (f"{type(error).__name__}: {error}",)))
                 unmeasured, notes = None, ()
             return Verification(asked.model, number, tuple(checks), unmeasured, notes)
@@ -148,18 +151,6 @@ def _verdict(got: Registered) -> Iterator[str]:
     tagged = {name.removeprefix(METRIC_TAG): value for name, value in got.tags.items() if name.startswith(METRIC_TAG)}
     if tagged != {name: repr(value) for name, value in verdict.metrics.items()}:
         yield "the metrics in the version's tags are not its own"
-
-
-def _again(root: Path, scoring: Scoring, got: Registered) -> tuple[tuple[str, ...], str | None]:
-    """Metrics that come out otherwise now, and why nothing could be measured, if so."""
-    try:
-        data, judged_by = got.tags.get("data_sha256", "unknown"), got.tags.get("judge_sha256", "unknown")
-        require_data(root, data, judged_by, f"version {got.version}")
-        measured = measure(root, scoring, {STUDENT_MODEL: Files(*(got.files[name] for name in NETWORK))})
-    except UserError as error:
-        return (), str(error)
-    then: Mapping[str, Any] = read_json(got.files["evaluation"])["models"][STUDENT_MODEL]
-    return tuple(not_reproduced(then, measured["models"][STUDENT_MODEL])), None
 
 
 def _notes(got: Registered, gate: Gate) -> Iterator[str]:

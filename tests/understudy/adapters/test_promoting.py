@@ -15,13 +15,17 @@ from understudy.adapters.promoting import promote
 from understudy.adapters.rolling_back import rollback
 from understudy.adapters.verifying import verify
 from understudy.cli import main
+from understudy.data.prepared import load_info
 from understudy.errors import BAD_INPUT, DATA_FAILED, GATE_FAILED, OK, UserError
+from understudy.export.network import write_onnx
+from understudy.export.record import FILES, RECORD
 from understudy.files import read_json, sha256, write_json
-from understudy.gate import EVALUATION, STUDENT
+from understudy.gate import DATASET, EVALUATION, STUDENT
 from understudy.metrics.protocol import MIOU
 from understudy.params.gate import Gate
 from understudy.params.registry import Registry
 from understudy.verdict import PATH
+from understudy.weights import load_generator
 
 pytestmark = pytest.mark.slow
 REGISTRY = Registry(MODEL)
@@ -183,6 +187,48 @@ def test_a_forged_evaluation_is_found_by_measuring_anew(made, root):
     write_verdict(root)
     with pytest.raises(UserError, match=r"its evaluation does not come out again: .* was 0\.9 and is"):
         promote(root, REGISTRY, gate, SCORING)
+
+
+def test_what_the_student_was_compared_with_is_measured_anew_where_it_is_at_hand(made, root):
+    gate = take(made, "worse", root)
+    evaluation = read_json(root / EVALUATION)
+    evaluation["models"]["teacher"][MIOU]["value"] = 0.1
+    evaluation["differences"]["student_minus_baseline"][MIOU] |= {"value": 0.5, "low": 0.4, "high": 0.6}
+    write_json(root / EVALUATION, evaluation)
+    write_verdict(root)
+    promote(root, REGISTRY, gate, SCORING)
+    said = wrong(root, gate)
+    assert f"the teacher's {MIOU} was 0.1 and is 0." in said
+    assert f"the difference student_minus_baseline of {MIOU} was 0.5 and is" in said
+    (root / "artifacts/teacher/weights.safetensors").write_bytes(b"another")
+    found = verify(root, REGISTRY, gate, SCORING, None)
+    said = "\n".join(said for check in found.checks for said in check.wrong)
+    assert "the teacher's" not in said and "student_minus_baseline" in said
+    assert any(note.startswith("the teacher was not measured anew: ") for note in found.notes)
+
+
+def test_an_exported_file_that_is_not_the_student_is_found(made, root):
+    gate = take(made, "first", root)
+    export(root, made / "first")
+    promote(root, REGISTRY, gate, SCORING)
+    checked = {check.what for check in verify(root, REGISTRY, gate, SCORING, None).checks}
+    assert "its exported files give the student's photos" in checked and wrong(root, gate) == ""
+    take(made, "better", root)
+    export(root, made / "first")  # what is measured is the one, what would be served the other
+    promote(root, REGISTRY, gate, SCORING)
+    assert "student.onnx: is not the student" in wrong(root, gate)
+
+
+def export(root: Path, other: Path) -> None:
+    """Export the student in `other` as if it were the one in `root`, with the numbers of that one."""
+    arch, net = load_generator(*(other / path for path in STUDENT))
+    write_onnx(net.eval(), arch, load_info(root / DATASET), sha256(root / STUDENT[1]), root / FILES["onnx"])
+    evaluation = read_json(root / EVALUATION)
+    write_json(root / RECORD, {
+        "schema": 1, "evaluation_sha256": sha256(root / EVALUATION), "differences": {}, "collapse": {"onnx": None},
+        "models": {"onnx": evaluation["models"]["student"]}, "files": {FILES["onnx"]: sha256(root / FILES["onnx"])},
+    })  # fmt: skip
+    write_verdict(root)
 
 
 def test_a_stale_verdict_is_said(root, registered, capsys):
