@@ -109,6 +109,24 @@ def evaluation_not_reproduced(then: Mapping[str, Any], now: Mapping[str, Any]) -
     return said
 
 
+def invented(decision: Mapping[str, Any], own: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """Numbers that a decision was made by and that are not the models' own, each in a sentence.
+
+    own: metrics of the student, and of the champion where it was evaluated on the same data, as `not_reproduced` takes
+    them, by the models' names; the intervals are the student's.
+    """
+    said = []
+    for model, metrics in own.items():
+        measured = decision["measured"].get("models", {}).get(model, {})
+        for name in sorted(metrics.keys() & measured.keys()):
+            wide = own[STUDENT_MODEL].get(name, {})
+            spread = wide.get("high", 0.0) - wide.get("low", 0.0)
+            old, new = measured[name]["value"], metrics[name]["value"]
+            if not _is_close(old, new, REPRODUCED_WITHIN * spread):
+                said.append(f"by its decision the {model}'s {name} was {_told(old)}, by its own evaluation {new:.6g}")
+    return said
+
+
 def _is_close(old: Any, new: float, within: float) -> bool:
     return isinstance(old, int | float) and math.isclose(old, new, rel_tol=1e-6, abs_tol=max(1e-9, within))
 

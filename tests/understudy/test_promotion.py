@@ -6,7 +6,7 @@ from understudy.gate import JUDGE, STUDENT, TEST_SPLIT
 from understudy.metrics import protocol
 from understudy.metrics.protocol import MIOU
 from understudy.params.gate import Gate
-from understudy.promotion import against, eligible, evaluation_not_reproduced, not_reproduced, shippable
+from understudy.promotion import against, eligible, evaluation_not_reproduced, invented, not_reproduced, shippable
 from understudy.verdict import ExportVerdict, Finding, Verdict
 
 FRECHET = protocol.FRECHET["labels"]
@@ -110,6 +110,14 @@ def test_teacher_differences_and_collapse_must_come_out_again_too():
         f"the difference student_minus_teacher of {MIOU}, the high end of its interval, was 0.01 and is -0.08",
         "the student has collapsed: one colour",
     ]
+
+
+def test_numbers_of_a_decision_that_are_not_the_models_own_are_told():
+    own = {"student": {MIOU: {"value": 0.4, "low": 0.3, "high": 0.5}}, "champion": {MIOU: {"value": 0.45}}}
+    decided = {"measured": {"models": {"student": {MIOU: {"value": 0.41}}, "champion": {MIOU: {"value": 0.44}}}}}
+    assert invented(decided, own) == [] and invented({"measured": {}}, own) == []
+    decided["measured"]["models"]["champion"][MIOU] = {"value": 0.3, "low": -9.0, "high": 9.0}
+    assert invented(decided, own) == [f"by its decision the champion's {MIOU} was 0.3, by its own evaluation 0.45"]
 
 
 def test_failed_gate_is_refused_with_its_reasons():

@@ -31,12 +31,12 @@ from understudy.errors import UserError
 from understudy.export.record import FILES as EXPORTED
 from understudy.files import read_json, sha256
 from understudy.founded import MALFORMED, Judged
-from understudy.gate import EVALUATION, judge
+from understudy.gate import EVALUATION, STUDENT_MODEL, judge
 from understudy.ledger import Ledger
 from understudy.params.gate import Gate
 from understudy.params.registry import Registry
 from understudy.params.scoring import Scoring
-from understudy.promotion import changed_rules
+from understudy.promotion import changed_rules, invented
 from understudy.rejudging import judge_again
 
 if TYPE_CHECKING:
@@ -97,7 +97,7 @@ def verify(root: Path, asked: Registry, gate: Gate, scoring: Scoring, version: s
                 checks.append(Check("its verdict follows from its evaluation and speaks of its files",
                                     tuple(_verdict(got))))  # fmt: skip
                 checks.append(Check("its promotion was decided by that verdict",
-                                    tuple(_promoted(ledgers, ledger, got))))  # fmt: skip
+                                    tuple(_promoted(store, ledgers, ledger, got))))  # fmt: skip
                 misled, unseen = origin(root, got)
                 checks.append(Check("its data, its judge and its dvc.lock are those that its tags name", misled))
                 again = measured_again(root, scoring, got)
@@ -140,11 +140,19 @@ def _ledger(store: Store, model: str, ledgers: LedgerStore) -> tuple[Ledger, tup
     return ledger, tuple(dict.fromkeys(wrong))
 
 
-def _promoted(ledgers: LedgerStore, ledger: Ledger, got: Registered) -> Iterator[str]:
-    """What speaks against its promotion, with its verdict at hand."""
+def _promoted(store: Store, ledgers: LedgerStore, ledger: Ledger, got: Registered) -> list[str]:
+    """What speaks against its promotion, with its verdict and its evaluation at hand."""
     entry = ledger.promoted(got.version)
-    if entry is not None:
-        yield from ledgers.doubts(ledger, entry, Judged.read(got.files["verdict"]))
+    if entry is None:
+        return []
+    if doubts := ledgers.doubts(ledger, entry, Judged.read(got.files["verdict"])):
+        return doubts
+    own = {STUDENT_MODEL: read_json(got.files["evaluation"])["models"][STUDENT_MODEL]}
+    theirs = {str(one.version): one.tags for one in versions(store, got.model)}.get(entry.replaces, {})
+    if all(theirs.get(name) == got.tags.get(name) for name in ("data_sha256", "judge_sha256")):
+        own["champion"] = {name.removeprefix(METRIC_TAG): {"value": float(value)}
+                           for name, value in theirs.items() if name.startswith(METRIC_TAG)}  # fmt: skip
+    return invented(ledgers.decision(entry), own)
 
 
 def _files(got: Registered, ledger: Ledger) -> Iterator[str]:

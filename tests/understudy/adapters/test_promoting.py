@@ -358,6 +358,19 @@ def test_an_entry_and_a_decision_by_hand_make_no_champion(made, root, registered
     assert rollback(root, REGISTRY, None, "").version == "2"
 
 
+@pytest.mark.parametrize(("model", "value"), [("student", 0.99), ("champion", 0.01)])
+def test_a_decision_of_invented_numbers_is_found(model, value, made, root, registered):
+    take(made, "worse", root)
+    with pytest.raises(UserError, match="stays challenger"):
+        promote(root, REGISTRY, registered, SCORING)
+    ledgers = LedgerStore.open(connect(root), MODEL)
+    ledger = ledgers.read()
+    forged = ledgers.decision(ledger.entries[-1]) | {"action": "promoted", "reasons": [], "rules": []}
+    forged["measured"]["models"][model][MIOU] |= {"value": value, "low": -9.0, "high": 9.0}
+    assert ledgers.append(entry(ledger, "promoted", "3", ledger.entries[-1].manifest_sha256, forged), forged)
+    assert f"by its decision the {model}'s {MIOU} was {value}, by its own evaluation 0." in wrong(root, registered)
+
+
 def test_a_ledger_that_the_model_no_longer_names_is_neither_replaced_nor_removed(root, registered):
     store = connect(root)
     own = LedgerStore.open(store, MODEL)
