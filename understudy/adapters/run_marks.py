@@ -44,9 +44,10 @@ def going_on(tags: Mapping[str, str], since: float) -> bool:
 def _host() -> str:
     """The machine, this start of it, and its name space of processes.
 
-    Two containers may share a machine, and two machines a name and, made of one image, /etc/machine-id.
+    Two containers may share a machine; two machines a name and, made of one image, /etc/machine-id.
     """
-    started = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    known = (Path(path) for path in ("/proc/sys/kernel/random/boot_id", "/etc/machine-id"))  # a sandbox may hide one
+    started = next((path.read_text().strip() for path in known if path.is_file()), "")
     return f"{socket.gethostname()} {started} {Path('/proc/self/ns/pid').readlink()}"
 
 
