@@ -6,7 +6,7 @@ from understudy.gate import JUDGE, STUDENT, TEST_SPLIT
 from understudy.metrics import protocol
 from understudy.metrics.protocol import MIOU
 from understudy.params.gate import Gate
-from understudy.promotion import against, eligible, evaluation_not_reproduced, invented, not_reproduced, shippable
+from understudy.promotion import PEAK, against, eligible, evaluation_not_reproduced, invented, not_reproduced, shippable
 from understudy.verdict import ExportVerdict, Finding, Verdict
 
 FRECHET = protocol.FRECHET["labels"]
@@ -92,6 +92,8 @@ def test_an_invented_interval_makes_nothing_come_out_again():
     for forged in ({"value": 0.86, "low": -10.0, "high": 10.0}, {"value": 0.40, "low": 0.0, "high": 0.42}):
         assert not_reproduced({MIOU: forged}, now), forged
     assert not_reproduced({MIOU: {"value": "0.86"}}, now) == [f"{MIOU} was '0.86' and is 0.4"]
+    for then, said in ((10.4, 0), (11.0, 1)):  # by another release of torch, and invented
+        assert len(not_reproduced({PEAK: {"value": then}}, {PEAK: {"value": 10.0}})) == said
     # Of more resamples by now.
     assert not_reproduced({MIOU: {"value": 0.403, "low": 0.385, "high": 0.425}}, now) == []
 

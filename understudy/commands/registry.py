@@ -5,7 +5,8 @@
   diff A B          metrics, policy, origin and widths of two versions
   promote           register the student in ROOT, and make it champion if its verdict passed and it
                     keeps its bounds against the present champion, measured anew on the same data
-  rollback          make the champion before this one champion again (or --to VERSION)
+  rollback          make the champion before this one champion again (or --to VERSION); with
+                    --from VERSION, the champion now, the same command may be repeated
   verify [VERSION]  download it again, recompute hashes and verdict, measure it anew (the champion)
 
 No server is needed: the store is ROOT/mlflow.db, or what MLFLOW_TRACKING_URI names. `promote` exits
