@@ -22,9 +22,10 @@ from prefect.states import Cancelled, Completed, Failed, State
 from flows.compress import compress
 from flows.promote import bring, judging, promote
 from understudy.adapters import new_data
+from understudy.adapters.ledger_store import LedgerStore
 from understudy.adapters.night_branch import changed_by, open_night, where_made
 from understudy.adapters.prefect_artifacts import put
-from understudy.adapters.registry import CHAMPION, aliases, registry, version_of, versions
+from understudy.adapters.registry import registry, versions
 from understudy.adapters.run_registry import lead_to_registry
 from understudy.adapters.workspace import Workspace, workspace
 from understudy.errors import UserError
@@ -100,10 +101,10 @@ def _champion(here: Workspace) -> Step:
         lead_to_registry()
         model = load(here.root / "params.yaml", (Registry,))[Registry].model
         with registry(here.root) as store:
-            if not versions(store, model):
+            if not versions(store, model) and LedgerStore.find(store, model) is None:
                 return Step("champion", "none", f"nothing is registered as {model}")
-            number = aliases(store, model).get(CHAMPION)
-            lock = version_of(store, model, number).tags.get("dvc_lock_sha256", "") if number else ""
+        champion = verifying.champion(here.root, model)
+        lock = champion.tags.get("dvc_lock_sha256", "") if champion else ""
         with where_made(here, lock) as place:
             bring(place, logger.info)
             _, gate, scoring = judging(place.root)

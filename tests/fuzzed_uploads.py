@@ -53,9 +53,7 @@ def fuzzed(count: int, classes: int, seed: int) -> list[Request]:
         headers = {"Content-Type": draw.choice(KINDS)} | (
             {"Accept": accept} if (accept := draw.choice(ACCEPTS)) else {}
         )
-        path = draw.choice(
-            ("/translate",) * 6 + ("/tensors", "/tensors", "/compare", "/compare?sample=%ff", "/nowhere")
-        )
+        path = draw.choice(PATHS)
         method = draw.choice(("POST",) * 12 + ("PUT", "GET"))
         requests.append(Request(path, body, headers, method))
     return requests

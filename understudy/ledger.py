@@ -7,7 +7,7 @@ entry that was changed or taken out shows. Pure: where the ledger is kept is und
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass
 from typing import Literal, get_args
 
@@ -88,14 +88,19 @@ class Ledger:
         found = (one for one in reversed(self.entries) if one.version == version and one.action != "rolled back")
         return next(found, None)
 
-    def before(self) -> str | None:
-        """The version that was in production before the present one, leaving out those that were rolled back from."""
-        others = (entry.version for entry in reversed(self._champions()) if entry.version != self.champion)
-        return next((version for version in others if not self.withdrawn(version)), None)
+    def before(self, there: Collection[str] | None = None) -> str | None:
+        """The version that was in production before the present one, leaving out those that were rolled back from.
 
-    def promoted(self, version: str) -> Entry | None:
-        """The last entry by which a version passed its gate and became champion."""
-        found = (entry for entry in reversed(self.entries) if entry.action == "promoted" and entry.version == version)
+        there: versions that still exist; None: all do.
+        """
+        others = (entry.version for entry in reversed(self._champions()) if entry.version != self.champion)
+        kept = (version for version in others if there is None or version in there)
+        return next((version for version in kept if not self.withdrawn(version)), None)
+
+    def promoted(self, version: str, until: int | None = None) -> Entry | None:
+        """The last entry, or the last one until that number, by which a version passed its gate and became champion."""
+        found = (entry for entry in reversed(self.entries[:until])
+                 if entry.action == "promoted" and entry.version == version)  # fmt: skip
         return next(found, None)
 
     def withdrawn(self, version: str) -> Entry | None:

@@ -10,8 +10,11 @@ from understudy.params.gate import Gate, Policy
 from understudy.verdict import Finding, Verdict
 
 # A value that was measured anew may differ from the first by rounding, on another processor too. That moves a metric by
-# far less than another choice of test images would: a share of its 95 % interval.
+# far less than another choice of test images would: a share of its 95 % interval, as it is measured anew, since whoever
+# invents a value invents an interval too. The interval's ends rest on resamples, of which there may be more by now.
 REPRODUCED_WITHIN = 0.1
+ENDS_WITHIN = 0.25
+PEAK, PEAK_WITHIN = "peak_activation_mb", 0.05  # of itself: another release of torch may keep other tensors meanwhile
 
 
 @dataclass(frozen=True)
@@ -77,11 +80,61 @@ def not_reproduced(then: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]
     """
     said = []
     for name in then.keys() & now.keys():
-        old, new = then[name]["value"], now[name]["value"]
-        spread = then[name].get("high", old) - then[name].get("low", old)
-        if not math.isclose(old, new, rel_tol=1e-6, abs_tol=max(1e-9, REPRODUCED_WITHIN * spread)):
-            said.append(f"{name} was {old:.6g} and is {new:.6g}")
+        spread = now[name].get("high", 0.0) - now[name].get("low", 0.0)
+        for key, share in (("value", REPRODUCED_WITHIN), ("low", ENDS_WITHIN), ("high", ENDS_WITHIN)):
+            if key not in then[name] or key not in now[name]:
+                continue
+            old, new = then[name][key], now[name][key]
+            within = PEAK_WITHIN * new if name == PEAK else share * spread
+            if not _is_close(old, new, within):
+                end = "" if key == "value" else f", the {key} end of its interval,"
+                said.append(f"{name}{end} was {_told(old)} and is {new:.6g}")
+                break
     return sorted(said)
+
+
+def evaluation_not_reproduced(then: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+    """As `not_reproduced`, of all models that were measured anew, of the differences between them, and of collapses.
+
+    then: an evaluation. now: as `understudy.remeasure.measure` returns it, with the models under the same names.
+    """
+    said = []
+    for name, metrics in now["models"].items():
+        about = "" if name == STUDENT_MODEL else f"the {name}'s "
+        said += [f"{about}{one}" for one in not_reproduced(then["models"].get(name, {}), metrics)]
+    for name, metrics in now["differences"].items():
+        old = then.get("differences", {}).get(name, {})
+        said += [f"the difference {name} of {one}" for one in not_reproduced(old, metrics)]
+    collapses = then.get("collapse", {})
+    said += [f"the {name} has collapsed: {failure}" for name, failure in now["collapse"].items()
+             if failure is not None and collapses.get(name) is None]  # fmt: skip
+    return said
+
+
+def invented(decision: Mapping[str, Any], own: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """Numbers that a decision was made by and that are not the models' own, each in a sentence.
+
+    own: metrics of the student, and of the champion where it was evaluated on the same data, as `not_reproduced` takes
+    them, by the models' names; the intervals are the student's.
+    """
+    said = []
+    for model, metrics in own.items():
+        measured = decision["measured"].get("models", {}).get(model, {})
+        for name in sorted(metrics.keys() & measured.keys()):
+            wide = own[STUDENT_MODEL].get(name, {})
+            spread = wide.get("high", 0.0) - wide.get("low", 0.0)
+            old, new = measured[name]["value"], metrics[name]["value"]
+            if not _is_close(old, new, REPRODUCED_WITHIN * spread):
+                said.append(f"by its decision the {model}'s {name} was {_told(old)}, by its own evaluation {new:.6g}")
+    return said
+
+
+def _is_close(old: Any, new: float, within: float) -> bool:
+    return isinstance(old, int | float) and math.isclose(old, new, rel_tol=1e-6, abs_tol=max(1e-9, within))
+
+
+def _told(value: Any) -> str:
+    return f"{value:.6g}" if isinstance(value, int | float) else repr(value)
 
 
 def shippable(verdict: Verdict, files: Mapping[str, str]) -> tuple[dict[str, str], tuple[str, ...]]:

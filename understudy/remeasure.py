@@ -15,8 +15,9 @@ from understudy.data.prepared import load_info, load_split, show_inputs
 from understudy.errors import DATA_FAILED, UserError
 from understudy.files import sha256
 from understudy.gate import DATASET, JUDGE, TEST_SPLIT
+from understudy.measure import peak_activation_bytes
 from understudy.metrics.collapse import find_collapse
-from understudy.metrics.jury import Jury
+from understudy.metrics.jury import TEACHER, Jury
 from understudy.metrics.score import differences, plain
 from understudy.params.scoring import Scoring
 from understudy.runtime import device, seed_everything
@@ -49,7 +50,8 @@ def require_data(root: Path, data_sha256: str, judge_sha256: str, subject: str) 
 def measure(root: Path, scoring: Scoring, students: Mapping[str, Files]) -> dict[str, Any]:
     """Every metric of every student, and of the first less each of the others.
 
-    students: by name. Raises UserError when one is damaged, or takes other inputs than the data at hand.
+    students: by name; where one is called TEACHER, the distance to it is measured too. Raises UserError when one is
+    damaged, or takes other inputs than the data at hand.
     """
     seed = scoring.base.seed
     seed_everything(seed)
@@ -66,9 +68,11 @@ def measure(root: Path, scoring: Scoring, students: Mapping[str, Files]) -> dict
         info.require_fit(arch.input_channels, arch.encoding, student.arch)
         photos[name] = translate(net.to(place).eval(), pairs.inputs, arch.encoding, info, place, contextlib.nullcontext)
         counted = cost(arch)
+        peak = peak_activation_bytes(net, (1, arch.input_channels, *arch.size))
         costs[name] = {"macs_true_g": counted.macs_true / 1e9, "macs_legacy_g": counted.macs_legacy / 1e9,
-                       "params_m": counted.params / 1e6}  # fmt: skip
-    scores = {name: score.metrics for name, score in jury.score(photos, pairs, root).items()}
+                       "params_m": counted.params / 1e6, "peak_activation_mb": peak / 1e6,
+                       "file_mb": student.weights.stat().st_size / 1e6}  # fmt: skip
+    scores = {name: score.metrics for name, score in jury.score(photos, pairs, root, photos.get(TEACHER)).items()}
     shown = show_inputs(pairs.inputs, info)
     first, *others = students
     return {

@@ -1,7 +1,6 @@
 """Nights of a project whose supplier delivers: new data, nothing new, bad data, a worse student, a champion that was
 tampered with; beside a real Prefect server, with DVC, git and MLflow's registry as they are."""
 
-import os
 import shutil
 import subprocess
 import sys
@@ -9,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from delivered import Delivered
+from mlflow import MlflowClient
 from own_repository import done
 from tiny_students import write_run, write_student
 
@@ -44,12 +44,19 @@ class Nights:
         return [row[:2] for row in rows[2:]]
 
     def champion(self) -> str | None:
-        os.environ["MLFLOW_TRACKING_URI"] = f"sqlite:///{self.store}/mlflow.db"
-        try:
-            aliases = connect(self.store).client.get_registered_model("tiny").aliases
-        finally:
-            del os.environ["MLFLOW_TRACKING_URI"]
+        aliases = self._client().get_registered_model("tiny").aliases
         return None if "champion" not in aliases else str(aliases["champion"])
+
+    def crown(self, model: Path) -> None:
+        """Register a folder by MLflow alone, and move the alias to it."""
+        model.mkdir()
+        version = self._client().create_model_version("tiny", model.as_uri()).version
+        self._client().set_registered_model_alias("tiny", "champion", version)
+
+    def _client(self) -> MlflowClient:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{self.store}/mlflow.db")
+            return connect(self.store).client
 
 
 @pytest.fixture(scope="module")
@@ -115,10 +122,12 @@ def test_nights_of_every_kind(nights, repo):
     code, last, said = nights.run("nightly")
     assert code == 3 and "ChampionWrong" in last and "its files are those that were registered" in last, said
 
-    # The address is gone: what is there stays, and the champion is verified.
+    # The address is gone, and the alias on a model of another make: what is there stays, and the champion is verified.
     nights.project.feed.unlink()
+    nights.crown(nights.folder / "of-another-make")
     code, last, said = nights.run("nightly")
     assert code == 3 and nights.table()[0] == ["data", "failed"] and nights.table()[-1] == ["champion", "ChampionWrong"]
+    assert "the alias points to version 4, the ledger says version 2" in said, said
     assert done(nights.project.root, "git", "status", "--porcelain") == "", repo
 
 

@@ -1,6 +1,7 @@
 """Pull requests of every kind on a real git repository with a real DVC remote, and what the gate says of each."""
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -35,6 +36,23 @@ def reviewed(project, tmp_path, capsys):
         clone = project.clone(name, tmp_path / f"ci-{name}")
         code = main(["review", "--root", str(clone)])
         return code, (clone / ".understudy/review/review.md").read_text() + capsys.readouterr().err
+
+    return review
+
+
+@pytest.fixture
+def scripted(project, tmp_path, monkeypatch):
+    """`scripted(branch)`: exit code and Markdown of what any CI runs, in a fresh clone of it."""
+    for name in [name for name in os.environ if name.startswith("GITHUB_")]:
+        monkeypatch.delenv(name)
+
+    def review(name: str) -> tuple[int, str]:
+        clone = project.clone(name, tmp_path / f"ci-{name}")
+        monkeypatch.setenv("PYTHONPATH", str(clone))
+        ended = run(clone, "infra/gate.sh")
+        text = (clone / ".understudy/review/review.md").read_text()
+        assert text.startswith(MARKER) and "Traceback" not in ended.stderr, ended.stderr
+        return ended.returncode, text
 
     return review
 
@@ -76,24 +94,24 @@ def test_a_good_one_is_passed_and_told_in_one_comment(project, tmp_path):
     assert not would_run(clone)
 
 
-def test_a_bad_one_fails_by_the_rules_it_breaks(project, reviewed):
+def test_a_bad_one_fails_by_the_rules_it_breaks(project, scripted):
     project.branch("bad")
     project.set("distill.output_weight", 1.0)
     project.reproduce(0.4)
     project.share()
-    code, text = reviewed("bad")
+    code, text = scripted("bad")
     assert code == GATE_FAILED and "## FAILED" in text
     assert "miou | min | 0.4 | - | - | 0.5 | failed" in text
     assert "-0.2 worse" in text and "export onnx: failed" in text and "where they parted: passed" in text
 
 
-def test_a_stale_one_is_told_which_stages_and_why(project, reviewed, tmp_path):
+def test_a_stale_one_is_told_which_stages_and_why(project, scripted, tmp_path):
     project.branch("stale")
     project.set("distill.output_weight", 7.0)
     with (project.root / "understudy/metrics/kid.py").open("a") as stream:
         stream.write("\n# another protocol\n")
     project.share()
-    code, text = reviewed("stale")
+    code, text = scripted("stale")
     assert code == STALE and "## STALE" in text
     assert "\n  - distill: " in text and "distill.output_weight: 7.0, was 100.0" in text
     assert "\n  - evaluate: understudy/metrics/kid.py: modified\n" in text
@@ -127,7 +145,7 @@ def test_a_policy_that_asks_for_less_and_another_judge_are_seen_though_it_passes
     assert text.index("Policy changed") < text.index("dvc.lock is fresh")
 
 
-def test_a_verdict_that_was_edited_is_not_believed(project, reviewed):
+def test_a_verdict_that_was_edited_is_not_believed(project, scripted):
     project.branch("edited")
     project.reproduce(0.4)
     path = project.root / PATH
@@ -138,7 +156,7 @@ def test_a_verdict_that_was_edited_is_not_believed(project, reviewed):
     assert stale(project.root) == {"gate": [f"{PATH}: not the file that was made"]}
     project.lock()  # `dvc commit`: now dvc.lock says that the gate made it
     project.share()
-    code, text = reviewed("edited")
+    code, text = scripted("edited")
     assert code == DATA_FAILED and "it says PASSED, the gate says FAILED" in text
 
 

@@ -38,6 +38,9 @@ def test_who_is_champion_and_who_was_before():
     promoted = ledger.promoted("3")
     assert promoted is not None and promoted.number == 3 and ledger.promoted("2") is None
     assert ledger.problems() == [] and again.problems() == []
+    # Whoever was deleted is not gone back to.
+    assert (ledger.before({"1", "2"}), ledger.before({"2"})) == ("1", None)
+    assert ledger.promoted("3", until=2) is None
 
 
 def test_an_alias_that_is_not_the_champion_s_is_told():

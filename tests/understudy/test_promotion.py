@@ -6,7 +6,7 @@ from understudy.gate import JUDGE, STUDENT, TEST_SPLIT
 from understudy.metrics import protocol
 from understudy.metrics.protocol import MIOU
 from understudy.params.gate import Gate
-from understudy.promotion import against, eligible, not_reproduced, shippable
+from understudy.promotion import PEAK, against, eligible, evaluation_not_reproduced, invented, not_reproduced, shippable
 from understudy.verdict import ExportVerdict, Finding, Verdict
 
 FRECHET = protocol.FRECHET["labels"]
@@ -32,7 +32,10 @@ def measured(frechet: float, miou: float, student: tuple[float, float] = (1.0, 0
     """Student and champion, measured anew."""
     values = {"student": student, "champion": (frechet, miou)}
     models = {
-        name: {FRECHET: {"value": pair[0], "n": 100}, MIOU: {"value": pair[1], "n": 100}}
+        name: {
+            FRECHET: {"value": pair[0], "low": pair[0] - 0.1, "high": pair[0] + 0.1, "n": 100},
+            MIOU: {"value": pair[1], "n": 100},
+        }
         for name, pair in values.items()
     }
     differences = {
@@ -82,6 +85,41 @@ def test_an_evaluation_that_does_not_come_out_again_is_refused():
     assert not against(GATE, WRITTEN, measured(1.5, 0.3, (1.0, 0.401))).promote
     # Other metrics may be asked for by now.
     assert not_reproduced({FRECHET: {"value": 1.0}}, {MIOU: {"value": 0.4}}) == []
+
+
+def test_an_invented_interval_makes_nothing_come_out_again():
+    now = {MIOU: {"value": 0.40, "low": 0.38, "high": 0.42}}
+    for forged in ({"value": 0.86, "low": -10.0, "high": 10.0}, {"value": 0.40, "low": 0.0, "high": 0.42}):
+        assert not_reproduced({MIOU: forged}, now), forged
+    assert not_reproduced({MIOU: {"value": "0.86"}}, now) == [f"{MIOU} was '0.86' and is 0.4"]
+    for then, said in ((10.4, 0), (11.0, 1)):  # by another release of torch, and invented
+        assert len(not_reproduced({PEAK: {"value": then}}, {PEAK: {"value": 10.0}})) == said
+    # Of more resamples by now.
+    assert not_reproduced({MIOU: {"value": 0.403, "low": 0.385, "high": 0.425}}, now) == []
+
+
+def test_teacher_differences_and_collapse_must_come_out_again_too():
+    now = {"models": {"student": {MIOU: {"value": 0.4}}, "teacher": {MIOU: {"value": 0.5}}},
+           "differences": {"student_minus_teacher": {MIOU: {"value": -0.1, "low": -0.12, "high": -0.08}}},
+           "collapse": {"student": None, "teacher": None}}  # fmt: skip
+    assert evaluation_not_reproduced(now, now) == []
+    forged = {"models": now["models"] | {"teacher": {MIOU: {"value": 0.4}}},
+              "differences": {"student_minus_teacher": {MIOU: {"value": -0.1, "low": -0.12, "high": 0.01}}},
+              "collapse": {"student": None}}  # fmt: skip
+    collapsed = now | {"collapse": {"student": "one colour", "teacher": None}}
+    assert evaluation_not_reproduced(forged, collapsed) == [
+        f"the teacher's {MIOU} was 0.4 and is 0.5",
+        f"the difference student_minus_teacher of {MIOU}, the high end of its interval, was 0.01 and is -0.08",
+        "the student has collapsed: one colour",
+    ]
+
+
+def test_numbers_of_a_decision_that_are_not_the_models_own_are_told():
+    own = {"student": {MIOU: {"value": 0.4, "low": 0.3, "high": 0.5}}, "champion": {MIOU: {"value": 0.45}}}
+    decided = {"measured": {"models": {"student": {MIOU: {"value": 0.41}}, "champion": {MIOU: {"value": 0.44}}}}}
+    assert invented(decided, own) == [] and invented({"measured": {}}, own) == []
+    decided["measured"]["models"]["champion"][MIOU] = {"value": 0.3, "low": -9.0, "high": 9.0}
+    assert invented(decided, own) == [f"by its decision the champion's {MIOU} was 0.3, by its own evaluation 0.45"]
 
 
 def test_failed_gate_is_refused_with_its_reasons():

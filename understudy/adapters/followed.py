@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from understudy.adapters.ledger_store import LedgerStore
-from understudy.adapters.mlflow import Store
 from understudy.adapters.registry import (
     CHAMPION,
     Registered,
@@ -24,13 +23,15 @@ from understudy.adapters.registry import (
     registry,
     version_of,
 )
-from understudy.errors import DATA_FAILED, GATE_FAILED, UserError
+from understudy.errors import GATE_FAILED, UserError
 from understudy.files import sha256
+from understudy.founded import Judged
 from understudy.ledger import Ledger
 
 if TYPE_CHECKING:
     from understudy.translator import Translator
 
+NEVER = "no entry of the ledger promoted it"
 SHA256_TAG = "{}_sha256"  # of a version, by the name of a file
 
 
@@ -52,7 +53,7 @@ def followed(root: Path, address: str) -> Followed:
             number = str(version_of(store, *meant(store, address)).version)
             foreign = f"{name} was not registered by understudy: no ledger says that version {number} met a gate"
             return Followed(number, False, foreign if alias == CHAMPION else "")
-        ledger = _whole(ledgers.read(), name)
+        ledger = ledgers.trusted()
         said = ledger.displaced(aliases(store, name).get(CHAMPION))
         if ledger.champion is None:
             raise UserError(f"{address}: no version has met its gate{f'; {said}' if said else ''}", GATE_FAILED)
@@ -67,9 +68,18 @@ def fetch_followed(root: Path, address: str, version: str, folder: Path) -> Regi
     name, alias, _ = parse_address(address)
     with registry(root) as store:
         got = fetch(store, version_of(store, name, version), folder)
-        if wrong := _wrong(store, got, alias == CHAMPION):
-            listed = "; ".join(wrong)
-            raise UserError(f"{name} version {version}: its files are not those that were promoted: {listed}",
+        ledgers = LedgerStore.find(store, name)
+        ledger = ledgers.trusted() if ledgers else Ledger(())
+        made = ledger.made_champion() if alias == CHAMPION else None
+        if ledgers is not None and made is not None:
+            entry = made if made.version == version else ledger.promoted(version)
+            judged = Judged.read(got.files["verdict"]) if "verdict" in got.files else Judged()
+            doubts = ledgers.doubts(ledger, entry, judged) if entry else [NEVER]
+            if doubts:
+                raise UserError(f"{name} version {version}: nothing shows that it met its gate: {'; '.join(doubts)}",
+                                GATE_FAILED)  # fmt: skip
+        if wrong := _changed(got, ledger):
+            raise UserError(f"{name} version {version}: its files are not those that were promoted: {'; '.join(wrong)}",
                             GATE_FAILED)  # fmt: skip
         return got
 
@@ -86,22 +96,11 @@ def load_translator(root: Path, address: str) -> "Translator":
         return Translator.load(files["arch"], files["weights"], files["dataset"])
 
 
-def _wrong(store: Store, got: Registered, is_champion: bool) -> list[str]:
+def _changed(got: Registered, ledger: Ledger) -> list[str]:
     """What tells its files from those of then: by the ledger, or by its tags where no ledger speaks of it."""
-    ledgers = LedgerStore.find(store, got.model)
-    ledger = _whole(ledgers.read(), got.model) if ledgers else Ledger(())
-    if ledgers is not None and is_champion and (made := ledger.made_champion()):
-        ledgers.decision(made)  # an entry that nobody decided makes no champion
     manifest = registered_sums(ledger, got.version, got.tags)
     if manifest is not None:
         return changed_files(got, manifest)
     promised = {path: got.tags.get(SHA256_TAG.format(name)) for name, path in got.files.items()}
     other = [path.name for path, tag in promised.items() if tag not in (None, sha256(path))]
     return [f"{name}: is not what its tag says" for name in other]
-
-
-def _whole(ledger: Ledger, model: str) -> Ledger:
-    if wrong := ledger.problems():
-        raise UserError(f"{model}: its ledger cannot be trusted: {'; '.join(wrong)}; `understudy registry verify` says "
-                        "more", DATA_FAILED)  # fmt: skip
-    return ledger

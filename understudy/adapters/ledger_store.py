@@ -16,12 +16,17 @@ import tempfile
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from understudy.adapters.mlflow import Store
-from understudy.adapters.run_marks import LEDGER, mark
+from understudy.adapters.registry import version_of
+from understudy.adapters.run_marks import COMMAND_TAG, LEDGER, MODEL_TAG, mark
 from understudy.errors import DATA_FAILED, UserError, in_one_line
+from understudy.founded import MALFORMED, Judged, unfounded
 from understudy.ledger import FIRST, Action, Entry, Ledger, parse
+
+if TYPE_CHECKING:
+    from mlflow.entities import Run
 
 TAG = "understudy.ledger"  # of the registered model: the run's id
 KEY = re.compile(r"[0-9]{6}")  # of a parameter that is an entry
@@ -84,6 +89,53 @@ class LedgerStore:
             raise UserError(f"{self._model}: its ledger, run {self.run}, is gone", DATA_FAILED) from None
         return parse({int(key): text for key, text in run.data.params.items() if KEY.fullmatch(key)})
 
+    def trusted(self) -> Ledger:
+        """All entries, once nothing shows that the ledger was meddled with. Raises UserError with code DATA_FAILED."""
+        ledger = self.read()
+        if wrong := self.problems(ledger):
+            listed = "\n  ".join(wrong)
+            raise UserError(f"{self._model}: its ledger cannot be trusted, and nothing is built on it; `understudy "
+                            "registry verify` says more, registry.model can name another model\n  "
+                            f"{listed}", DATA_FAILED)  # fmt: skip
+        return ledger
+
+    def problems(self, ledger: Ledger) -> list[str]:
+        """What shows that the ledger was changed, or that another was put in its place; each in a sentence."""
+        others = [run.info.run_id for run in ledger_runs(self._store, self._model)
+                  if run.info.run_id != self.run and has_entries(run)]  # fmt: skip
+        return [*ledger.problems(),
+                *(f"another ledger of this model has entries too: run {run}, beside run {self.run}; delete the run of "
+                  "the one that is not to count" for run in others)]  # fmt: skip
+
+    def doubts(self, ledger: Ledger, entry: Entry, judged: Judged) -> list[str]:
+        """What speaks against an entry: nobody decided so, or the gate was not met. Empty when nothing does.
+
+        judged: the verdict of the entry's version. Raises UserError where the store cannot be asked now.
+        """
+        try:
+            decision = self.decision(entry)
+        except UserError as error:
+            if error.code != DATA_FAILED:
+                raise
+            return [str(error)]
+        if entry.action == "refused":
+            return []
+        if entry.action == "promoted":
+            return unfounded(entry, decision, judged, self._is_there)
+        met, back = ledger.promoted(entry.version, until=entry.number), f"entry {entry.number} goes back to version"
+        if met is None:
+            return [f"{back} {entry.version}, which had never met its gate"]
+        if met.manifest_sha256 != entry.manifest_sha256:
+            return [f"{back} {entry.version} with other files than those that were promoted"]
+        return self.doubts(ledger, met, judged)
+
+    def _is_there(self, version: str) -> bool:
+        try:
+            version_of(self._store, self._model, version)
+        except UserError:
+            return False
+        return True
+
     def append(self, entry: Entry, decision: Mapping[str, Any]) -> bool:
         """Add an entry; False when another took its place. decision: as `digest` saw it."""
         from mlflow.exceptions import MlflowException
@@ -106,25 +158,43 @@ class LedgerStore:
     def decision(self, entry: Entry) -> dict[str, Any]:
         """What an entry was decided by.
 
-        Raises UserError with code DATA_FAILED when it is gone, was changed, or does not say what the entry says.
+        Raises UserError with code DATA_FAILED when it is gone, was changed, or does not say what the entry says; with
+        another code, or what MLflow raises, where the store cannot be asked now.
         """
         from mlflow.exceptions import MlflowException
 
-        path = f"{DECISIONS}/{entry.decision_sha256}.json"
+        path, client = f"{DECISIONS}/{entry.decision_sha256}.json", self._store.client
         try:
             with tempfile.TemporaryDirectory() as folder:
-                text = Path(self._store.client.download_artifacts(self.run, path, folder)).read_text(encoding="utf-8")
+                content = Path(client.download_artifacts(self.run, path, folder)).read_bytes()
         except (MlflowException, OSError) as error:
-            raise UserError(f"{path} of the ledger of {self._model} cannot be read: {in_one_line(error)}; where "
-                            "the store was down, run it again", DATA_FAILED) from error  # fmt: skip
-        if hashlib.sha256(text.encode()).hexdigest() != entry.decision_sha256:
+            if path not in {one.path for one in client.list_artifacts(self.run, DECISIONS)}:
+                raise UserError(f"{path} of the ledger of {self._model} is gone", DATA_FAILED) from error
+            raise UserError(f"{path} of the ledger of {self._model} cannot be read: {in_one_line(error)}; where the "
+                            "store was busy or down, run it again") from error  # fmt: skip
+        if hashlib.sha256(content).hexdigest() != entry.decision_sha256:
             raise UserError(f"{path} of the ledger of {self._model} has been changed", DATA_FAILED)
-        decision: dict[str, Any] = json.loads(text)
-        said = [decision.get(key) for key in ("model", "version", "action", "champion", "by", "at")]
+        try:
+            decision: dict[str, Any] = json.loads(content)
+            said = [decision.get(key) for key in ("model", "version", "action", "champion", "by", "at")]
+        except MALFORMED as error:
+            raise UserError(f"{path} of the ledger of {self._model} has been changed: it is no decision ({error})",
+                            DATA_FAILED) from error  # fmt: skip
         champion = None if entry.replaces == FIRST else entry.replaces
         if said != [self._model, entry.version, entry.action, champion, entry.by, entry.at]:
             raise UserError(f"the ledger of {self._model}: entry {entry.number} is not what {path} says", DATA_FAILED)
         return decision
+
+
+def ledger_runs(store: Store, model: str) -> list["Run"]:
+    """The runs that say of themselves that they hold a ledger of that model."""
+    wanted = f"tags.`{COMMAND_TAG}` = '{LEDGER}' and tags.`{MODEL_TAG}` = '{model}'"
+    return list(store.client.search_runs([store.experiment], wanted))
+
+
+def has_entries(run: "Run") -> bool:
+    """Whether something was decided in a ledger."""
+    return any(KEY.fullmatch(key) for key in run.data.params)
 
 
 def entry(

@@ -3,11 +3,12 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from understudy.adapters.ledger_store import TAG, LedgerStore, written
+from understudy.adapters.ledger_store import TAG, LedgerStore, has_entries, ledger_runs, written
 from understudy.adapters.mlflow import Store
-from understudy.adapters.registry import CHALLENGER, CHAMPION, IDENTITY_TAG, aliases, versions
-from understudy.adapters.run_marks import COMMAND_TAG, LEDGER, MODEL_TAG, PROMOTE, going_on
+from understudy.adapters.registry import ABSENT, CHALLENGER, CHAMPION, IDENTITY_TAG, VERDICT_TAG, aliases, versions
+from understudy.adapters.run_marks import COMMAND_TAG, MODEL_TAG, PROMOTE, SINCE_TAG, going_on, mark
 from understudy.errors import DATA_FAILED, UserError
+from understudy.founded import Judged
 from understudy.ledger import Ledger
 
 if TYPE_CHECKING:
@@ -17,24 +18,22 @@ if TYPE_CHECKING:
 DECISION_TAG = "decision_sha256"
 
 
-def settle(store: Store, model: str, ledgers: LedgerStore) -> tuple[str, ...]:
+def settle(store: Store, model: str, ledgers: LedgerStore, keep: str | None = None) -> tuple[str, ...]:
     """Make the registry say what the ledger says, and remove what nobody will finish; tell what was moved by hand.
 
-    Raises UserError with code DATA_FAILED when the ledger cannot be read or has been changed.
+    keep: identity of the student that is being promoted. Raises UserError with code DATA_FAILED when the ledger cannot
+    be read or has been changed.
     """
-    ledger, said = ledgers.read(), dict[str, None]()
-    if wrong := ledger.problems():
-        listed = "\n  ".join(wrong)
-        raise UserError(f"{model}: its ledger cannot be trusted, nothing is changed; register under another name "
-                        f"(registry.model)\n  {listed}", DATA_FAILED)  # fmt: skip
+    ledger, said = ledgers.trusted(), dict[str, None]()
     while True:
         told, there = _show(store, model, ledger, ledgers)
         said |= dict.fromkeys(told)
         # An alias that was set by an older reading of the ledger would stay wrong: whoever sets it last reads last.
-        if (now := ledgers.read()) == ledger:
+        if (now := ledgers.trusted()) == ledger:
             break
         ledger = now
     _remove_duplicates(store, model, ledger, there)
+    _remove_undecided(store, model, ledgers, [one for one in there if one.tags.get(IDENTITY_TAG) not in (None, keep)])
     _remove_runs(store, model)
     return tuple(said)
 
@@ -51,7 +50,11 @@ def _show(store: Store, model: str, ledger: Ledger, ledgers: LedgerStore) -> tup
     there = versions(store, model)
     made = ledger.made_champion()
     if made is not None and shown != champion:
-        ledgers.decision(made)  # an entry that nobody decided makes no champion
+        tags = {str(one.version): one.tags for one in there}.get(made.version, {})
+        if doubts := ledgers.doubts(ledger, made, Judged(tags.get(VERDICT_TAG))):
+            listed = "\n  ".join(doubts)
+            raise UserError(f"{model}: nothing shows that version {champion}, the champion by the ledger, met its "
+                            f"gate\n  {listed}", DATA_FAILED)  # fmt: skip
     if champion is not None and champion not in {str(version.version) for version in there}:
         said.append(f"version {champion}, the champion by the ledger, was deleted; `understudy registry rollback`")
     elif champion is not None and shown != champion:
@@ -97,19 +100,65 @@ def _remove_duplicates(store: Store, model: str, ledger: Ledger, there: Sequence
         seen.add(identity)
 
 
+def _remove_undecided(store: Store, model: str, ledgers: LedgerStore, there: Sequence["ModelVersion"]) -> None:
+    """Versions whose promotion ended before anything was decided of them. MLflow takes their aliases away with them."""
+    ledger = ledgers.read()
+    for version in there:
+        number = str(version.version)
+        if ledger.last(number) is None and (run := _run(store, version)) is not None and not _is_at_work(run):
+            ledger = ledgers.read()  # whoever was at work a moment ago may have decided since
+            if ledger.last(number) is None:
+                remove_version(store, model, number)
+
+
+def _run(store: Store, version: "ModelVersion") -> "Run | None":
+    """The run of a promotion that made a version; None where there is none."""
+    from mlflow.exceptions import MlflowException
+
+    if not version.run_id:
+        return None
+    try:
+        run = store.client.get_run(version.run_id)
+    except MlflowException as error:
+        if error.error_code not in ABSENT:
+            raise
+        return None
+    return run if run.data.tags.get(COMMAND_TAG) == PROMOTE else None
+
+
+def _is_at_work(run: "Run") -> bool:
+    return going_on(run.data.tags, run.info.start_time / 1000)
+
+
+def take_over(store: Store, model: str, version: "ModelVersion") -> None:
+    """Make a version that was left undecided this thread's own, so that nobody removes it meanwhile.
+
+    Where its promotion is still going on, on it goes, of the same student. The run is brought back if it was deleted:
+    to another machine what lasts for long looks abandoned.
+    """
+    run = _run(store, version)
+    if run is None:
+        return
+    if run.info.lifecycle_stage == "deleted":
+        store.client.restore_run(run.info.run_id)
+    own = mark(PROMOTE, model)
+    is_own = all(run.data.tags.get(name) == value for name, value in own.items() if name != SINCE_TAG)
+    if not is_own and not _is_at_work(run):
+        for name, value in own.items():
+            store.client.set_tag(run.info.run_id, name, value)
+
+
 def _remove_runs(store: Store, model: str) -> None:
     """Runs of promotions that ended before they had made a version, and ledgers that lost to another."""
     client = store.client
-    runs: list[Run] = []
-    for command in (PROMOTE, LEDGER):
-        wanted = f"tags.`{COMMAND_TAG}` = '{command}' and tags.`{MODEL_TAG}` = '{model}'"
-        runs += client.search_runs([store.experiment], wanted)
-    idle = [run for run in runs if not going_on(run.data.tags, run.info.start_time / 1000)]
+    wanted = f"tags.`{COMMAND_TAG}` = '{PROMOTE}' and tags.`{MODEL_TAG}` = '{model}'"
+    runs = [*client.search_runs([store.experiment], wanted), *ledger_runs(store, model)]
+    idle = [run for run in runs if not _is_at_work(run)]
     # After the runs: of those that are idle none makes a version any more.
     used = {version.run_id for version in versions(store, model)}
     used.add(client.get_registered_model(model).tags.get(TAG))
     for run in idle:
-        if run.info.run_id not in used:
+        if run.info.run_id not in used and not has_entries(run):  # a ledger stays, whatever the model's tag names
             client.delete_run(run.info.run_id)
         elif run.info.status == "RUNNING":
             client.set_terminated(run.info.run_id)

@@ -46,14 +46,14 @@ def connect(root: Path) -> Store:
     uri = os.environ.get("MLFLOW_TRACKING_URI") or f"{SQLITE}{(root / DATABASE).resolve()}"
     # Two processes that meet an empty database would both try to create its tables (the client does, as soon as it is
     # made), and then the experiment.
-    with held(root / ".understudy" / "mlflow.lock"):
+    folder = folder_of(root, uri)
+    with held(folder / ".understudy" / "mlflow.lock"):
         client = MlflowClient(tracking_uri=uri, registry_uri=os.environ.get("MLFLOW_REGISTRY_URI") or uri)
         experiment = client.get_experiment_by_name(EXPERIMENT)
         if experiment is not None:
             return Store(client, uri, experiment.experiment_id)
         # A server knows where its artifacts go; without one MLflow would put them into the current folder.
         # `root` may be a workspace, which is removed some day; the files of a database that stays, stay with it.
-        folder = Path(uri.removeprefix(SQLITE)).parent if uri.startswith(SQLITE) else root
         location = None if uri.startswith("http") else (folder / ARTIFACTS).resolve().as_uri()
         try:
             return Store(client, uri, client.create_experiment(EXPERIMENT, artifact_location=location))
@@ -62,3 +62,8 @@ def connect(root: Path) -> Store:
             if experiment is None:
                 raise error
             return Store(client, uri, experiment.experiment_id)
+
+
+def folder_of(root: Path, uri: str) -> Path:
+    """Where a store's locks and files lie: beside its SQLite file, which several roots may share, otherwise in root."""
+    return Path(uri.removeprefix(SQLITE)).resolve().parent if uri.startswith(SQLITE) else root

@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from understudy.adapters import leftovers
 from understudy.adapters.candidate import Candidate, read_candidate, require
 from understudy.adapters.ledger_store import LedgerStore, entry, signed
-from understudy.adapters.mlflow import Store
+from understudy.adapters.mlflow import Store, folder_of
 from understudy.adapters.model_folder import write_model_folder
 from understudy.adapters.registry import (
     CARD,
@@ -33,6 +33,7 @@ from understudy.adapters.registry import (
     MANIFEST_TAG,
     NETWORK,
     Registered,
+    aliases,
     changed_files,
     fetch,
     registered_sums,
@@ -43,6 +44,7 @@ from understudy.adapters.registry import (
 from understudy.adapters.run_marks import PROMOTE, mark
 from understudy.errors import GATE_FAILED, UserError
 from understudy.files import sha256
+from understudy.founded import Judged
 from understudy.ledger import Action, Ledger
 from understudy.locks import held
 from understudy.params.gate import AWAITING, Gate
@@ -91,7 +93,7 @@ def alone(root: Path, store: Store) -> Iterator[None]:
     if store.uri.startswith("http"):
         yield
     else:
-        with held(root / ".understudy" / "registry.lock"):
+        with held(folder_of(root, store.uri) / ".understudy" / "registry.lock"):
             yield
 
 
@@ -126,12 +128,14 @@ class _Work:
     def run(self, again: bool) -> Promotion:
         store, model, candidate = self.store, self.model, self.candidate
         ledgers = LedgerStore.create(store, model)
-        for said in leftovers.settle(store, model, ledgers):
+        for said in leftovers.settle(store, model, ledgers, candidate.identity):
             print(f"{model}: {said}", flush=True)
         version = self._found()
         new = version is None
         version = version or self._register()
         number, manifest = str(version.version), self._require_stored(version, ledgers.read())
+        if ledgers.read().last(number) is None:
+            leftovers.take_over(store, model, version)
         measured: dict[str | None, Mapping[str, Any]] = {}  # by champion: who loses the race measures no champion twice
         while True:
             ledger = ledgers.read()
@@ -145,16 +149,20 @@ class _Work:
             store.client.set_registered_model_alias(model, CHALLENGER, number)
             champion = self._champion(ledger)
             if champion not in measured:
-                measured[champion] = self._measure(champion, ledger)
+                measured[champion] = self._measure(champion, ledger, ledgers)
             decision = self._decide(champion, measured[champion])
             action: Action = "promoted" if decision.promote else "refused"
             last = ledger.last(number)
             if action == "refused" and last and (last.action, last.replaces) == (action, ledger.champion):
                 break  # said before, of the same two
+            leftovers.take_over(store, model, version_of(store, model, number))  # which raises if it was removed
             record = self._record(number, action, ledger.champion, decision, measured[champion])
             if ledgers.append(entry(ledger, action, number, manifest, record), record):
                 break
         leftovers.settle(store, model, ledgers)
+        # Whoever took the alias from the champion just now may have met this one's.
+        if not decision.promote and CHALLENGER not in aliases(store, model):
+            store.client.set_registered_model_alias(model, CHALLENGER, number)
         require(decision, f"{model} version {number} stays challenger")
         return Promotion(model, number, new, ledger.champion, (*decision.notes, *candidate.notes))
 
@@ -211,12 +219,13 @@ class _Work:
         there = {str(version.version) for version in versions(self.store, self.model)}
         if ledger.champion is None or ledger.champion in there:
             return ledger.champion
-        if ledger.before() in there:
+        if (former := ledger.before(there)) is not None:
             raise UserError(f"{self.model}: version {ledger.champion}, the champion, was deleted from the registry; "
-                            "`understudy registry rollback` first, so that there is one to compare with")  # fmt: skip
+                            f"`understudy registry rollback` to version {former} first, so that there is one to "
+                            "compare with")  # fmt: skip
         return None
 
-    def _measure(self, champion: str | None, ledger: Ledger) -> Mapping[str, Any]:
+    def _measure(self, champion: str | None, ledger: Ledger, ledgers: LedgerStore) -> Mapping[str, Any]:
         """Student and champion, anew; empty when there is nothing to compare."""
         if champion is None or not self._bound():
             return {}
@@ -230,6 +239,11 @@ class _Work:
                 listed = "\n  ".join(wrong)
                 raise UserError(f"{self.model}: the files of version {champion}, the champion, are not those that were "
                                 "promoted, so nothing can be compared with it; `understudy registry rollback`\n  "
+                                f"{listed}", GATE_FAILED)  # fmt: skip
+            if made and (doubts := ledgers.doubts(ledger, made, Judged.read(theirs.files["verdict"]))):
+                listed = "\n  ".join(doubts)
+                raise UserError(f"{self.model}: nothing shows that version {champion}, the champion, met its gate, so "
+                                "nothing is compared with it; `understudy registry rollback`\n  "
                                 f"{listed}", GATE_FAILED)  # fmt: skip
             print(f"measuring version {champion}, the champion, and the student anew", flush=True)
             students = {

@@ -18,6 +18,7 @@ from understudy.adapters.ledger_store import LedgerStore
 from understudy.adapters.registry import CHAMPION, Registered, changed_files, download, registry
 from understudy.adapters.s3_client import connect, explained, read_small, split
 from understudy.errors import GATE_FAILED, UserError
+from understudy.founded import Judged
 from understudy.ledger import Entry, Ledger
 
 if TYPE_CHECKING:
@@ -53,7 +54,7 @@ def publish(root: Path, model: str, target: str) -> Published:
     split(target)  # before anything is downloaded
     with tempfile.TemporaryDirectory() as folder:
         version = download(root, model, Path(folder))
-        _require_unchanged(version, _require_promoted(version, model, _ledger(root, version.model)))
+        _require_founded(root, version, model)
         files = bundle.contents(version.files.values(), model)
         return write(files, f"{target.rstrip('/')}/{version.model}/{version.version}")
 
@@ -122,9 +123,16 @@ def _require_all(client: Any, bucket: str, folder: str, local: "Mapping[str, Loc
             raise UserError(f"s3://{bucket}/{folder}{name}: was removed meanwhile; run it again")
 
 
-def _ledger(root: Path, model: str) -> Ledger:
+def _require_founded(root: Path, version: Registered, address: str) -> None:
+    """Raise UserError unless the version met its gate, was not rolled back from, and has the files of then."""
     with registry(root) as store:
-        return LedgerStore.open(store, model).read()
+        ledgers = LedgerStore.open(store, version.model)
+        ledger = ledgers.trusted()
+        entry = _require_promoted(version, address, ledger)
+        _require_unchanged(version, entry)
+        if doubts := ledgers.doubts(ledger, entry, Judged.read(version.files["verdict"])):
+            raise UserError("\n  ".join([f"{version.model} version {version.version}: nothing shows that it met its "
+                                         "gate:", *doubts]), GATE_FAILED)  # fmt: skip
 
 
 def _require_promoted(version: Registered, address: str, ledger: Ledger) -> Entry:

@@ -28,10 +28,15 @@ CARD = "card"  # card.md
 CHAMPION, CHALLENGER = "champion", "challenger"
 METRIC_TAG = "metric."
 MANIFEST_TAG = "manifest_sha256"  # of a version: of its SHA256SUMS
+VERDICT_TAG = "verdict_sha256"  # of a version
 IDENTITY_TAG = "identity"  # of a version: by which the same student under the same verdict is found again
 EXPORTS_TAG, NO_EXPORTS = "exports", "none"
 # How MLflow answers for a version that is not there, and for a number that is none.
 ABSENT = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")
+
+
+class Absent(UserError):
+    """A version, or what is stored of it, is not there: asking again changes nothing."""
 
 
 @dataclass(frozen=True)
@@ -86,7 +91,7 @@ def versions(store: Store, model: str) -> list["ModelVersion"]:
 
 
 def version_of(store: Store, model: str, number: str) -> "ModelVersion":
-    """A version by its number. Raises UserError when it is not there, or not any more."""
+    """A version by its number. Raises Absent when it is not there, or not any more."""
     from mlflow.exceptions import MlflowException
 
     try:
@@ -94,8 +99,8 @@ def version_of(store: Store, model: str, number: str) -> "ModelVersion":
     except MlflowException as error:
         if error.error_code not in ABSENT:
             raise
-        raise UserError(f"{model}: version {number} is not in the registry, or was deleted; `understudy registry list` "
-                        "shows what is there") from error  # fmt: skip
+        raise Absent(f"{model}: version {number} is not in the registry, or was deleted; `understudy registry list` "
+                     "shows what is there") from error  # fmt: skip
 
 
 def aliases(store: Store, model: str) -> dict[str, str]:
@@ -130,7 +135,10 @@ def parse_address(address: str) -> tuple[str, str | None, str | None]:
 
 
 def fetch(store: Store, version: "ModelVersion", folder: Path) -> Registered:
-    """Bring everything that is stored of a version into `folder`. Raises UserError when some of it cannot be had."""
+    """Bring everything that is stored of a version into `folder`.
+
+    Raises Absent when nothing of ours is stored, UserError when it cannot be had now.
+    """
     from mlflow.artifacts import download_artifacts
     from mlflow.exceptions import MlflowException
 
@@ -139,6 +147,9 @@ def fetch(store: Store, version: "ModelVersion", folder: Path) -> Registered:
         got = Path(download_artifacts(artifact_uri=version.source, dst_path=str(folder), tracking_uri=store.uri))
         stored = sorted((got / "artifacts").iterdir())
     except (MlflowException, OSError) as error:
+        if isinstance(error, FileNotFoundError) or getattr(error, "error_code", None) in ABSENT:
+            raise Absent(f"{subject}: its files are gone from {version.source}, or were not registered by "
+                         "understudy") from error  # fmt: skip
         raise UserError(f"{subject}: its files at {version.source} cannot be read: {in_one_line(error)}; where the "
                         "store was busy or down, run it again") from error  # fmt: skip
     named = {Path(path).name: name for name, path in {**NETWORK, **FOUND, **EXPORTED}.items()}

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from understudy.adapters.ledger_store import LedgerStore
 from understudy.adapters.mlflow import Store
-from understudy.adapters.registry import METRIC_TAG, aliases, fetch, registry, version_of, versions
+from understudy.adapters.registry import CHAMPION, METRIC_TAG, aliases, fetch, registry, version_of, versions
 from understudy.arch import families as architecture
 from understudy.arch.diff import diff as arch_diff
 from understudy.errors import UserError
@@ -47,7 +47,16 @@ def listing(root: Path, asked: Registry) -> str:
             )
             for one in reversed(found)
         ]
-        return _table([head, *rows])
+        return _table([head, *rows]) + "".join(f"{said}\n" for said in _displaced(store, asked.model, named))
+
+
+def _displaced(store: Store, model: str, named: Mapping[str, str]) -> list[str]:
+    """What is wrong with the champion's alias, or why nobody can say. named: as `aliases` returns it."""
+    try:
+        said = LedgerStore.open(store, model).read().displaced(named.get(CHAMPION))
+    except UserError as error:
+        return [str(error)]
+    return [said] if said else []
 
 
 def showing(root: Path, asked: Registry, which: str) -> str:

@@ -1,18 +1,22 @@
 """Whether a registered version is what was promoted: its files, its verdict, its numbers, the ledger and the alias."""
 
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from understudy import verdict as verdicts
 from understudy.adapters.ledger_store import LedgerStore
+from understudy.adapters.measured_again import measured_again
+from understudy.adapters.mlflow import Store
 from understudy.adapters.origin import origin
 from understudy.adapters.registry import (
     CHAMPION,
     METRIC_TAG,
     NETWORK,
+    VERDICT_TAG,
+    Absent,
     Registered,
     aliases,
     changed_files,
@@ -20,18 +24,25 @@ from understudy.adapters.registry import (
     registered_sums,
     registry,
     version_of,
+    versions,
 )
+from understudy.adapters.registry_views import find
 from understudy.errors import UserError
 from understudy.export.record import FILES as EXPORTED
 from understudy.files import read_json, sha256
-from understudy.gate import EVALUATION, STUDENT_MODEL, judge, judge_against_champion
-from understudy.ledger import Entry, Ledger
+from understudy.founded import MALFORMED, Judged
+from understudy.gate import EVALUATION, STUDENT_MODEL, judge
+from understudy.ledger import Ledger
 from understudy.params.gate import Gate
 from understudy.params.registry import Registry
 from understudy.params.scoring import Scoring
-from understudy.promotion import changed_rules, not_reproduced
+from understudy.promotion import changed_rules, invented
 from understudy.rejudging import judge_again
-from understudy.remeasure import Files, measure, require_data
+
+if TYPE_CHECKING:
+    from mlflow.entities.model_registry import ModelVersion
+
+FILES = "its files are those that were registered"
 
 
 @dataclass(frozen=True)
@@ -61,14 +72,14 @@ class Verification:
 def verify(root: Path, asked: Registry, gate: Gate, scoring: Scoring, version: str | None) -> Verification:
     """Download a version again, recompute its hashes and its verdict, and measure it anew with ROOT's data and judge.
 
-    version: its number; None: the champion. gate: the policy as it is now. Nothing is changed. Raises UserError when
-    there is no such version.
+    version: its number, an alias or a commit; None: the ledger's champion, whatever the alias says. gate: the policy as
+    it is now. Nothing is changed. Raises UserError when there is no such version.
     """
     with registry(root) as store:
         ledgers = LedgerStore.open(store, asked.model)
-        ledger, damaged = _ledger(ledgers)
+        ledger, damaged = _ledger(store, asked.model, ledgers)
         alias = aliases(store, asked.model).get(CHAMPION)
-        number = version or alias or ledger.champion
+        number = str(find(store, asked.model, version).version) if version else ledger.champion or alias
         if number is None:
             raise UserError(f"{asked.model} has no champion; name a version")
         checks = [Check("the ledger is whole", damaged)]
@@ -76,46 +87,72 @@ def verify(root: Path, asked: Registry, gate: Gate, scoring: Scoring, version: s
             said = ledger.displaced(alias)
             checks.append(Check("the alias champion is the ledger's champion", (said,) if said else ()))
         with tempfile.TemporaryDirectory() as folder:
-            got = fetch(store, version_of(store, asked.model, number), Path(folder))
-            checks.append(Check("its files are those that were registered", tuple(_files(got, ledger))))
+            try:
+                got = fetch(store, version_of(store, asked.model, number), Path(folder))
+            except Absent as error:
+                checks.append(Check(FILES, (str(error),)))
+                return Verification(asked.model, number, tuple(checks), None, ())
+            checks.append(Check(FILES, tuple(_files(got, ledger))))
             try:
                 checks.append(Check("its verdict follows from its evaluation and speaks of its files",
                                     tuple(_verdict(got))))  # fmt: skip
+                checks.append(Check("its promotion was decided by that verdict",
+                                    tuple(_promoted(store, ledgers, ledger, got))))  # fmt: skip
                 misled, unseen = origin(root, got)
                 checks.append(Check("its data, its judge and its dvc.lock are those that its tags name", misled))
-                again, unmeasured = _again(root, scoring, got)
+                again = measured_again(root, scoring, got)
+                unmeasured = again.unmeasured
                 if unmeasured is None:
-                    checks.append(Check("its evaluation comes out again", again))
-                notes = (*unseen, *_notes(got, gate))
-            except (UserError, KeyError, TypeError, AttributeError) as error:
+                    checks.append(Check("its evaluation comes out again", again.evaluation))
+                if again.exports is not None:
+                    checks.append(Check("its exported files give the student's photos", again.exports))
+                notes = (*unseen, *again.notes, *_notes(got, gate))
+            except (UserError, *MALFORMED) as error:
                 checks.append(Check("it can be judged again", (f"{type(error).__name__}: {error}",)))
                 unmeasured, notes = None, ()
             return Verification(asked.model, number, tuple(checks), unmeasured, notes)
 
 
-def _ledger(ledgers: LedgerStore) -> tuple[Ledger, tuple[str, ...]]:
+def champion(root: Path, model: str) -> "ModelVersion | None":
+    """The version that is verified where none is named; None when it is not there."""
+    with registry(root) as store:
+        try:
+            number = LedgerStore.open(store, model).read().champion
+        except UserError:
+            number = None
+        number = number or aliases(store, model).get(CHAMPION)
+        try:
+            return version_of(store, model, number) if number else None
+        except Absent:
+            return None
+
+
+def _ledger(store: Store, model: str, ledgers: LedgerStore) -> tuple[Ledger, tuple[str, ...]]:
     """The ledger, and what is wrong with it; an empty one when it cannot be read at all."""
     try:
         ledger = ledgers.read()
     except UserError as error:
         return Ledger(()), (str(error),)
-    wrong = ledger.problems()
+    tags = {str(one.version): one.tags for one in versions(store, model)}
+    wrong = ledgers.problems(ledger)
     for entry in ledger.entries:
-        try:
-            wrong += _unfounded(entry, ledgers.decision(entry))
-        except UserError as error:
-            wrong.append(str(error))
-    return ledger, tuple(wrong)
+        wrong += ledgers.doubts(ledger, entry, Judged(tags.get(entry.version, {}).get(VERDICT_TAG)))
+    return ledger, tuple(dict.fromkeys(wrong))
 
 
-def _unfounded(entry: Entry, decision: Mapping[str, Any]) -> list[str]:
-    """What its own numbers say against a promotion."""
-    if entry.action != "promoted":
+def _promoted(store: Store, ledgers: LedgerStore, ledger: Ledger, got: Registered) -> list[str]:
+    """What speaks against its promotion, with its verdict and its evaluation at hand."""
+    entry = ledger.promoted(got.version)
+    if entry is None:
         return []
-    measured = decision["measured"]
-    findings = judge_against_champion(Gate(decision["policy"], "policy"), measured) if measured else ()
-    against = [*decision["reasons"], *(finding.message for finding in findings if finding.outcome == "failed")]
-    return [f"entry {entry.number} promoted version {entry.version} although: {said}" for said in against]
+    if doubts := ledgers.doubts(ledger, entry, Judged.read(got.files["verdict"])):
+        return doubts
+    own = {STUDENT_MODEL: read_json(got.files["evaluation"])["models"][STUDENT_MODEL]}
+    theirs = {str(one.version): one.tags for one in versions(store, got.model)}.get(entry.replaces, {})
+    if all(theirs.get(name) == got.tags.get(name) for name in ("data_sha256", "judge_sha256")):
+        own["champion"] = {name.removeprefix(METRIC_TAG): {"value": float(value)}
+                           for name, value in theirs.items() if name.startswith(METRIC_TAG)}  # fmt: skip
+    return invented(ledgers.decision(entry), own)
 
 
 def _files(got: Registered, ledger: Ledger) -> Iterator[str]:
@@ -148,18 +185,6 @@ def _verdict(got: Registered) -> Iterator[str]:
     tagged = {name.removeprefix(METRIC_TAG): value for name, value in got.tags.items() if name.startswith(METRIC_TAG)}
     if tagged != {name: repr(value) for name, value in verdict.metrics.items()}:
         yield "the metrics in the version's tags are not its own"
-
-
-def _again(root: Path, scoring: Scoring, got: Registered) -> tuple[tuple[str, ...], str | None]:
-    """Metrics that come out otherwise now, and why nothing could be measured, if so."""
-    try:
-        data, judged_by = got.tags.get("data_sha256", "unknown"), got.tags.get("judge_sha256", "unknown")
-        require_data(root, data, judged_by, f"version {got.version}")
-        measured = measure(root, scoring, {STUDENT_MODEL: Files(*(got.files[name] for name in NETWORK))})
-    except UserError as error:
-        return (), str(error)
-    then: Mapping[str, Any] = read_json(got.files["evaluation"])["models"][STUDENT_MODEL]
-    return tuple(not_reproduced(then, measured["models"][STUDENT_MODEL])), None
 
 
 def _notes(got: Registered, gate: Gate) -> Iterator[str]:

@@ -5,7 +5,8 @@
   diff A B          metrics, policy, origin and widths of two versions
   promote           register the student in ROOT, and make it champion if its verdict passed and it
                     keeps its bounds against the present champion, measured anew on the same data
-  rollback          make the champion before this one champion again (or --to VERSION)
+  rollback          make the champion before this one champion again (or --to VERSION); with
+                    --from VERSION, the champion now, the same command may be repeated
   verify [VERSION]  download it again, recompute hashes and verdict, measure it anew (the champion)
 
 No server is needed: the store is ROOT/mlflow.db, or what MLFLOW_TRACKING_URI names. `promote` exits
@@ -51,8 +52,13 @@ def configure(parser: argparse.ArgumentParser) -> None:
                                             help="although the version was rolled back from")  # fmt: skip
     back = action("rollback", _rollback)
     back.add_argument("--to", metavar="VERSION", help="a former champion (default: the one before)")
+    back.add_argument(
+        "--from", metavar="VERSION", dest="leaving", help="only if this is the champion: repeating it is safe"
+    )
     back.add_argument("--reason", default="", help="kept in the ledger")
-    action("verify", _verify).add_argument("version", nargs="?", help="number (default: the champion)")
+    action("verify", _verify).add_argument(
+        "version", nargs="?", help="number, alias or git commit (default: the champion)"
+    )
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -103,7 +109,7 @@ def _rollback(arguments: argparse.Namespace) -> int:
     registry = _registry(arguments)
     from understudy.adapters.rolling_back import rollback
 
-    done = rollback(arguments.root, registry, arguments.to, arguments.reason)
+    done = rollback(arguments.root, registry, arguments.to, arguments.reason, arguments.leaving)
     print(f"champion: {done.model} version {done.version}, in place of version {done.replaced}")
     return OK
 

@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar
 
@@ -153,15 +154,30 @@ class Forks:
         return json.loads(self.process.stdout.readline())
 
 
+@contextmanager
+def waiting(servers: Servers, seconds: int) -> Iterator[Forks]:
+    """Commands that wait so long for an answer."""
+    environment = os.environ | {"MLFLOW_TRACKING_URI": servers.mlflow.uri, "PYTHONPATH": str(REPO),
+                                "MLFLOW_HTTP_REQUEST_TIMEOUT": str(seconds)}  # fmt: skip
+    forks = Forks(environment)
+    try:
+        yield forks
+    finally:
+        forks.process.kill()
+        forks.process.wait()
+
+
 @pytest.fixture(scope="module")
 def forks(servers) -> Iterator[Forks]:
     # Twenty at once have one server of one process to themselves: on a busy machine an answer may take its time.
-    environment = os.environ | {"MLFLOW_TRACKING_URI": servers.mlflow.uri, "PYTHONPATH": str(REPO),
-                                "MLFLOW_HTTP_REQUEST_TIMEOUT": "300"}  # fmt: skip
-    forks = Forks(environment)
-    yield forks
-    forks.process.kill()
-    forks.process.wait()
+    with waiting(servers, 300) as forks:
+        yield forks
+
+
+@pytest.fixture(scope="module")
+def impatient(servers) -> Iterator[Forks]:
+    with waiting(servers, 5) as forks:
+        yield forks
 
 
 def promoting(root: Path, model: Registry) -> list[str]:
@@ -338,6 +354,30 @@ def test_a_server_that_ends_between_two_requests_of_a_promotion(made, servers, m
         aliases, status, _ = state(tmp_path, model)
         assert aliases["champion"] in (champion, max(status, key=int)), place
         champion = finished(root, model, forks, tmp_path)
+    require_whole(model, tmp_path)
+
+
+@pytest.mark.long
+@pytest.mark.timeout(3600)
+def test_an_s3_that_answers_nobody_between_two_requests_of_a_promotion(
+    made, servers, model, forks, impatient, tmp_path
+):
+    """Before files are stored, amid them, before they are read again, and once the decision is kept with the ledger."""
+    promote(made / "first", model, GATE, SCORING)
+    (whole,) = forks.run(promoting(fresh(made, tmp_path, 0), model))
+    for number, place in enumerate(("runs/create", "PUT", "model-versions/create", "log-parameter"), 1):
+        root, champion = fresh(made, tmp_path, number), state(tmp_path, model)[0]["champion"]
+        point = next(index for index, one in enumerate(whole["requests"], 1) if place in one)
+        try:
+            ended = meanwhile(servers.s3.pause, impatient, promoting(root, model), point, tmp_path / "paused")
+        finally:
+            servers.s3.resume()
+        print(f"paused after {place}: exit code {ended['code']}", flush=True)
+        assert ended["code"] == BAD_INPUT and "run it again" in ended["output"], ended["output"]
+        servers.s3.wait()
+        aliases, status, _ = settled(lambda: state(tmp_path, model))
+        assert aliases["champion"] in (champion, max(status, key=int)), place
+        finished(root, model, forks, tmp_path)
     require_whole(model, tmp_path)
 
 

@@ -1,12 +1,13 @@
 """From the registry to S3 and back, by the commands."""
 
+import json
 from pathlib import Path
 
 import pytest
 from s3_servers import BUCKET, Rclone, use
 
 from understudy import bundle, checksums
-from understudy.adapters.ledger_store import LedgerStore, digest
+from understudy.adapters.ledger_store import LedgerStore, entry, signed
 from understudy.adapters.mlflow import connect
 from understudy.adapters.publish import publish
 from understudy.adapters.registry import FOUND, NETWORK
@@ -14,8 +15,11 @@ from understudy.checksums import write_sums
 from understudy.cli import main
 from understudy.errors import BAD_INPUT, GATE_FAILED, OK, UserError
 from understudy.export.record import FILES as EXPORTED
-from understudy.ledger import FIRST, Action, Entry
+from understudy.files import sha256
+from understudy.ledger import Action
+from understudy.metrics.protocol import MIOU
 
+POLICY = {MIOU: {"min": 0.5}}
 NAMES = tuple(Path(path).name for path in {**NETWORK, **FOUND, **EXPORTED}.values())
 
 
@@ -28,22 +32,29 @@ def register(root: Path, *names: str, promoted: bool = False, alias: str = "") -
     (folder / "artifacts").mkdir(parents=True)
     for name in names:
         (folder / "artifacts" / name).write_bytes(f"{name} of version {number}".encode())
+    (folder / "artifacts/verdict.json").write_text(json.dumps({"policy": POLICY, "of": number}))
     manifest = write_sums(folder)
     run = store.client.create_run(store.experiment)
     store.client.log_artifacts(run.info.run_id, str(folder), "student")
     store.client.create_model_version("street", f"{run.info.artifact_uri}/student", run.info.run_id)
     if promoted:
-        decide(ledgers, "promoted", number, manifest)
+        decide(ledgers, "promoted", number, manifest, sha256(folder / "artifacts/verdict.json"))
     if alias:
         store.client.set_registered_model_alias("street", alias, number)
     return {name: (folder / "artifacts" / name).read_bytes() for name in names}
 
 
-def decide(ledgers: LedgerStore, action: Action, version: str, manifest: str, reason: str = "") -> None:
-    """Add an entry to the ledger."""
+def stored_sums(root: Path, version: str) -> str:
+    """SHA-256 of a version's SHA256SUMS."""
+    return sha256(root / f"version-{version}" / checksums.NAME)
+
+
+def decide(ledgers: LedgerStore, action: Action, version: str, manifest: str, verdict: str, reason: str = "") -> None:
+    """Add an entry to the ledger, and a decision that says so. verdict: SHA-256 of the version's."""
     ledger = ledgers.read()
-    assert ledgers.append(Entry(len(ledger.entries) + 1, action, version, ledger.champion or FIRST, manifest,
-                                digest({}), "me", "2026-01-01", reason, ledger.head), {})  # fmt: skip
+    decision = {"model": "street", "version": version, "action": action, "champion": ledger.champion, "reasons": [],
+                "rules": [], "policy": POLICY, "measured": {}, "verdict_sha256": verdict, **signed()}  # fmt: skip
+    assert ledgers.append(entry(ledger, action, version, manifest, decision, reason), decision)
 
 
 @pytest.mark.slow
@@ -110,8 +121,13 @@ def test_what_was_changed_rolled_back_from_or_made_champion_by_hand_is_not_publi
     assert "the alias points to version 3, the ledger says 2" in refused("models:/street@champion")
     store.client.set_registered_model_alias("street", "champion", "1")  # promoted, but not the champion
     assert "the alias points to version 1, the ledger says 2" in refused("models:/street@champion")
-    decide(ledgers, "rolled back", "1", ledgers.read().entries[0].manifest_sha256, "grey skies")
+    decide(ledgers, "rolled back", "1", ledgers.read().entries[0].manifest_sha256, "", "grey skies")
     assert "version 2 was rolled back from (grey skies)" in refused("models:/street/2")
+    # Promoted by an entry and a decision by hand, the policy of which asks for nothing about the champion.
+    decide(ledgers, "promoted", "3", stored_sums(root, "3"), "a" * 64)
+    said = refused("models:/street/3")
+    assert "nothing shows that it met its gate" in said and "its decision is about another verdict" in said
+    decide(ledgers, "rolled back", "1", ledgers.read().entries[0].manifest_sha256, "")
     stored = Path(store.client.get_model_version("street", "1").source.removeprefix("file://"))
     (stored / "artifacts" / "student.onnx").write_bytes(b"another")
     assert "artifacts/student.onnx: was changed" in refused("models:/street@champion")
