@@ -81,7 +81,7 @@ def test_each_may_do_its_own_and_no_more(ceph, user, bucket):
 @pytest.mark.slow
 def test_what_is_replaced_or_deleted_by_mistake_can_be_had_again(ceph):
     owner = ceph.client()
-    for bucket in ("data", "models"):
+    for bucket in ("data", "models", "mlflow"):
         where = {"Bucket": f"understudy-{bucket}", "Key": "first"}
         first = owner.put_object(**where, Body=b"first")["VersionId"]
         owner.put_object(**where, Body=b"second")
