@@ -23,7 +23,7 @@ from understudy.files import read_json, write_json, write_text
 from understudy.stage import main
 from understudy.verdict import Finding, Verdict
 
-STEPS = 6
+STEPS = COUNT
 name = sys.argv.pop(1)
 ending = read_json(Path("endings.json")).get(name, "well")
 
@@ -64,7 +64,7 @@ def run(job):
         judge(job)
 
 main(name, (), lambda job: {}, run)
-'''
+'''.replace("COUNT", str(STEPS))
 GRAPH = """stages:
   prepare:
     cmd: python own.py prepare
@@ -148,6 +148,14 @@ class Project:
         """
         steps = self.steps(branch)
         return steps[-1:] == [STEPS] and steps == sorted(set(steps)) and len(steps) >= STEPS - 1
+
+
+def undisturbed() -> dict[str, int]:
+    """What a training ends with that nobody disturbed."""
+    weight = 1
+    for _ in range(STEPS):
+        weight = (weight * 31 + 7) % 1000003
+    return {"step": STEPS, "weight": weight}
 
 
 def wait(condition, what: str, seconds: float = 300.0) -> None:
