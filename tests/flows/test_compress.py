@@ -87,6 +87,10 @@ def test_a_run_puts_its_results_on_a_branch_and_one_that_starts_there_runs_only_
     with runs.server.client() as client:
         kinds = {artifact.key: artifact.data for artifact in client.read_artifacts() if branch in (artifact.data or "")}
     assert branch in kinds["links-street-scenes"]
+    with runs.server.client() as client:
+        (verdict,) = [one.data for one in client.read_artifacts()
+                      if one.key == "verdict-street-scenes" and branch in one.description]  # fmt: skip
+    assert "Verdict: PASSED" in verdict
 
     # The results are a revision like any other. A gate that fails ends the flow so, and its results are there as well.
     done(runs.project.root, "git", "pull", "-q", "origin", branch)

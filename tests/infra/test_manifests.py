@@ -346,7 +346,8 @@ def test_stages_are_told_where_everything_is(where):
     environment = of("ConfigMap", where)["understudy-environment"]["data"]
     assert set(environment) == {
         "UNDERSTUDY_REPOSITORY", "UNDERSTUDY_WORKSPACES", "GIT_CONFIG_GLOBAL", "AWS_ENDPOINT_URL",
-        "AWS_DEFAULT_REGION", "AWS_MAX_ATTEMPTS", "AWS_RETRY_MODE", "MLFLOW_TRACKING_URI", "UNDERSTUDY_GPUS_PER_NODE",
+        "AWS_DEFAULT_REGION", "AWS_MAX_ATTEMPTS", "AWS_RETRY_MODE", "MLFLOW_TRACKING_URI", "UNDERSTUDY_MLFLOW_PAGES",
+        "UNDERSTUDY_GPUS_PER_NODE",
     }  # fmt: skip
     service = of("Service", where)["mlflow"]["spec"]["ports"][0]["port"]
     assert environment["MLFLOW_TRACKING_URI"] == f"http://mlflow:{service}"
