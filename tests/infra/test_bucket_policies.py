@@ -118,7 +118,8 @@ def test_training_s_keys_are_enough_for_dvc_and_promotion_s_to_have_what_a_run_m
     lines = ["[core]", "analytics = false", "check_update = false", "remote = runs"]
     lines += ["['remote \"runs\"']", "url = s3://understudy-runs/dvc"]
     (root / ".dvc/config").write_text("\n".join(lines) + "\n")
-    (root / "dvc.yaml").write_text("stages:\n  make:\n    cmd: echo made > made\n    outs: [made]\n")
+    (root / "given").write_text("made\n")
+    (root / "dvc.yaml").write_text("stages:\n  make:\n    cmd: cp given made\n    deps: [given]\n    outs: [made]\n")
 
     def dvc(user: str, *arguments: str) -> tuple[int, str]:
         keys = {"AWS_ACCESS_KEY_ID": f"{user}key".upper(), "AWS_SECRET_ACCESS_KEY": f"{user}secret",
