@@ -110,6 +110,11 @@ class Stack:
         living = [pod["metadata"]["name"] for pod in found if pod["status"].get("phase") == "Running"]
         return living[-1] if living else None
 
+    def living(self, run: UUID) -> list[str]:
+        """The names of a flow run's pods that wait for a node or work."""
+        found = self.kubernetes.all("Pod", self.namespace, f"prefect.io/flow-run-id={run}")
+        return [pod["metadata"]["name"] for pod in found if pod["status"].get("phase") not in ("Succeeded", "Failed")]
+
     def claim(self) -> Path:
         """The folder of the volume that the workspaces are on."""
         return self.kubernetes.folder / "claims" / self.namespace / "workspaces"

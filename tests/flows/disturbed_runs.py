@@ -78,6 +78,10 @@ class Disturbed:
         """Waits until no process works in any workspace."""
         wait(lambda: not processes_in(self.project.workspaces), "the end of every process", 180)
 
+    def no_pod_of(self, *runs: UUID) -> None:
+        """Waits until every pod of these flow runs has ended or is gone."""
+        wait(lambda: not any(map(self.stack.living, runs)), "the end of every pod", 180)
+
     def _name(self, run: UUID) -> str:
         with self.server.client() as client:
             return client.read_flow_run(run).name

@@ -1,7 +1,8 @@
 """A project of three stages that take a moment each, in a bare git repository, with a DVC remote; the tools are real.
 
 Each stage does what `endings.json` says of it: `well`, `bad data`, `fails`, `runs out of memory`; `teacher` trains for
-STEPS steps with a checkpoint after each, `gate` has a verdict that `passes` or not.
+STEPS steps with a checkpoint after each, and waits while there is a file `hold`; `gate` has a verdict that `passes` or
+not.
 """
 
 import json
@@ -40,6 +41,8 @@ def train(job):
         with (job.scratch / "steps.txt").open("a") as steps:
             steps.write(f"{state['step']}\\n")
         print(f"step {state['step']}", flush=True)
+        while (job.scratch / "hold").exists():
+            time.sleep(0.1)
     write_json(job.output("teacher/weights.json"), state)
 
 def judge(job):
