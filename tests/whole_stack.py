@@ -51,7 +51,7 @@ class Stack:
         for thing in things:
             if thing["kind"] == "ConfigMap" and thing["metadata"]["name"] == "understudy-environment":
                 thing["data"] |= self.environment(repository) | more
-        things += [self.keys(KEYS[1]),
+        things += [self.keys(KEYS[1]), self.keys(KEYS[1], "s3-promotion"),
                    self._secret("git", config="[user]\n\tname = Pipeline\n\temail = pipeline@localhost\n")]  # fmt: skip
         things += _nodes()
         things.sort(key=lambda thing: thing["kind"] != "Namespace")
@@ -110,6 +110,11 @@ class Stack:
         living = [pod["metadata"]["name"] for pod in found if pod["status"].get("phase") == "Running"]
         return living[-1] if living else None
 
+    def living(self, run: UUID) -> list[str]:
+        """The names of a flow run's pods that wait for a node or work."""
+        found = self.kubernetes.all("Pod", self.namespace, f"prefect.io/flow-run-id={run}")
+        return [pod["metadata"]["name"] for pod in found if pod["status"].get("phase") not in ("Succeeded", "Failed")]
+
     def claim(self) -> Path:
         """The folder of the volume that the workspaces are on."""
         return self.kubernetes.folder / "claims" / self.namespace / "workspaces"
@@ -122,9 +127,9 @@ class Stack:
             found = client.read_logs(LogFilter(flow_run_id=LogFilterFlowRunId(any_=[run])), limit=200)
         return "\n".join(entry.message for entry in found)
 
-    def keys(self, secret: str) -> Thing:
+    def keys(self, secret: str, name: str = "s3-training") -> Thing:
         """The Secret with S3's keys, to be applied."""
-        return self._secret("s3-training", AWS_ACCESS_KEY_ID=KEYS[0], AWS_SECRET_ACCESS_KEY=secret)
+        return self._secret(name, AWS_ACCESS_KEY_ID=KEYS[0], AWS_SECRET_ACCESS_KEY=secret)
 
     def _secret(self, name: str, **values: str) -> Thing:
         data = {key: base64.b64encode(value.encode()).decode() for key, value in values.items()}

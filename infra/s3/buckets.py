@@ -14,7 +14,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 POLICIES = sorted(Path(__file__).parent.glob("*.json"))  # BUCKET.json, without the prefix
 PREFIX = "understudy-"
-KEPT = ("data", "models")  # what is overwritten or deleted there by mistake can be had again
+KEPT = ("data", "models", "mlflow")  # what is overwritten or deleted there by mistake can be had again
 
 
 def apply(client: Any, account: str) -> list[str]:

@@ -9,16 +9,16 @@ import pytest
 from kubernetes_cluster import KubernetesCluster
 from mlflow_server import wait_until
 from prefect_server import PrefectServer
-from prefect_worker import RIGHTS, working
+from prefect_worker import rights, working
 
 from cluster.manifests import Thing
 
 VARIABLES = {name: {"type": "string"} for name in ("name", "namespace", "command")}
-VARIABLES |= {name: {"type": "object"} for name in ("env", "labels")}
+VARIABLES |= {name: {"type": "object"} for name in ("env", "labels", "node")}
 TEMPLATE = {
     "variables": {"type": "object", "properties": VARIABLES},
     "job_configuration": {
-        **{name: f"{{{{ {name} }}}}" for name in VARIABLES},
+        **{name: f"{{{{ {name} }}}}" for name in VARIABLES if name != "node"},
         "job_manifest": {
             "apiVersion": "batch/v1",
             "kind": "Job",
@@ -31,6 +31,7 @@ TEMPLATE = {
                 "template": {
                     "spec": {
                         "restartPolicy": "Never",
+                        "nodeSelector": "{{ node }}",
                         "containers": [
                             {
                                 "name": "prefect-job",
@@ -53,8 +54,8 @@ TEMPLATE = {
 def test_a_worker_runs_reschedules_and_cancels(
     kubernetes: KubernetesCluster, prefect_server: PrefectServer, namespace: str, tmp_path: Path
 ) -> None:
-    """One test, for one worker: a flow to its end, one whose pod is evicted, one that is cancelled."""
-    kubernetes.make_all(RIGHTS.replace("NAMESPACE", namespace))
+    """One test, for one worker: a flow whose pod is evicted, one that is cancelled, one that is before it began."""
+    kubernetes.make(*rights(namespace))
     (tmp_path / "template.json").write_text(json.dumps(TEMPLATE))
     prefect_server.prefect("work-pool", "create", namespace, "--type", "kubernetes", "--base-job-template",
                            str(tmp_path / "template.json"))  # fmt: skip
@@ -77,6 +78,15 @@ def test_a_worker_runs_reschedules_and_cancels(
         prefect_server.wait_for(cancelled, "Cancelled")
         wait_until(lambda: not any(map(works, jobs_of(kubernetes, namespace, cancelled))), "its Job to end")
 
+        # A Job whose pod fits no node: no process in it can hear that it is cancelled.
+        with prefect_server.client() as client:
+            waiting = start(tmp_path / "waiting", node={"nowhere": "true"})
+            wait_until(lambda: len(jobs_of(kubernetes, namespace, waiting)) == 1, "the Job of a pod without a node")
+            client.set_flow_run_state(waiting, Cancelling())
+        prefect_server.wait_for(waiting, "Cancelled")
+        wait_until(lambda: not jobs_of(kubernetes, namespace, waiting), "the Job to be removed")
+        assert started(tmp_path / "waiting") == 0
+
         wait_until(lambda: started(tmp_path / "evicted") == 2, "the evicted flow to start again")
         (tmp_path / "evicted" / "go").touch()
         prefect_server.wait_for(evicted, "Completed")
@@ -88,8 +98,8 @@ def test_a_worker_runs_reschedules_and_cancels(
     assert "Crashed" not in names and names.count("Running") == 2
 
 
-def deployed(server: PrefectServer, pool: str) -> Callable[[Path], UUID]:
-    """What starts a run of the waiting flow in this pool, in a folder."""
+def deployed(server: PrefectServer, pool: str) -> Callable[..., UUID]:
+    """What starts a run of the waiting flow in this pool, in a folder; node: the labels of the node that it needs."""
     with server.client() as client:
         deployment = client.create_deployment(
             client.create_flow_from_name("waiting"), "waiting", entrypoint="waiting_flow.py:waiting",
@@ -97,10 +107,12 @@ def deployed(server: PrefectServer, pool: str) -> Callable[[Path], UUID]:
             pull_steps=[{"prefect.deployments.steps.set_working_directory": {"directory": str(Path(__file__).parent)}}],
         )  # fmt: skip
 
-    def start(folder: Path) -> UUID:
+    def start(folder: Path, node: Thing | None = None) -> UUID:
         folder.mkdir()
         with server.client() as client:
-            return client.create_flow_run_from_deployment(deployment, parameters={"place": str(folder)}).id
+            asked = {"node": node} if node else {}
+            given = {"place": str(folder)}
+            return client.create_flow_run_from_deployment(deployment, parameters=given, job_variables=asked).id
 
     return start
 

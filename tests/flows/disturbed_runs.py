@@ -8,7 +8,7 @@ from uuid import UUID
 
 from kubernetes_cluster import KubernetesCluster
 from prefect_server import PrefectServer
-from tiny_project import STEPS, Project, processes_in, wait
+from tiny_project import Project, processes_in, undisturbed, wait
 from whole_stack import REMOTE, Stack, at_work, whole_stack
 from workers import begin, children
 
@@ -56,7 +56,7 @@ class Disturbed:
         state = self.ended(run)
         assert state.is_completed(), f"{state.name}: {state.message}\n{self.stack.logs(run)}"
         branch = self._name(run)
-        assert self.weights(branch) == {"step": STEPS, "weight": undisturbed()}
+        assert self.weights(branch) == undisturbed()
         return branch
 
     def weights(self, branch: str) -> dict[str, int]:
@@ -78,16 +78,13 @@ class Disturbed:
         """Waits until no process works in any workspace."""
         wait(lambda: not processes_in(self.project.workspaces), "the end of every process", 180)
 
+    def no_pod_of(self, *runs: UUID) -> None:
+        """Waits until every pod of these flow runs has ended or is gone."""
+        wait(lambda: not any(map(self.stack.living, runs)), "the end of every pod", 180)
+
     def _name(self, run: UUID) -> str:
         with self.server.client() as client:
             return client.read_flow_run(run).name
-
-
-def undisturbed() -> int:
-    weight = 1
-    for _ in range(STEPS):
-        weight = (weight * 31 + 7) % 1000003
-    return weight
 
 
 @contextlib.contextmanager

@@ -14,7 +14,7 @@ import pytest
 from mlflow_server import stop_group
 from own_repository import done
 from prefect_server import PrefectServer
-from tiny_project import STEPS, Project, processes_in, start, wait
+from tiny_project import STEPS, Project, processes_in, start, undisturbed, wait
 
 pytestmark = pytest.mark.timeout(3600)
 
@@ -87,6 +87,10 @@ def test_a_run_puts_its_results_on_a_branch_and_one_that_starts_there_runs_only_
     with runs.server.client() as client:
         kinds = {artifact.key: artifact.data for artifact in client.read_artifacts() if branch in (artifact.data or "")}
     assert branch in kinds["links-street-scenes"]
+    with runs.server.client() as client:
+        (verdict,) = [one.data for one in client.read_artifacts()
+                      if one.key == "verdict-street-scenes" and branch in one.description]  # fmt: skip
+    assert "Verdict: PASSED" in verdict
 
     # The results are a revision like any other. A gate that fails ends the flow so, and its results are there as well.
     done(runs.project.root, "git", "pull", "-q", "origin", branch)
@@ -152,14 +156,7 @@ def test_stopped_in_its_training_it_leaves_no_process_and_goes_on_when_asked_to(
     assert code == 0 and runs.project.branches() == [branch]
     assert runs.project.trained_once(branch)
     weights = json.loads((runs.project.workspace(branch) / "artifacts/teacher/weights.json").read_text())
-    assert weights == {"step": STEPS, "weight": undisturbed()}
-
-
-def undisturbed() -> int:
-    weight = 1
-    for _ in range(STEPS):
-        weight = (weight * 31 + 7) % 1000003
-    return weight
+    assert weights == undisturbed()
 
 
 @pytest.mark.long

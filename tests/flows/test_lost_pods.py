@@ -42,7 +42,7 @@ def test_a_pod_that_is_killed_for_memory_is_not_replaced_and_the_run_says_what_f
     assert [one.name.split()[0] for one in children(disturbed.server, run)] == ["prepare", "teacher"]
 
 
-def test_a_cancelled_run_leaves_no_process(disturbed):
+def test_a_cancelled_run_leaves_no_process_and_no_pod(disturbed):
     from prefect.states import Cancelling
 
     run = disturbed.begin("cancelled")
@@ -51,4 +51,5 @@ def test_a_cancelled_run_leaves_no_process(disturbed):
         client.set_flow_run_state(run, Cancelling())
     assert disturbed.ended(run).is_cancelled() and disturbed.ended(stage).is_cancelled()
     disturbed.nothing_runs()
+    disturbed.no_pod_of(run, stage)
     assert len(disturbed.project.steps(branch)) < STEPS and len(children(disturbed.server, run)) == 2

@@ -35,12 +35,15 @@ class Nights:
                                stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=1500)  # fmt: skip
         return ended.returncode, ended.stdout.splitlines()[-1], ended.stdout
 
+    def shown(self, key: str) -> str:
+        """The last artifact of a key."""
+        with self.server.client() as client:
+            found = [one for one in client.read_artifacts() if one.key == key]
+        return max(found, key=lambda one: one.created).data
+
     def table(self) -> list[list[str]]:
         """The rows of the last night's artifact, by their first two columns."""
-        with self.server.client() as client:
-            found = [one for one in client.read_artifacts() if one.key == "night-params"]
-        last = max(found, key=lambda one: one.created)
-        rows = [line.strip("| ").split(" | ") for line in last.data.splitlines() if line.startswith("|")]
+        rows = [line.strip("| ").split(" | ") for line in self.shown("night-params").splitlines() if line[:1] == "|"]
         return [row[:2] for row in rows[2:]]
 
     def champion(self) -> str | None:
@@ -101,6 +104,7 @@ def test_nights_of_every_kind(nights, repo):
     code, last, said = nights.run("nightly")
     assert code == 0 and nights.champion() == "2" and "fetched anew" in last, said
     assert "new data: feed.zip" in nights.project.log(branch)
+    assert "The student beside tiny version 1, the champion" in nights.shown("champion-params")
 
     # Bad data ends the night before anything that asks for a GPU. The champion came from other data, and is measured
     # with its own.

@@ -67,6 +67,16 @@ def test_a_night_by_the_scheduler_ends_in_a_champion(repo, kubernetes, prefect_s
             shown = {one.key: one.data for one in asked.read_artifacts() if one.key}
         assert "night-street-scenes" in shown and f"promotion-{model.name}" in shown
         assert "its numbers come out again" in shown["night-street-scenes"]
+        assert "Verdict: PASSED" in shown["verdict-street-scenes"]
+        assert "student" in shown["metrics-street-scenes"] and "no champion yet" in shown["champion-street-scenes"]
+        assert shown["samples-street-scenes"].startswith("data:image/")
+        for word in (
+            "report: [",
+            "/artifacts/report.html",
+            "/artifacts/data_docs/index.html",
+            "training of distill: [",
+        ):
+            assert word in shown["links-street-scenes"], shown["links-street-scenes"]
 
         # Without anything of the cluster's volume: the branch and DVC's remote have the student that was promoted.
         shutil.rmtree(stack.claim())

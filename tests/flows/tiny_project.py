@@ -1,7 +1,8 @@
 """A project of three stages that take a moment each, in a bare git repository, with a DVC remote; the tools are real.
 
 Each stage does what `endings.json` says of it: `well`, `bad data`, `fails`, `runs out of memory`; `teacher` trains for
-STEPS steps with a checkpoint after each, `gate` has a verdict that `passes` or not.
+STEPS steps with a checkpoint after each, and waits while there is a file `hold`; `gate` has a verdict that `passes` or
+not.
 """
 
 import json
@@ -23,7 +24,7 @@ from understudy.files import read_json, write_json, write_text
 from understudy.stage import main
 from understudy.verdict import Finding, Verdict
 
-STEPS = 6
+STEPS = COUNT
 name = sys.argv.pop(1)
 ending = read_json(Path("endings.json")).get(name, "well")
 
@@ -40,6 +41,8 @@ def train(job):
         with (job.scratch / "steps.txt").open("a") as steps:
             steps.write(f"{state['step']}\\n")
         print(f"step {state['step']}", flush=True)
+        while (job.scratch / "hold").exists():
+            time.sleep(0.1)
     write_json(job.output("teacher/weights.json"), state)
 
 def judge(job):
@@ -64,7 +67,7 @@ def run(job):
         judge(job)
 
 main(name, (), lambda job: {}, run)
-'''
+'''.replace("COUNT", str(STEPS))
 GRAPH = """stages:
   prepare:
     cmd: python own.py prepare
@@ -148,6 +151,14 @@ class Project:
         """
         steps = self.steps(branch)
         return steps[-1:] == [STEPS] and steps == sorted(set(steps)) and len(steps) >= STEPS - 1
+
+
+def undisturbed() -> dict[str, int]:
+    """What a training ends with that nobody disturbed."""
+    weight = 1
+    for _ in range(STEPS):
+        weight = (weight * 31 + 7) % 1000003
+    return {"step": STEPS, "weight": weight}
 
 
 def wait(condition, what: str, seconds: float = 300.0) -> None:

@@ -1,6 +1,7 @@
 """infra/s3 on Ceph: training reads data and writes runs, promotion writes models, neither does what is the other's."""
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -8,6 +9,7 @@ from pathlib import Path
 import boto3
 import pytest
 from botocore.exceptions import ClientError
+from own_repository import done, environment
 from s3_servers import Ceph, serving
 
 REPO = Path(__file__).parents[2]
@@ -81,7 +83,7 @@ def test_each_may_do_its_own_and_no_more(ceph, user, bucket):
 @pytest.mark.slow
 def test_what_is_replaced_or_deleted_by_mistake_can_be_had_again(ceph):
     owner = ceph.client()
-    for bucket in ("data", "models"):
+    for bucket in ("data", "models", "mlflow"):
         where = {"Bucket": f"understudy-{bucket}", "Key": "first"}
         first = owner.put_object(**where, Body=b"first")["VersionId"]
         owner.put_object(**where, Body=b"second")
@@ -106,6 +108,44 @@ def test_pieces_of_a_large_upload_are_under_the_same_rule(ceph):
         parts = {"Parts": [{"PartNumber": 1, "ETag": part["ETag"]}]}
         client.complete_multipart_upload(Bucket=name, Key="large", UploadId=upload, MultipartUpload=parts)
         assert client.get_object(Bucket=name, Key="large")["Body"].read() == b"x" * 100
+
+
+@pytest.mark.slow
+def test_training_s_keys_are_enough_for_dvc_and_promotion_s_to_have_what_a_run_made(ceph, tmp_path):
+    """What stages and flows ask of DVC's remote, with the run cache; nobody but training may send there."""
+    root = tmp_path / "work"
+    (root / ".dvc").mkdir(parents=True)
+    lines = ["[core]", "analytics = false", "check_update = false", "remote = runs"]
+    lines += ["['remote \"runs\"']", "url = s3://understudy-runs/dvc"]
+    (root / ".dvc/config").write_text("\n".join(lines) + "\n")
+    (root / "given").write_text("made\n")
+    (root / "dvc.yaml").write_text("stages:\n  make:\n    cmd: cp given made\n    deps: [given]\n    outs: [made]\n")
+
+    def dvc(user: str, *arguments: str) -> tuple[int, str]:
+        keys = {"AWS_ACCESS_KEY_ID": f"{user}key".upper(), "AWS_SECRET_ACCESS_KEY": f"{user}secret",
+                "HOME": str(tmp_path)}  # fmt: skip
+        ran = subprocess.run([sys.executable, "-m", "dvc", *arguments], cwd=root, text=True, capture_output=True,
+                             env=environment() | ceph.environment | keys, timeout=300)  # fmt: skip
+        return ran.returncode, ran.stdout + ran.stderr
+
+    done(root, "git", "init", "-q")
+    code, said = dvc("training", "repro")
+    assert code == 0, said
+    code, said = dvc("promotion", "push")
+    assert code and ("denied" in said.lower() or "403" in said or "Forbidden" in said), said
+    code, said = dvc("training", "push", "--run-cache", "make")
+    assert code == 0, said
+    for user in ("training", "promotion"):
+        (root / "made").unlink()
+        shutil.rmtree(root / ".dvc/cache")
+        code, said = dvc(user, "pull", "make")
+        assert code == 0 and (root / "made").read_text() == "made\n", said
+    # A stage that another run has made comes from the run cache.
+    shutil.rmtree(root / ".dvc/cache")
+    (root / "made").unlink()
+    (root / "dvc.lock").unlink()
+    code, said = dvc("training", "repro", "--pull", "make")
+    assert code == 0 and "Running stage" not in said and (root / "made").exists(), said
 
 
 def test_policies_name_one_bucket_and_no_stranger():

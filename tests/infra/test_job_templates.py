@@ -9,7 +9,10 @@ import subprocess
 import kubernetes_validate
 import pytest
 import yaml
-from manifests import IMAGE, POOLS, REPO, VERSIONS, containers, job, jobs, pod, template
+from manifests import IMAGE, POOLS, REPO, VERSIONS, containers, job, jobs, pod, template, written
+
+from flows.gpus import job_variables
+from understudy.graph import STAGES
 
 WORKER = ("name", "command", "env", "labels")  # which Prefect's worker fills itself
 
@@ -27,13 +30,10 @@ def test_every_variable_is_used_and_every_placeholder_is_a_variable(pool):
 
 @pytest.mark.parametrize("pool", POOLS)
 def test_every_variable_changes_the_job(pool):
-    """Each with another value than its default; what the worker alone reads is looked for in its own configuration."""
+    """Each with another value than its default."""
     values = template(pool)
     before = json.dumps(jobs()[pool])
     for name, about in values["variables"]["properties"].items():
-        if name == "pod_watch_timeout_seconds":
-            assert values["job_configuration"][name] == "{{ pod_watch_timeout_seconds }}"
-            continue
         given = {"integer": 4321, "object": {"spoken": "word"}}.get(str(about["type"]), "spoken-word")
         after = json.dumps(job(pool, {"image": IMAGE, name: given}))
         assert "spoken" in after or "4321" in after, name
@@ -140,14 +140,36 @@ def test_any_name_of_a_run_gives_a_name_of_a_job():
     assert re.fullmatch(r"[a-z0-9-]+", manifest["metadata"]["generateName"])
 
 
-def deployments() -> list[dict]:
-    path = REPO / "prefect.yaml"
-    return yaml.safe_load(path.read_text())["deployments"] if path.exists() else []
+DEPLOYMENTS = yaml.safe_load((REPO / "prefect.yaml").read_text())["deployments"]
 
 
 def test_deployments_say_what_their_pool_understands():
-    for deployment in deployments():
+    for deployment in DEPLOYMENTS:
         pool = deployment["work_pool"]
         assert pool["name"] in POOLS, deployment["name"]
         known = set(template(pool["name"])["variables"]["properties"])
-        assert set(pool.get("job_variables", {})) <= known, deployment["name"]
+        assert set(pool["job_variables"]) <= known, deployment["name"]
+
+
+def test_the_flow_asks_for_gpus_by_variables_of_their_pool(tmp_path):
+    values = yaml.safe_load((REPO / "params.yaml").read_text())
+    values["teacher"]["schedule"]["processes"] = 2
+    (tmp_path / "params.yaml").write_text(yaml.safe_dump(values))
+    asked = job_variables(tmp_path, "teacher")
+    assert asked and set(asked) <= set(template("understudy-gpu")["variables"]["properties"])
+
+
+def test_promotion_has_keys_of_its_own_and_nights_those_that_push_new_data():
+    secrets = {each["name"]: each["work_pool"]["job_variables"].get("s3_secret") for each in DEPLOYMENTS}
+    assert [name for name, secret in secrets.items() if secret] == ["student"]
+    assert secrets["student"] == "s3-promotion"
+
+
+@pytest.mark.parametrize("pool", POOLS)
+def test_the_quota_has_room_for_the_jobs_of_many_runs(pool):
+    """One too many is refused, and does not wait. What has ended counts until it is removed."""
+    (quota,) = (each["spec"]["hard"] for each in written() if each["kind"] == "ResourceQuota")
+    kept = template(pool)["variables"]["properties"]["finished_job_ttl"]["default"]
+    of_a_run = len(STAGES) + 1
+    in_an_hour = int(quota["count/jobs.batch"]) / of_a_run * 3600 / kept
+    assert in_an_hour >= 8, "pipelines that each end within an hour: twice the limit of prefect.yaml"

@@ -1,5 +1,6 @@
 """infra/k8s: valid on two versions of Kubernetes, locked down, and one whole; and so the Jobs of infra/prefect."""
 
+import functools
 import json
 import re
 from importlib.util import find_spec
@@ -8,7 +9,21 @@ from pathlib import Path
 import kubernetes_validate
 import pytest
 import yaml
-from manifests import K8S, OVERLAYS, POOLS, REPO, VERSIONS, containers, jobs, pod, rendered, written
+from manifests import (
+    IMAGE,
+    K8S,
+    OVERLAYS,
+    POOLS,
+    REPO,
+    VERSIONS,
+    containers,
+    job,
+    jobs,
+    pod,
+    rendered,
+    template,
+    written,
+)
 
 WHERE = ("written", *OVERLAYS, *POOLS)
 
@@ -74,6 +89,12 @@ def test_jobs_run_the_image_that_their_worker_runs(where):
 def test_our_image_has_one_place():
     named = [path for path in K8S.rglob("*") if path.is_file() and "sha256:" in path.read_text()]
     assert named == [K8S / "image/kustomization.yaml"]
+
+
+@pytest.mark.parametrize("where", OVERLAYS)
+def test_every_account_pulls_with_the_secret_that_the_docs_make(where):
+    assert all(each["imagePullSecrets"] == [{"name": "registry"}] for each in of("ServiceAccount", where).values())
+    assert "secret docker-registry registry " in (REPO / "docs/operations.md").read_text()
 
 
 @pytest.mark.parametrize("where", WHERE)
@@ -145,7 +166,8 @@ def test_a_worker_may_do_what_it_calls_and_no_more():
     assert granted == set(calls.values()) | watched
     for worker in ("worker-cpu", "worker-gpu"):
         environment = {entry["name"] for entry in containers(of("Deployment", "written")[worker])[1]["env"]}
-        assert {"PREFECT_INTEGRATIONS_KUBERNETES_OBSERVER_NAMESPACES", "PREFECT_WORKER_QUERY_SECONDS"} <= environment
+        assert {"PREFECT_INTEGRATIONS_KUBERNETES_OBSERVER_NAMESPACES", "PREFECT_WORKER_QUERY_SECONDS",
+                "PREFECT_WORKER_ENABLE_CANCELLATION"} <= environment  # fmt: skip
 
 
 @pytest.mark.parametrize("where", OVERLAYS)
@@ -182,6 +204,14 @@ def test_every_secret_is_explained():
             assert "secret" not in volume or f"secret generic {volume['secret']['secretName']} " in text
 
 
+def test_two_of_one_server_are_on_two_nodes_where_there_are_two():
+    for deployment in of("Deployment", "written").values():
+        if deployment["spec"]["replicas"] > 1:
+            (spread,) = (pod(deployment) or {})["topologySpreadConstraints"]
+            assert spread["topologyKey"] == "kubernetes.io/hostname"
+            assert selects(spread["labelSelector"], deployment["spec"]["template"]["metadata"]["labels"])
+
+
 def test_services_select_pods_and_probes_name_ports():
     deployments = of("Deployment", "written")
     labels = {name: each["spec"]["template"]["metadata"]["labels"] for name, each in deployments.items()}
@@ -209,7 +239,9 @@ def test_nothing_is_open_that_is_not_named():
         for rule in policy["spec"].get("ingress", []) + policy["spec"].get("egress", []):
             assert rule["ports"] and (rule.get("to") or rule.get("from"))
             for peer in rule.get("to", []) + rule.get("from", []):
-                if "ipBlock" in peer:
+                if peer == {"ipBlock": {"cidr": "169.254.20.10/32"}}:  # NodeLocal DNSCache
+                    assert {port["port"] for port in rule["ports"]} == {53}
+                elif "ipBlock" in peer:
                     assert "169.254.0.0/16" in peer["ipBlock"]["except"], "where clouds hand out a node's credentials"
                 elif "namespaceSelector" not in peer:
                     assert any(selects(peer["podSelector"], each) for each in labels), peer
@@ -228,6 +260,13 @@ def test_a_stage_reaches_what_it_needs_and_is_reached_by_nobody():
     assert openings(labels, "egress") == {53, 4200, 5000, 443} and not openings(labels, "ingress")
 
 
+def test_servers_reach_their_stores_and_automations_webhooks():
+    labels = {name: {"app.kubernetes.io/name": name} for name in ("prefect", "mlflow", "worker")}
+    assert openings(labels["prefect"], "egress") == {53, 5432, 443} and openings(labels["prefect"], "ingress") == {4200}
+    assert openings(labels["mlflow"], "egress") == {53, 5432, 443} and openings(labels["mlflow"], "ingress") == {5000}
+    assert openings(labels["worker"], "egress") == {53, 4200, 443, 6443} and not openings(labels["worker"], "ingress")
+
+
 def test_the_nodes_of_a_training_reach_each_other_and_nobody_else_reaches_them():
     labels = jobs()["understudy-gpu"]["spec"]["template"]["metadata"]["labels"]
     assert openings(labels, "egress") == {53, 4200, 5000, 443, 1024} and openings(labels, "ingress") == {1024}
@@ -237,22 +276,64 @@ def test_the_nodes_of_a_training_reach_each_other_and_nobody_else_reaches_them()
     assert not selects(peer["podSelector"], jobs()["understudy-cpu"]["spec"]["template"]["metadata"]["labels"])
 
 
+WAITS = ("compress/pipeline", "nightly/night", "sweep/budgets")  # for stages that are pods of their own
+
+
 @pytest.mark.parametrize("where", OVERLAYS)
-def test_the_quota_has_room_for_the_servers_and_a_stage(where):
+@pytest.mark.parametrize("kind", ["requests", "limits"])
+@pytest.mark.parametrize("resource", ["cpu", "memory", "ephemeral-storage", "nvidia.com/gpu"])
+def test_the_quota_has_room_for_every_flow_that_waits_and_the_largest_stage(resource, kind, where):
+    """Flows hold their own pods while they wait: if those filled the quota, no stage would ever begin."""
     (quota,) = (each["spec"]["hard"] for each in of("ResourceQuota", where).values())
-    replicas = {name: each["spec"]["replicas"] for name, each in of("Deployment", where).items()}
-    requested = sum(
-        replicas[name] * cores(containers(each)[-1]["resources"]["requests"]["cpu"])
-        for name, each in of("Deployment", where).items()
-    )
-    stages = [containers(each)[0]["resources"]["requests"] for each in jobs().values()]
-    assert requested + sum(cores(each["cpu"]) for each in stages) <= cores(quota["requests.cpu"])
-    assert max(each.get("nvidia.com/gpu", 0) for each in stages) <= int(quota["requests.nvidia.com/gpu"])
-    assert sum(replicas.values()) + len(stages) <= int(quota["pods"])
+    servers = [each for each in of("Deployment", where).values() for _ in range(each["spec"]["replicas"])]
+    waiting = [
+        pod_of for name in WAITS for pod_of in [deployed(name)] * deployments()[name]["concurrency_limit"]["limit"]
+    ]
+    stages = [deployed(name) for name in ("stage/cpu", "stage/gpu")]
+
+    def asked(manifest: dict) -> float:
+        """Of a pod: its init containers run before the others."""
+        each = [amount(one["resources"][kind].get(resource, 0)) for one in containers(manifest)]
+        first = len((pod(manifest) or {}).get("initContainers", []))
+        return max([*each[:first], sum(each[first:])])
+
+    whole = sum(map(asked, servers + waiting)) + max(map(asked, stages))
+    if hard := quota.get(f"{kind}.{resource}"):
+        assert whole <= amount(hard), whole
+    else:
+        assert (kind, resource) in {("limits", "ephemeral-storage"), ("limits", "nvidia.com/gpu")}
+    assert len(servers) + len(waiting) + 1 <= int(quota["pods"])
 
 
-def cores(quantity: str) -> float:
-    return float(quantity[:-1]) / 1000 if quantity.endswith("m") else float(quantity)
+def deployments() -> dict[str, dict]:
+    """Of prefect.yaml, by the name of flow and deployment."""
+    entries = yaml.safe_load((REPO / "prefect.yaml").read_text())["deployments"]
+    return {f"{entry['entrypoint'].rpartition(':')[2]}/{entry['name']}": entry for entry in entries}
+
+
+@functools.cache
+def deployed(name: str) -> dict:
+    """The Job of a run of this deployment."""
+    pool = deployments()[name]["work_pool"]
+    return job(pool["name"], {"image": IMAGE, **pool["job_variables"]})
+
+
+def test_a_flow_with_a_small_pod_runs_no_stage_itself():
+    """It would not have the memory."""
+    usual = template("understudy-cpu")["variables"]["properties"]["memory"]["default"]
+    small = {name for name in deployments() if amount(asks(name)["memory"]) < amount(usual)}
+    assert small == {"compress/pipeline", "sweep/budgets"}
+    assert all(deployments()[name]["parameters"]["isolated"] is True for name in small)
+
+
+def asks(name: str) -> dict:
+    return containers(deployed(name))[0]["resources"]["requests"]
+
+
+def amount(quantity: str | int) -> float:
+    """A quantity of Kubernetes, in cores, bytes or pieces."""
+    number, unit = re.fullmatch(r"(\d+)(m|Mi|Gi|)", str(quantity)).groups()
+    return int(number) * {"m": 0.001, "Mi": 2**20, "Gi": 2**30, "": 1}[unit]
 
 
 def test_the_configmaps_are_generated_from_the_templates():
@@ -265,7 +346,8 @@ def test_stages_are_told_where_everything_is(where):
     environment = of("ConfigMap", where)["understudy-environment"]["data"]
     assert set(environment) == {
         "UNDERSTUDY_REPOSITORY", "UNDERSTUDY_WORKSPACES", "GIT_CONFIG_GLOBAL", "AWS_ENDPOINT_URL",
-        "AWS_DEFAULT_REGION", "AWS_MAX_ATTEMPTS", "AWS_RETRY_MODE", "MLFLOW_TRACKING_URI", "UNDERSTUDY_GPUS_PER_NODE",
+        "AWS_DEFAULT_REGION", "AWS_MAX_ATTEMPTS", "AWS_RETRY_MODE", "MLFLOW_TRACKING_URI", "UNDERSTUDY_MLFLOW_PAGES",
+        "UNDERSTUDY_GPUS_PER_NODE",
     }  # fmt: skip
     service = of("Service", where)["mlflow"]["spec"]["ports"][0]["port"]
     assert environment["MLFLOW_TRACKING_URI"] == f"http://mlflow:{service}"

@@ -93,14 +93,24 @@ def _picture(path: Path) -> str:
 
 
 def _links(here: Workspace) -> str:
-    """Markdown: what a person does to have the whole of it, and where the tools keep their part."""
-    where, tracking = repository(), os.environ.get("MLFLOW_TRACKING_URI", "")
-    lines = [
-        f"- results: branch `{here.branch}`, commit `{here.commit}` of {_link(where)}",
-        f"- report: `git fetch origin && git checkout {here.branch} && dvc pull && understudy report`",
-        f"- Data Docs: `{workspaces() / here.branch}/.understudy/check/data_docs/index.html`",
-    ]
-    if tracking:
+    """Markdown: where everything of it is; of MLflow, what it has where one is named and answers."""
+    tracking, pages, place = os.environ.get("MLFLOW_TRACKING_URI", ""), dict[str, str](), workspaces() / here.branch
+    if tracking and os.environ.get("UNDERSTUDY_TRACKING") != "off":
+        from understudy.adapters.run_pages import keep_pages
+
+        try:
+            pages = keep_pages(here.branch, place if place.exists() else here.root)
+        except Exception as error:  # of a tracker that is down, or a page that cannot be drawn
+            get_run_logger().warning("MLflow has no pages of %s: %s", here.branch, in_one_line(error))
+    elsewhere = {
+        "report": f"`git fetch origin && git checkout {here.branch} && dvc pull && understudy report`",
+        "Data Docs": f"`{place}/.understudy/check/data_docs/index.html`",
+    }
+    lines = [f"- results: branch `{here.branch}`, commit `{here.commit}` of {_link(repository())}"]
+    lines += [f"- {name}: {_link(pages[name]) if name in pages else where}" for name, where in elsewhere.items()]
+    trainings = pages.keys() - elsewhere.keys()
+    lines += [f"- training of {name}: {_link(pages[name])}" for name in pages if name in trainings]
+    if tracking and not trainings:
         lines.append(f"- training runs: {_link(tracking)}")
     return "\n".join(lines)
 

@@ -17,6 +17,7 @@ from prefect.states import Cancelling, Failed, State
 from understudy.errors import in_one_line
 
 POLL_SECONDS = 1.0  # between two looks at them
+BEGIN_HOURS = 12  # between a run's turn and its process: a GPU that others use, or a node that must be started first
 KILLED_FOR_MEMORY = "OOMKilled"  # Kubernetes' word, and that of Prefect's events
 
 
@@ -39,8 +40,9 @@ def ends(started: Mapping[UUID, State], wanted: Wanted) -> dict[UUID, State]:
 
     When the run that waits is not wanted any more they are cancelled, and this returns what they are at then; so too
     when this process is told to end, unless its worker starts the run again: then that process takes them over.
+    One that no process begins within BEGIN_HOURS of its turn is cancelled, and Failed here.
     """
-    states = dict(started)
+    states, turns = dict(started), dict[UUID, float]()
     try:
         while going := [run for run, state in states.items() if not state.is_final()]:
             time.sleep(POLL_SECONDS)
@@ -49,6 +51,8 @@ def ends(started: Mapping[UUID, State], wanted: Wanted) -> dict[UUID, State]:
                 return states
             for run in going:
                 states[run] = _latest(run, states[run])
+                if _is_stuck(run, states[run], turns):
+                    states[run] = _given_up(run, states[run])
     except TerminationSignal:
         if not is_rescheduled(wanted.run):
             _cancel(run for run, state in states.items() if not state.is_final())
@@ -62,6 +66,31 @@ def _latest(run: UUID, known: State) -> State:
         return state_of(run) or Failed(message="its flow run was deleted")
     except Exception:  # httpx's and Prefect's own share no base
         return known
+
+
+def _is_stuck(run: UUID, state: State, turns: dict[UUID, float]) -> bool:
+    """turns: when each run that now has its turn was first seen to have it, in seconds of the monotonic clock.
+
+    A run that waits for its turn is Scheduled, be it called Late or AwaitingConcurrencySlot, and may wait for days.
+    """
+    if not state.is_pending():
+        turns.pop(run, None)
+        return False
+    now = time.monotonic()
+    return now - turns.setdefault(run, now) > BEGIN_HOURS * 3600
+
+
+def _given_up(run: UUID, known: State) -> State:
+    """Cancelled on the server, Failed for who waited. What is known stays so while the server does not answer."""
+    try:
+        with get_client(sync_client=True) as client:
+            found = client.read_flow_run(run)
+        _cancel([run])
+    except Exception:  # httpx's and Prefect's own share no base
+        return known
+    return Failed(message=f"{found.name} has not begun within {BEGIN_HOURS} hours of its turn in the pool "
+                  f"{found.work_pool_name}: no node takes its pod, or no worker starts it; `kubectl describe pod`, and "
+                  "docs/operations.md, \"A run that is stuck\"")  # fmt: skip
 
 
 def _cancel(runs: Iterable[UUID]) -> None:

@@ -97,16 +97,19 @@ def _metric(name: str, value: float, record: Record) -> Any:
     return Metric(name, float(value), int(record["time"] * 1000), record.get("step", 0))
 
 
+def find(store: Store, start: Record) -> Any:
+    """The run (mlflow.entities.Run) of the training that began with this record, or None."""
+    wanted = f"tags.`{FINGERPRINT}` = '{start['fingerprint']}' and tags.dvc_stage = '{start['stage']}'"
+    return next(iter(store.client.search_runs([store.experiment], wanted, max_results=1)), None)
+
+
 def open_run(store: Store, root: Path, start: Record, folder: Path) -> Run:
     """The run of this training, made if the store has none: parameters and tags once, then only what follows."""
     from mlflow.entities import Param
 
     client, stage, fingerprint = store.client, start["stage"], start["fingerprint"]
-    wanted = f"tags.`{FINGERPRINT}` = '{fingerprint}' and tags.dvc_stage = '{stage}'"
-    found = client.search_runs([store.experiment], wanted, max_results=1)
-    if found:
-        run = found[0]
-    else:
+    run = find(store, start)
+    if run is None:
         tags = {FINGERPRINT: fingerprint, "dvc_stage": stage, "steps": str(start["steps"]), **lineage(root)}
         tags |= {f"dvc_dep.{path}": digest for path, digest in dependencies(root, stage).items()}
         run = client.create_run(store.experiment, int(start["time"] * 1000), tags, f"{stage} {fingerprint[:8]}")
