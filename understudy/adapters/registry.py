@@ -2,6 +2,7 @@
 
 import os
 import re
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -139,15 +140,14 @@ def fetch(store: Store, version: "ModelVersion", folder: Path) -> Registered:
 
     Raises Absent when nothing of ours is stored, UserError when it cannot be had now.
     """
-    from mlflow.artifacts import download_artifacts
     from mlflow.exceptions import MlflowException
 
     subject = f"{version.name} version {version.version}"
     try:
-        got = Path(download_artifacts(artifact_uri=version.source, dst_path=str(folder), tracking_uri=store.uri))
+        got = _downloaded(store, version, folder)
         stored = sorted((got / "artifacts").iterdir())
     except (MlflowException, OSError) as error:
-        if isinstance(error, FileNotFoundError) or getattr(error, "error_code", None) in ABSENT:
+        if _is_absent(error):
             raise Absent(f"{subject}: its files are gone from {version.source}, or were not registered by "
                          "understudy") from error  # fmt: skip
         raise UserError(f"{subject}: its files at {version.source} cannot be read: {in_one_line(error)}; where the "
@@ -155,6 +155,27 @@ def fetch(store: Store, version: "ModelVersion", folder: Path) -> Registered:
     named = {Path(path).name: name for name, path in {**NETWORK, **FOUND, **EXPORTED}.items()}
     files = {named.get(path.name, path.stem): path for path in stored}
     return Registered(version.name, str(version.version), dict(version.tags), got, files)
+
+
+def _downloaded(store: Store, version: "ModelVersion", folder: Path) -> Path:
+    """The folder of what is stored. Asked for once more when the connection broke off: `connect` turns repetitions off,
+    for the sake of what must not be done twice, and a busy server resets one connection in many."""
+    from mlflow.artifacts import download_artifacts
+    from mlflow.exceptions import MlflowException
+
+    wanted = {"artifact_uri": version.source, "dst_path": str(folder), "tracking_uri": store.uri}
+    try:
+        return Path(download_artifacts(**wanted))
+    except (MlflowException, OSError) as error:
+        if _is_absent(error):
+            raise
+    time.sleep(1)
+    return Path(download_artifacts(**wanted))
+
+
+def _is_absent(error: Exception) -> bool:
+    """Whether a store says that something is not there, and not that it cannot be had now."""
+    return isinstance(error, FileNotFoundError) or getattr(error, "error_code", None) in ABSENT
 
 
 def registered_sums(ledger: Ledger, version: str, tags: Mapping[str, str]) -> str | None:

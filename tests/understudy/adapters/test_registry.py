@@ -1,12 +1,15 @@
 import os
 import subprocess
 import sys
+from contextlib import nullcontext
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 
+from understudy.adapters import registry
 from understudy.adapters.followed import load_translator
 from understudy.adapters.mlflow import connect
 from understudy.adapters.promoting import promote
@@ -199,3 +202,26 @@ def test_exported_files_that_passed_are_registered_beside_the_weights(root):
     (root / FILES["onnx"]).write_text("another file")
     changed = promote(root, REGISTRY, gate, SCORING)
     assert changed.version == "3" and any("is not the file that was judged" in note for note in changed.notes)
+
+
+@pytest.mark.parametrize(("broken_off", "error"), [(1, None), (2, "cannot be read: .*reset")])
+def test_a_download_that_breaks_off_is_tried_once_more(broken_off, error, monkeypatch, tmp_path):
+    from mlflow import artifacts
+
+    (tmp_path / "artifacts").mkdir()
+    (tmp_path / "artifacts/arch.json").write_text("{}")
+    tries = []
+
+    def download(**_) -> str:
+        tries.append(1)
+        if len(tries) <= broken_off:
+            raise ConnectionResetError("connection reset by peer")
+        return str(tmp_path)
+
+    monkeypatch.setattr(artifacts, "download_artifacts", download)
+    monkeypatch.setattr(registry.time, "sleep", lambda _: None)
+    version = SimpleNamespace(name="streets", version=3, source="s3://models/3", tags={})
+    with pytest.raises(UserError, match=error) if error else nullcontext():
+        got = registry.fetch(SimpleNamespace(uri="http://localhost"), version, tmp_path)
+        assert got.version == "3" and got.files == {"arch": tmp_path / "artifacts/arch.json"}
+    assert len(tries) == 2
