@@ -1,7 +1,7 @@
 """The image, built and run by podman: read-only, without rights, and a signal reaches what its command has started.
 
-Its own steps are what is tried, on a base that is made here, since none can be pulled, and with few dependencies: all
-of them are gigabytes, and whether those install is what `make setup` shows.
+Its own steps are what is tried, on a base that is made here, since none can be pulled. Most is tried with few
+dependencies, since all of them are gigabytes; with those the servers are started, as in a pod of infra/k8s.
 """
 
 import os
@@ -9,6 +9,7 @@ import re
 import shutil
 import subprocess
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,7 @@ import pytest
 REPO = Path(__file__).parents[2]
 DOCKERFILE = (REPO / "infra/image/Dockerfile").read_text()
 BASE, IMAGE = "localhost/understudy-test-base", "localhost/understudy-test"
+WHOLE = "localhost/understudy-test-whole"  # with every dependency of the lock
 CONFIGURATION = """
 [containers]
 default_ulimits = ["nofile=10000:10000", "nproc=10000:10000"]
@@ -79,23 +81,37 @@ def podman(tmp_path_factory) -> Podman:
         subprocess.run(["tar", "-C", str(root), "-cf", str(folder / "root.tar"), "."], check=True)
         assert podman("import", str(folder / "root.tar"), BASE).returncode == 0
         shutil.rmtree(root)
-    # How this machine reaches a package index, which a build does as well.
-    machine = [path for path in ("/etc/ssl/certs", "/etc/pip.conf") if Path(path).exists()]
-    volumes = [argument for path in machine for argument in ("--volume", f"{path}:{path}:ro")]
-    built = podman("build", "--network", "host", *volumes, "--build-arg", f"BASE={BASE}", "--tag", IMAGE,
-                   "--ignorefile", str(REPO / ".dockerignore"), "--file", str(REPO / "infra/image/Dockerfile"),
-                   str(context(folder / "context")))  # fmt: skip
-    assert built.returncode == 0, built.stdout[-2000:] + built.stderr[-2000:]
+    build(podman, context(folder / "context"), IMAGE)
     return podman
 
 
-def context(folder: Path) -> Path:
-    """What git has of this repository, depending on little."""
+@pytest.fixture(scope="module")
+def whole(podman, tmp_path_factory) -> Iterator[Podman]:
+    """With the image of production built too: 7 GB, and removed afterwards."""
+    build(podman, context(tmp_path_factory.mktemp("whole"), few=False), WHOLE)
+    yield podman
+    podman("rmi", "--force", WHOLE)
+
+
+def build(podman: Podman, folder: Path, tag: str) -> None:
+    # How this machine reaches a package index, which a build does as well.
+    machine = [path for path in ("/etc/ssl/certs", "/etc/pip.conf") if Path(path).exists()]
+    volumes = [argument for path in machine for argument in ("--volume", f"{path}:{path}:ro")]
+    built = podman("build", "--network", "host", *volumes, "--build-arg", f"BASE={BASE}", "--tag", tag,
+                   "--ignorefile", str(REPO / ".dockerignore"), "--file", str(REPO / "infra/image/Dockerfile"),
+                   str(folder))  # fmt: skip
+    assert built.returncode == 0, built.stdout[-2000:] + built.stderr[-2000:]
+
+
+def context(folder: Path, few: bool = True) -> Path:
+    """What git has of this repository. few: depending on little."""
     listed = subprocess.run(["git", "ls-files", "-z"], cwd=REPO, capture_output=True, text=True, check=True).stdout
     for name in filter(None, listed.split("\0")):
         if (REPO / name).is_file():
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(REPO / name, folder / name)
+    if not few:
+        return folder
     project = folder / "pyproject.toml"
     text = project.read_text()
     for name, kept in (("dependencies", '"numpy", "pyyaml"'), ("ops", ""), ("export", "")):
@@ -140,3 +156,36 @@ def test_a_signal_reaches_the_whole_group(podman):
     said, _ = process.communicate(timeout=60)
     assert set(said.split()) == {"parent", "child"}
     assert time.monotonic() - asked < 50, "it was killed: nobody heard the signal"
+
+
+# What a pod runs, and what its probe asks; a database in /tmp in place of Postgres.
+SERVERS = {
+    "prefect": ("prefect server start --host 127.0.0.1 --port 4200", "http://127.0.0.1:4200/api/ready"),
+    "mlflow": ("mlflow server --host=127.0.0.1 --port=5000 --workers=2 --backend-store-uri=sqlite:////tmp/mlflow.db "
+               "--artifacts-destination=/tmp/files", "http://127.0.0.1:5000/health"),
+}  # fmt: skip
+
+
+@pytest.mark.long
+@pytest.mark.timeout(7200)
+@pytest.mark.parametrize("name", SERVERS)
+def test_a_server_answers_on_a_read_only_root(whole, name):
+    (command, address), container = SERVERS[name], f"understudy-test-{name}"
+    process = whole.start("run", "--name", container, *LOCKED, WHOLE, *command.split())
+    ask = f"import urllib.request as web; print(web.urlopen('{address}', timeout=5).status)"
+    deadline = time.monotonic() + 600
+    try:
+        while (asked := whole("exec", container, "python", "-c", ask)).stdout.strip() != "200":
+            assert process.poll() is None and time.monotonic() < deadline, asked.stderr
+            time.sleep(1)
+    finally:
+        whole("stop", "--time", "30", container)
+        process.communicate(timeout=120)
+
+
+@pytest.mark.long
+@pytest.mark.timeout(7200)
+def test_all_that_flows_and_stages_import_is_in_it(whole):
+    code = "import dvc.api, great_expectations, mlflow, onnxruntime, torch, torchvision, flows.nightly, stages.distill"
+    said = whole("run", *LOCKED, WHOLE, "python", "-c", f"{code}; print('imported')", timeout=900)
+    assert said.returncode == 0 and said.stdout.strip().endswith("imported"), said.stderr
