@@ -81,8 +81,10 @@ def test_ctrl_c_is_quiet(tmp_path):
     checkpoint.parent.mkdir(parents=True)
     checkpoint.touch()
     leader, follower = os.openpty()
-    process = subprocess.Popen([*SCRIPT, "clean", "--root", str(tmp_path)], stdin=follower, stdout=subprocess.PIPE,
-                               stderr=subprocess.PIPE)  # fmt: skip
+    process = subprocess.Popen(
+        [*SCRIPT, "clean", "--root", str(tmp_path)], stdin=follower, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # tests in the background ignore it
+    )  # fmt: skip
     assert process.stdout is not None
     seen = b""
     while b"Remove?" not in seen:

@@ -31,7 +31,8 @@ def noisy(photos: torch.Tensor) -> torch.Tensor:
 def test_real_photos_score_best(kind):
     info = drawn_info(kind)
     training, validation, test = (drawn_split(kind, count, seed) for count, seed in ((64, 10), (16, 20), (TEST, 30)))
-    params = Judge(seed=1, width=8, steps=150, batch_size=8, learning_rate=0.004)
+    steps = 300 if kind == "unpaired" else 150  # half as many are a draw, which another processor may lose
+    params = Judge(seed=1, width=8, steps=steps, batch_size=8, learning_rate=0.004)
     judge, learnt = train(training, validation, info, params, Runtime("cpu", "fp32"), lambda _: None)
     assert learnt < 0.1 if kind == "photos" else learnt > 0.8
     scorer = Scorer(kind, observe_real(judge, test), resample(kind, TEST, len(test.photos), 40, seed=0))

@@ -17,7 +17,7 @@ from understudy.arch.inception import inception
 from understudy.errors import OK, OUT_OF_MEMORY
 from understudy.files import read_json
 
-BATCH, MIB = 128, 100  # a step on all at once takes some 140 MiB, on a few some 40
+BATCH, MIB = 384, 250  # a step on all at once takes some 420 MiB, on a few some 40; where less is left libraries crash
 JUDGE_BATCH, JUDGE_MIB = 256, 150  # a step on all takes more, on a quarter less
 PLANNED = 4  # steps that a plan takes
 ARCH = "artifacts/prune/arch.json"  # with activations that outweigh the images
