@@ -8,7 +8,8 @@ from uuid import UUID
 
 from kubernetes_cluster import KubernetesCluster
 from prefect_server import PrefectServer
-from tiny_project import Project, processes_in, undisturbed, wait
+from processes_in import processes_in
+from tiny_project import Project, undisturbed, wait
 from whole_stack import REMOTE, Stack, at_work, whole_stack
 from workers import begin, children
 

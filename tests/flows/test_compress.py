@@ -14,7 +14,8 @@ import pytest
 from mlflow_server import stop_group
 from own_repository import done
 from prefect_server import PrefectServer
-from tiny_project import STEPS, Project, processes_in, start, undisturbed, wait
+from processes_in import processes_in
+from tiny_project import STEPS, Project, start, undisturbed, wait
 
 pytestmark = pytest.mark.timeout(3600)
 

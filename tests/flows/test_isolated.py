@@ -6,7 +6,8 @@ import signal
 from pathlib import Path
 
 import pytest
-from tiny_project import STEPS, Project, processes_in, undisturbed, wait
+from processes_in import processes_in
+from tiny_project import STEPS, Project, undisturbed, wait
 from workers import begin, children, ended, working
 
 pytestmark = [pytest.mark.long, pytest.mark.timeout(3600)]

@@ -168,18 +168,6 @@ def wait(condition, what: str, seconds: float = 300.0) -> None:
         time.sleep(0.05)
 
 
-def processes_in(folder: Path) -> list[str]:
-    """The command lines of the processes that work in a folder or below it."""
-    found = []
-    for process in Path("/proc").glob("[0-9]*"):
-        try:
-            if (process / "cwd").readlink().is_relative_to(folder):
-                found.append((process / "cmdline").read_bytes().replace(b"\0", b" ").decode())
-        except OSError:  # it has ended
-            continue
-    return found
-
-
 def start(command: list[str], folder: Path, environment: dict[str, str], output: Path) -> subprocess.Popen:
     with output.open("a") as stream:
         return subprocess.Popen(command, cwd=folder, env=environment, stdout=stream, stderr=stream,

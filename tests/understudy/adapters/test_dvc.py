@@ -14,6 +14,7 @@ import own_repository
 import pytest
 import torch
 import yaml
+from processes_in import processes_in
 
 from understudy.adapters.dvc import is_code, stage_module, write_dependencies
 from understudy.data.terms import KINDS
@@ -248,6 +249,10 @@ def test_killed_outright_it_takes_dvc_and_the_stage_with_it(repository):
         assert free
     left = read_json(repository.root / ".understudy/status/own.json")
     assert left == {"stage": "own", "code": 75, "reason": "stopped with its state saved"}
+    deadline = time.monotonic() + 60  # DVC ends after its stage
+    while processes_in(repository.root):
+        assert time.monotonic() < deadline, processes_in(repository.root)
+        time.sleep(0.05)
     process = repository.start("well")
     _, errors = process.communicate(timeout=120)
     assert process.returncode == 0, errors
