@@ -12,12 +12,11 @@ from types import ModuleType
 from typing import Any
 
 import yaml
-from shrunk import IMAGES, SIZE, shrink
+from shrunk import SIZE, draw_few, shrink
 
+from understudy.graph import STAGES
 from understudy.params.loader import load
 from understudy.stage import Job
-
-STAGES = ("prepare", "check", "judge", "teacher", "prune", "distill", "baseline", "evaluate", "export", "gate")
 
 
 def shrunk(
@@ -30,9 +29,7 @@ def shrunk(
 ) -> dict[str, Any]:
     """The shrunk parameters, as shrunk.make leaves them, with the drawn set's description beside them in `root`."""
     values = shrink(yaml.safe_load((repo / "params.yaml").read_text()), size, objective, instances, **teacher)
-    description = values["prepare"]["source"]
-    (root / description).parent.mkdir(parents=True)
-    (root / description).write_text(yaml.safe_dump(yaml.safe_load((repo / description).read_text()) | IMAGES))
+    draw_few(repo, root, values["prepare"]["source"])
     shutil.copy(repo / "dvc.yaml", root)  # by which the report knows what stages make
     return values
 

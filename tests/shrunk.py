@@ -78,7 +78,12 @@ def make(
     copy_files(repo, root)
     shipped = yaml.safe_load((repo / "params.yaml").read_text())
     (root / "params.yaml").write_text(yaml.safe_dump(shrink(shipped, size, objective, instances, **teacher)))
-    description = root / yaml.safe_load((root / "params.yaml").read_text())["prepare"]["source"]
-    drawn = yaml.safe_load(description.read_text()) | IMAGES
-    description.write_text(yaml.safe_dump(drawn))
+    draw_few(repo, root, shipped["prepare"]["source"])
     commit(root, "start")
+
+
+def draw_few(repo: Path, root: Path, source: str) -> None:
+    """Write `root`/source, the description of this repository's drawn set with IMAGES alone to draw."""
+    drawn = yaml.safe_load((repo / source).read_text()) | IMAGES
+    (root / source).parent.mkdir(parents=True, exist_ok=True)
+    (root / source).write_text(yaml.safe_dump(drawn))

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import yaml
 from own_repository import commit, copy_files, done
-from shrunk import IMAGES, shrink
+from shrunk import draw_few, shrink
 
 
 def shrunk_project(repo: Path, folder: Path, remote: str) -> tuple[Path, Path]:
@@ -15,8 +15,7 @@ def shrunk_project(repo: Path, folder: Path, remote: str) -> tuple[Path, Path]:
     text = "# The shipped parameters, shrunk.\n" + yaml.safe_dump(shrink(shipped))
     for name in ("params.yaml", "recipes/street-scenes.yaml"):
         (root / name).write_text(text)
-    description = root / shipped["prepare"]["source"]
-    description.write_text(yaml.safe_dump(yaml.safe_load(description.read_text()) | IMAGES))
+    draw_few(repo, root, shipped["prepare"]["source"])
     lines = ["[core]", "analytics = false", "check_update = false", "autostage = true", "remote = store"]
     (root / ".dvc/config").write_text("\n".join([*lines, "['remote \"store\"']", f"url = {remote}"]) + "\n")
     commit(root, "start")

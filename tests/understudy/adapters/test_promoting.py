@@ -316,13 +316,18 @@ def test_a_challenger_whose_files_were_replaced_is_not_promoted(made, root, regi
     assert champions(root)["champion"] == "1"
 
 
-def test_an_entry_that_nobody_decided_makes_no_champion(made, root, registered):
+def refuse_the_worse(made, root, registered):
+    """Have version 3 refused; the store, and the ledger as it is kept there and as it is read."""
     take(made, "worse", root)
     with pytest.raises(UserError, match="stays challenger"):
         promote(root, REGISTRY, registered, SCORING)
     store = connect(root)
     ledgers = LedgerStore.open(store, MODEL)
-    ledger = ledgers.read()
+    return store, ledgers, ledgers.read()
+
+
+def test_an_entry_that_nobody_decided_makes_no_champion(made, root, registered):
+    store, ledgers, ledger = refuse_the_worse(made, root, registered)
     refused = ledger.entries[-1]
     store.client.log_param(ledgers.run, "3", refused.text().replace("refused", "promoted"))  # not a number of ours
     assert ledgers.read() == ledger
@@ -335,12 +340,7 @@ def test_an_entry_that_nobody_decided_makes_no_champion(made, root, registered):
 
 
 def test_an_entry_and_a_decision_by_hand_make_no_champion(made, root, registered):
-    take(made, "worse", root)
-    with pytest.raises(UserError, match="stays challenger"):
-        promote(root, REGISTRY, registered, SCORING)
-    store = connect(root)
-    ledgers = LedgerStore.open(store, MODEL)
-    ledger = ledgers.read()
+    store, ledgers, ledger = refuse_the_worse(made, root, registered)
     refused = ledgers.decision(ledger.entries[-1])
     forged = refused | {"action": "promoted", "reasons": [], "rules": [], "measured": {}}
     assert ledgers.append(entry(ledger, "promoted", "3", ledger.entries[-1].manifest_sha256, forged), forged)
