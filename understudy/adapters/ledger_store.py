@@ -18,7 +18,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from understudy.adapters.mlflow import Store
+from understudy.adapters.mlflow import Store, downloaded
 from understudy.adapters.registry import version_of
 from understudy.adapters.run_marks import COMMAND_TAG, LEDGER, MODEL_TAG, mark
 from understudy.errors import DATA_FAILED, UserError, in_one_line
@@ -163,12 +163,12 @@ class LedgerStore:
         """
         from mlflow.exceptions import MlflowException
 
-        path, client = f"{DECISIONS}/{entry.decision_sha256}.json", self._store.client
+        path = f"{DECISIONS}/{entry.decision_sha256}.json"
         try:
             with tempfile.TemporaryDirectory() as folder:
-                content = Path(client.download_artifacts(self.run, path, folder)).read_bytes()
+                content = downloaded(self._store, f"runs:/{self.run}/{path}", Path(folder)).read_bytes()
         except (MlflowException, OSError) as error:
-            if path not in {one.path for one in client.list_artifacts(self.run, DECISIONS)}:
+            if path not in {one.path for one in self._store.client.list_artifacts(self.run, DECISIONS)}:
                 raise UserError(f"{path} of the ledger of {self._model} is gone", DATA_FAILED) from error
             raise UserError(f"{path} of the ledger of {self._model} cannot be read: {in_one_line(error)}; where the "
                             "store was busy or down, run it again") from error  # fmt: skip

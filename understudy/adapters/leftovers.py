@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from understudy.adapters.ledger_store import TAG, LedgerStore, has_entries, ledger_runs, written
-from understudy.adapters.mlflow import Store
-from understudy.adapters.registry import ABSENT, CHALLENGER, CHAMPION, IDENTITY_TAG, VERDICT_TAG, aliases, versions
+from understudy.adapters.mlflow import ABSENT, Store
+from understudy.adapters.registry import CHALLENGER, CHAMPION, IDENTITY_TAG, VERDICT_TAG, aliases, versions
 from understudy.adapters.run_marks import COMMAND_TAG, MODEL_TAG, PROMOTE, SINCE_TAG, going_on, mark
 from understudy.errors import DATA_FAILED, UserError
 from understudy.founded import Judged

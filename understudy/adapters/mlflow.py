@@ -2,6 +2,7 @@
 
 import logging
 import os
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,6 +16,8 @@ EXPERIMENT = "understudy"
 DATABASE = "mlflow.db"  # under ROOT, unless MLFLOW_TRACKING_URI names another store
 ARTIFACTS = "mlruns"  # beside it
 SQLITE = "sqlite:///"
+# How MLflow answers for what is not there, and for a number that is none.
+ABSENT = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")
 
 
 @dataclass(frozen=True)
@@ -67,3 +70,27 @@ def connect(root: Path) -> Store:
 def folder_of(root: Path, uri: str) -> Path:
     """Where a store's locks and files lie: beside its SQLite file, which several roots may share, otherwise in root."""
     return Path(uri.removeprefix(SQLITE)).resolve().parent if uri.startswith(SQLITE) else root
+
+
+def downloaded(store: Store, uri: str, folder: Path) -> Path:
+    """What is stored at `uri`, in `folder`. Asked for once more when the connection broke off: `connect` turns
+    repetitions off, for the sake of what must not be done twice, and a busy server resets one connection in many.
+
+    Raises what MLflow raises, or an OSError; `is_absent` says which of them mean that nothing is there.
+    """
+    from mlflow.artifacts import download_artifacts
+    from mlflow.exceptions import MlflowException
+
+    wanted = {"artifact_uri": uri, "dst_path": str(folder), "tracking_uri": store.uri}
+    try:
+        return Path(download_artifacts(**wanted))
+    except (MlflowException, OSError) as error:
+        if is_absent(error):
+            raise
+    time.sleep(1)
+    return Path(download_artifacts(**wanted))
+
+
+def is_absent(error: Exception) -> bool:
+    """Whether a store says that something is not there, and not that it cannot be had now."""
+    return isinstance(error, FileNotFoundError) or getattr(error, "error_code", None) in ABSENT

@@ -2,7 +2,6 @@
 
 import os
 import re
-import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -11,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from understudy import checksums
 from understudy import verdict as verdicts
-from understudy.adapters.mlflow import DATABASE, Store, connect
+from understudy.adapters.mlflow import ABSENT, DATABASE, Store, connect, downloaded, is_absent
 from understudy.errors import UserError, in_one_line
 from understudy.export.record import FILES as EXPORTED
 from understudy.export.record import RECORD
@@ -32,8 +31,6 @@ MANIFEST_TAG = "manifest_sha256"  # of a version: of its SHA256SUMS
 VERDICT_TAG = "verdict_sha256"  # of a version
 IDENTITY_TAG = "identity"  # of a version: by which the same student under the same verdict is found again
 EXPORTS_TAG, NO_EXPORTS = "exports", "none"
-# How MLflow answers for a version that is not there, and for a number that is none.
-ABSENT = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")
 
 
 class Absent(UserError):
@@ -144,10 +141,10 @@ def fetch(store: Store, version: "ModelVersion", folder: Path) -> Registered:
 
     subject = f"{version.name} version {version.version}"
     try:
-        got = _downloaded(store, version, folder)
+        got = downloaded(store, str(version.source), folder)
         stored = sorted((got / "artifacts").iterdir())
     except (MlflowException, OSError) as error:
-        if _is_absent(error):
+        if is_absent(error):
             raise Absent(f"{subject}: its files are gone from {version.source}, or were not registered by "
                          "understudy") from error  # fmt: skip
         raise UserError(f"{subject}: its files at {version.source} cannot be read: {in_one_line(error)}; where the "
@@ -155,27 +152,6 @@ def fetch(store: Store, version: "ModelVersion", folder: Path) -> Registered:
     named = {Path(path).name: name for name, path in {**NETWORK, **FOUND, **EXPORTED}.items()}
     files = {named.get(path.name, path.stem): path for path in stored}
     return Registered(version.name, str(version.version), dict(version.tags), got, files)
-
-
-def _downloaded(store: Store, version: "ModelVersion", folder: Path) -> Path:
-    """The folder of what is stored. Asked for once more when the connection broke off: `connect` turns repetitions off,
-    for the sake of what must not be done twice, and a busy server resets one connection in many."""
-    from mlflow.artifacts import download_artifacts
-    from mlflow.exceptions import MlflowException
-
-    wanted = {"artifact_uri": version.source, "dst_path": str(folder), "tracking_uri": store.uri}
-    try:
-        return Path(download_artifacts(**wanted))
-    except (MlflowException, OSError) as error:
-        if _is_absent(error):
-            raise
-    time.sleep(1)
-    return Path(download_artifacts(**wanted))
-
-
-def _is_absent(error: Exception) -> bool:
-    """Whether a store says that something is not there, and not that it cannot be had now."""
-    return isinstance(error, FileNotFoundError) or getattr(error, "error_code", None) in ABSENT
 
 
 def registered_sums(ledger: Ledger, version: str, tags: Mapping[str, str]) -> str | None:

@@ -219,7 +219,7 @@ def test_a_download_that_breaks_off_is_tried_once_more(broken_off, error, monkey
         return str(tmp_path)
 
     monkeypatch.setattr(artifacts, "download_artifacts", download)
-    monkeypatch.setattr(registry.time, "sleep", lambda _: None)
+    monkeypatch.setattr("understudy.adapters.mlflow.time.sleep", lambda _: None)
     version = SimpleNamespace(name="streets", version=3, source="s3://models/3", tags={})
     with pytest.raises(UserError, match=error) if error else nullcontext():
         got = registry.fetch(SimpleNamespace(uri="http://localhost"), version, tmp_path)
