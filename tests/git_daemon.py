@@ -5,7 +5,8 @@ import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
-from mlflow_server import free_port, stop_group, wait_until
+from free_ports import free_port
+from mlflow_server import stop_group, wait_until
 
 
 @contextlib.contextmanager

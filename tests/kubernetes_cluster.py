@@ -19,7 +19,8 @@ import pytest
 import yaml
 from cluster.kinds import KINDS
 from cluster.pods import kill_marked
-from mlflow_server import free_port, wait_until
+from free_ports import free_port
+from mlflow_server import wait_until
 
 REPO = Path(__file__).parents[1]
 Thing = dict[str, Any]

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
-from mlflow_server import free_port, stop_group, wait_until
+from free_ports import free_port
+from mlflow_server import stop_group, wait_until
 
 
 class PrefectServer:

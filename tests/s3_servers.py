@@ -4,7 +4,6 @@ import contextlib
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -16,15 +15,10 @@ from typing import Any
 import boto3
 import pytest
 from botocore.exceptions import BotoCoreError, ClientError
+from free_ports import free_port
 
 KEYS = ("UNDERSTUDYKEY", "understudysecret")
 BUCKET = "pictures"
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 class Server:
@@ -187,7 +181,8 @@ rgw thread pool size = 32
                   "--access-key", key, "--secret-key", secret)  # fmt: skip
 
     def _run(self, *command: str) -> None:
-        subprocess.run(command, env=self._environment, capture_output=True, check=True, timeout=60)
+        ended = subprocess.run(command, env=self._environment, capture_output=True, text=True, check=False, timeout=60)
+        assert ended.returncode == 0, f"{' '.join(command)}: {ended.stderr}"
 
     def _serve(self, *command: str) -> None:
         quiet = subprocess.DEVNULL

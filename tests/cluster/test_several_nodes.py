@@ -5,8 +5,9 @@ import sys
 from pathlib import Path
 
 import pytest
+from free_ports import free_port
 from kubernetes_cluster import KubernetesCluster
-from mlflow_server import free_port, wait_until
+from mlflow_server import wait_until
 from several_hosts import write_stage
 
 from cluster.manifests import Thing, job

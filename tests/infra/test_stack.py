@@ -13,7 +13,8 @@ from pathlib import Path
 import boto3
 import pytest
 from botocore.exceptions import ClientError
-from mlflow_server import PATIENCE, free_port, wait_until
+from free_ports import free_port
+from mlflow_server import PATIENCE, wait_until
 
 REPO = Path(__file__).parents[2]
 

@@ -12,8 +12,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from free_ports import free_port
 from s3_proxy import Proxy
-from s3_servers import BUCKET, Ceph, Rclone, Server, free_port, use
+from s3_servers import BUCKET, Ceph, Rclone, Server, use
 
 from understudy import bundle, checksums
 from understudy.adapters import s3_upload

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from finished_run import finished_run
-from mlflow_server import free_port
+from free_ports import free_port
 from own_repository import commit, done, environment
 from PIL import Image
 

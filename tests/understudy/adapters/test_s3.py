@@ -17,8 +17,9 @@ from pathlib import Path
 
 import pytest
 from boto3.s3.transfer import TransferConfig
+from free_ports import free_port
 from s3_proxy import Proxy
-from s3_servers import BUCKET, Ceph, Rclone, Server, free_port, serving, use
+from s3_servers import BUCKET, Ceph, Rclone, Server, serving, use
 
 from understudy.adapters.s3 import fetch
 from understudy.adapters.s3_client import connect
