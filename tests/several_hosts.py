@@ -1,10 +1,11 @@
 """Several hosts on loopback: the environment of each, one that follows, and a stage that trains nothing."""
 
 import os
-import socket
 import subprocess
 import sys
 from pathlib import Path
+
+from free_ports import free_port
 
 from understudy.errors import LOST
 
@@ -15,12 +16,9 @@ class Hosts:
     """`count` hosts that differ in NODE_RANK alone. environment: of all, beside the tests' own."""
 
     def __init__(self, count: int, **environment: str) -> None:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            port = probe.getsockname()[1]
         self.shared = {
             **os.environ, "GLOO_SOCKET_IFNAME": "lo" if sys.platform == "linux" else "lo0", "NNODES": str(count),
-            "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), **environment,
+            "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port()), **environment,
         }  # fmt: skip
 
     def environment(self, index: int) -> dict[str, str]:

@@ -5,7 +5,6 @@ import io
 import json
 import os
 import signal
-import socket
 import sqlite3
 import subprocess
 import sys
@@ -18,6 +17,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from free_ports import free_port
 from fuzzed_uploads import fuzzed, npy, png
 from PIL import Image
 from served_champion import ADDRESS, CLASSES, MODEL, label_map, promote_student, student
@@ -189,17 +189,14 @@ def refuses(port: int, path: str = "/health") -> bool:
     return False
 
 
-def test_mlflow_serves_a_registered_version_too(root, tmp_path):
+def test_mlflow_serves_the_champion_too(root, tmp_path):
     """`mlflow models serve`, without an environment of its own."""
-    uri = connect(root).uri
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    command = [sys.executable, "-m", "mlflow", "models", "serve", "-m", f"models:/{MODEL}/1", "--env-manager", "local",
+    uri, port = connect(root).uri, free_port()
+    command = [sys.executable, "-m", "mlflow", "models", "serve", "-m", ADDRESS, "--env-manager", "local",
                "--host", "127.0.0.1", "--port", str(port)]  # fmt: skip
     path = os.pathsep.join((str(Path(sys.executable).parent), os.environ["PATH"]))  # where it looks for uvicorn
     environment = {**os.environ, "PATH": path, "MLFLOW_TRACKING_URI": uri, "MLFLOW_DISABLE_TELEMETRY": "true"}
-    promote_student(root, seed=0)  # what version 1 was made of
+    promote_student(root, seed=9)
     labels = np.stack([label_map(5), label_map(6)])
     with (tmp_path / "mlflow.log").open("w") as output:
         process = subprocess.Popen(command, env=environment, cwd=tmp_path, stdin=subprocess.DEVNULL, stdout=output,
