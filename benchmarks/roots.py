@@ -47,15 +47,15 @@ def run_stage(stage: str, params: Path, root: Path) -> None:
     run_module(f"stages.{stage}", params, root)
 
 
-def run_module(module: str, params: Path, root: Path) -> None:
-    """Run `python -m MODULE --params PARAMS --root ROOT` with one thread.
+def run_module(module: str, params: Path, root: Path, *words: str) -> None:
+    """Run `python -m MODULE --params PARAMS --root ROOT WORDS` with one thread.
 
     Its output goes to ROOT/NAME.txt, NAME being the last word of the module's; its time is added to ROOT's ledger.
     Raises UserError with its exit code when it fails.
     """
     name = module.rpartition(".")[2]
     root.mkdir(parents=True, exist_ok=True)
-    command = [sys.executable, "-m", module, "--params", str(params), "--root", str(root)]
+    command = [sys.executable, "-m", module, "--params", str(params), "--root", str(root), *words]
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "UNDERSTUDY_TRACKING": "off"}
     entry = {"starts": 0, "seconds": 0.0, "cpu_seconds": 0.0} | spent(root).get(name, {})
     entry["starts"] += 1
