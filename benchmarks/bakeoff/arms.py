@@ -17,7 +17,7 @@ TERMS = {  # of a teacher, by their weight's key; one that is not kept has weigh
     "alignment": "distill.alignment.weight",
     "relation": "distill.relation.weight",
 }
-FEATURES = 10.0  # the weight of a term that the recipes do not use
+FEATURES = 1.0  # the weight of a term that the recipes do not use
 STEPS = 700  # of every student, as the recipes have it
 
 

@@ -27,7 +27,7 @@ def thinned(path: Path, points: int = POINTS) -> dict[str, list[float]]:
 
 def lowest(arch: Path, alignment_weight: float) -> dict[str, float]:
     """What a term cannot go below, where that is not zero: alignment is -1 at each tap, times its weight."""
-    return {"alignment": -alignment_weight * len(architecture.load(arch).taps)}
+    return {"alignment": -alignment_weight * len(architecture.load(arch).taps)} if alignment_weight else {}
 
 
 def _mean(stretch: list[dict[str, str]], name: str) -> float:

@@ -3,7 +3,7 @@
 Everything but the student's training is made once for a design and lent to each of its runs.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -75,7 +75,7 @@ def designs() -> dict[str, Design]:
     return {name: Design(name) for name in names}
 
 
-def require_one_origin(name: str, results: Iterable[Mapping[str, Any]]) -> None:
+def require_one_origin(name: str, results: Sequence[Mapping[str, Any]]) -> None:
     """Raise UserError when results come from several teachers or judges, between which nothing could be compared.
 
     Training is the same to the byte on one kind of processor, and another may round differently.

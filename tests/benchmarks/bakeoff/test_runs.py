@@ -16,7 +16,8 @@ from shrunk import draw_few, shrink
 
 from benchmarks.bakeoff.arms import ARMS, Arm
 from benchmarks.bakeoff.designs import Design
-from benchmarks.bakeoff.questions import QUESTIONS
+from benchmarks.bakeoff.gradients import shares
+from benchmarks.bakeoff.questions import LOSSES, QUESTIONS
 from benchmarks.bakeoff.runs import borrow, make_shared
 from understudy.files import read_json
 from understudy.metrics.protocol import MIOU
@@ -165,6 +166,12 @@ def test_arms_of_one_seed_see_the_same_images_in_the_same_order(name):
             session.step(index)
             assert torch.equal(torch.random.get_rng_state(), before)  # a step draws nothing at all
     assert not torch.equal(training(ARMS["none"], 2).batch(0).inputs, none.batch(0).inputs)
+
+
+def test_every_loss_pulls_at_the_student():
+    """By the script that tells whether weights can be compared."""
+    found = shares(DESIGN, 2, SCRATCH)
+    assert list(found) == list(LOSSES) and all(0 < share < 1000 for share in found.values())
 
 
 def test_arms_of_one_seed_start_from_the_same_weights_but_for_what_they_vary():
