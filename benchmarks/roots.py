@@ -12,7 +12,7 @@ import time
 from collections.abc import Iterable
 from pathlib import Path
 
-from understudy import locks
+from understudy import locks, processes
 from understudy.errors import UserError
 from understudy.files import read_json, write_json
 
@@ -56,7 +56,9 @@ def run_module(module: str, params: Path, root: Path, *words: str) -> None:
     name = module.rpartition(".")[2]
     root.mkdir(parents=True, exist_ok=True)
     command = [sys.executable, "-m", module, "--params", str(params), "--root", str(root), *words]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "UNDERSTUDY_TRACKING": "off"}
+    # A stage that knows who started it saves its state and ends when that one dies, of a kill that it cannot pass on.
+    known = {processes.STARTER: str(os.getpid())}
+    environment = {**os.environ, **known, "OMP_NUM_THREADS": "1", "UNDERSTUDY_TRACKING": "off"}
     entry = {"starts": 0, "seconds": 0.0, "cpu_seconds": 0.0} | spent(root).get(name, {})
     entry["starts"] += 1
     _note(root, name, entry)  # first, so that one that was killed shows
