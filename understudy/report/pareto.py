@@ -2,14 +2,13 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from importlib.resources import files
 from typing import Any
 
 from markupsafe import Markup
 
 from understudy.metrics.protocol import metric, scored
 from understudy.report.curves import HEIGHT, LEFT, RIGHT, WIDTH, Scale, grid, ticks
-from understudy.report.drawing import element, svg
+from understudy.report.drawing import element, svg_file
 from understudy.report.tables import COSTS, Table, estimate, label, scale
 
 MACS = "macs_true_g"
@@ -74,20 +73,14 @@ def pareto_table(points: Sequence[Point], unit: str) -> Table:
 
 def pareto_drawing(points: Sequence[Point]) -> Markup:
     """A panel for each metric over true MACs (G): students with their intervals, the front joined, the teacher's level.
-
-    A file of its own: it has the report's style in it, and asks the network for nothing.
-    """
+    A file of its own."""
     known = [point for point in points if point.models is not None]
     names = metrics_of(points)
-    style = (files("understudy.report") / "page.css").read_text(encoding="utf-8")
-    drawn = [element("style", Markup(style.replace("&", "&amp;").replace("<", "&lt;")))]
-    drawn += [element("rect", width="100%", height="100%", fill="var(--paper)")]
-    drawn += [element("g", Markup("").join(_panel(known, name)), transform=f"translate({WIDTH * number} {TITLE})")
+    drawn = [element("g", Markup("").join(_panel(known, name)), transform=f"translate({WIDTH * number} {TITLE})")
               for number, name in enumerate(names)]  # fmt: skip
     spoken = "; ".join(f"{label(name)}: on the front {', '.join(f'{point.budget:g}' for point in front(known, name))}"
                        for name in names)  # fmt: skip
-    made = svg(WIDTH * max(1, len(names)), HEIGHT + TITLE, f"Quality over MACs by budget. {spoken}", drawn)
-    return Markup(str(made).replace("<svg ", '<svg xmlns="http://www.w3.org/2000/svg" ', 1))
+    return svg_file(WIDTH * max(1, len(names)), HEIGHT + TITLE, f"Quality over MACs by budget. {spoken}", drawn)
 
 
 def _panel(points: Sequence[Point], name: str) -> list[Markup]:
