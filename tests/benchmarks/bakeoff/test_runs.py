@@ -24,7 +24,7 @@ from understudy.metrics.protocol import MIOU
 from understudy.params.loader import load
 from understudy.stage import Job
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(3600)]
+pytestmark = [pytest.mark.long, pytest.mark.timeout(3600)]  # five minutes of CPU
 
 STEPS = 120  # of a student: enough to be killed in
 DESIGN = Design("tiny")
